@@ -1,0 +1,79 @@
+"""What the simulator itself expects of every creative: the oracle's view, by true parameters."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from envs import catalogue as cat
+from envs import constants as con
+from envs import response as res
+from envs.constants import active_incident
+from envs.kernel import kernel
+from envs.listeners import lingering_response
+from envs.state import Float, MarketParameters, MarketState
+
+_recall = kernel(res.recall_of)
+_ARMS = cat.ARMS
+
+
+class Expectation(NamedTuple):
+    """Expected response at fit 1, attention 1, quality 1; means over a segment's listeners by health."""
+
+    response: Float  # [B, C, S, K] E[z] of every arm
+    memory_room: Float  # [B, C, S] E[response × unfilled slow memory / massing] / E[response]
+    funnel: Float  # [B, C, S] E[response × recall] / E[response]
+
+
+@kernel
+def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
+    batch, campaigns, listeners = m.affinity.shape
+    segments, arms = response.shape[2], response.shape[3]
+    lingering = np.zeros((campaigns, listeners))
+    negative = np.zeros((campaigns, listeners), np.bool_)
+    mean, weight = np.zeros(segments), np.zeros(segments)
+    for b in range(batch):
+        lingering_response(
+            m.affinity[b], m.wear_in[b], m.irritable[b], st.annoyance[b], st.exposures[b], lingering, negative
+        )
+        kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
+        burn = active_incident(kinds, starts, lengths, con.CREATIVE_BURN_OUT, t)
+        segment, health, log_mood, probability = m.listener_segment[b], st.health[b], m.log_mood[b], m.mood_probability[b, t]
+        for c in range(campaigns):
+            mean[:] = 0.0
+            weight[:] = 0.0
+            slow, fast, recent = st.memory_slow[b, c], st.memory_fast[b, c], st.recent_exposure[b, c]
+            for i in range(listeners):
+                s = segment[i]
+                h = health[i]
+                weight[s] += h
+                mean[s] += h * lingering[c, i]
+                room[b, c, s] += h * lingering[c, i] * (1.0 - slow[i]) / (1.0 + res.SPACING * recent[i])
+                funnel[b, c, s] += h * lingering[c, i] * _recall(slow[i], fast[i])
+            worn = m.wear_out[b, c]
+            if burn >= 0 and m.incident_campaign[b, burn] == c:
+                worn *= con.BURN_OUT_FACTOR
+            for s in range(segments):
+                funnel[b, c, s] /= max(1e-9, mean[s])
+                room[b, c, s] /= max(1e-9, mean[s])
+                for arm in range(arms):
+                    fmt, script = _ARMS[arm, 0], _ARMS[arm, 1]
+                    mood = 0.0
+                    for a in range(probability.shape[1]):
+                        mood += probability[s, a] * math.exp(log_mood[c, a, fmt, script])
+                    effect = math.exp(m.log_arm[b, c, s, arm] - worn * st.wear[b, c, s, fmt, script])
+                    response[b, c, s, arm] = mean[s] / max(1e-9, weight[s]) * mood * effect
+
+
+def expected_response(m: MarketParameters, st: MarketState, t: int) -> Expectation:
+    """Expected response of every arm in interval t; placement fit and attention are left to the caller."""
+    batch, campaigns, _ = m.affinity.shape
+    expectation = Expectation(
+        response=np.zeros((batch, campaigns, cat.S, cat.K)),
+        memory_room=np.zeros((batch, campaigns, cat.S)),
+        funnel=np.zeros((batch, campaigns, cat.S)),
+    )
+    _fill(m, st, t, *expectation)
+    return expectation

@@ -1,0 +1,334 @@
+"""Draws the hidden truth of markets: one seed, one market, whatever batch it is drawn in."""
+
+from __future__ import annotations
+
+from enum import IntEnum, auto
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.catalogue import ARMS, VERTICALS, D, F, K, M, P, S, V
+from envs.kernel import kernel
+from envs.philox import normals, uniforms
+from envs.scenario import Scenario
+from envs.seeds import Split
+from envs.state import INCIDENT_SLOTS, Brief, Float, Int, MarketParameters
+
+EVENT_INTERVALS = 4
+_SURGE = 1.7
+
+
+class _Stream(IntEnum):
+    """Addresses of the generator's draws; `envs.dynamics` uses streams below 100."""
+
+    VERTICAL = 100
+    AFFINITY = auto()
+    HINT = auto()
+    FORMAT = auto()
+    SCRIPT = auto()
+    INTERACTION = auto()
+    MOOD = auto()
+    SCALARS = auto()
+    CHURN = auto()
+    TASTE = auto()
+    CAMPAIGN_TASTE = auto()
+    POPULATION = auto()
+    IRRITABLE = auto()
+    PHASE = auto()
+    TRAFFIC = auto()
+    EVENT = auto()
+    INCIDENT = auto()
+    BUDGET = auto()
+    RIVAL_LEVEL = auto()
+    RIVAL_PHASE = auto()
+    RIVAL_WALK = auto()
+    RIVAL_BUDGET = auto()
+
+
+class VerticalTable(NamedTuple):
+    """Averages of every vertical: what a brief tells. First axis = VERTICALS."""
+
+    log_affinity: Float  # [n, S]
+    log_format: Float  # [n, S, F]
+    log_script: Float  # [n, S, V]
+    wear_out: Float  # [n] factor
+    wear_in: Float  # [n] factor
+    recall_shift: Float  # [n] added to the slow store's decay
+    conversion: Float  # [n]
+    recall: Float  # [n]
+    phase: Float  # [n, S] hours (in intervals) by which a segment's day is shifted
+    competition: Float  # [n, S] log price pressure
+    structure: Float  # [n, K] interactions all campaigns of a vertical share, unknown to any brief
+
+
+def _vertical_table() -> VerticalTable:
+    rows = []
+    for vertical in range(len(VERTICALS)):
+        rng = np.random.Generator(np.random.Philox(1000 + vertical))
+        rows.append(
+            (
+                rng.uniform(-0.5, 0.5, S),
+                rng.normal(0.0, 0.30, (S, F)) + np.array([0.0, 0.30, 0.0]),
+                rng.normal(0.0, 0.15, (S, V)),
+                rng.uniform(0.7, 1.4),
+                rng.uniform(0.0, 2.0),
+                rng.uniform(-0.008, 0.006),
+                rng.uniform(0.6, 1.5),
+                rng.uniform(0.6, 1.5),
+                rng.uniform(-2.0, 2.0, S),
+                rng.normal(0.0, 0.2, S),
+                rng.normal(0.0, 1.0, K),
+            )
+        )
+    return VerticalTable(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+VERTICAL_TABLE = _vertical_table()
+
+
+@kernel
+def _segment_of_listener(shares, out):  # type: ignore[no-untyped-def]
+    """Fills out [B, L] with contiguous blocks of listeners, sizes by shares [B, S]."""
+    for b in range(out.shape[0]):
+        total = 0.0
+        for s in range(shares.shape[1]):
+            total += shares[b, s]
+        edge = 0.0
+        start = 0
+        for s in range(shares.shape[1]):
+            edge += shares[b, s] / total
+            stop = out.shape[1] if s == shares.shape[1] - 1 else int(edge * out.shape[1])
+            for listener in range(start, max(start + 1, stop)):
+                out[b, min(listener, out.shape[1] - 1)] = s
+            start = max(start + 1, stop)
+
+
+@kernel
+def _taste_scores(listener_taste, campaign_taste, out):  # type: ignore[no-untyped-def]
+    """Fills out [B, C, L] with dot products, summed in one order whatever the batch."""
+    for b in range(out.shape[0]):
+        for c in range(out.shape[1]):
+            for listener in range(out.shape[2]):
+                score = 0.0
+                for d in range(listener_taste.shape[2]):
+                    score += listener_taste[b, listener, d] * campaign_taste[b, c, d]
+                out[b, c, listener] = score
+
+
+@kernel
+def _scale_traffic(traffic, mean):  # type: ignore[no-untyped-def]
+    """Scales traffic [B, T, S, P] so that an interval holds `mean` opportunities on average."""
+    for b in range(traffic.shape[0]):
+        total = 0.0
+        for value in traffic[b].flat:
+            total += value
+        factor = mean * traffic.shape[1] / total
+        for t in range(traffic.shape[1]):
+            for s in range(traffic.shape[2]):
+                for p in range(traffic.shape[3]):
+                    traffic[b, t, s, p] *= factor
+
+
+@kernel
+def _normalise_shares(level, out):  # type: ignore[no-untyped-def]
+    """Fills out [B, S, P, R] with cumulative shares proportional to level [B, R, S, P]."""
+    for b in range(out.shape[0]):
+        for s in range(out.shape[1]):
+            for p in range(out.shape[2]):
+                total = 0.0
+                for r in range(out.shape[3]):
+                    total += level[b, r, s, p]
+                edge = 0.0
+                for r in range(out.shape[3]):
+                    edge += level[b, r, s, p] / total
+                    out[b, s, p, r] = edge
+
+
+def _pick(u: Float, count: int) -> Int:
+    return np.minimum((u * count).astype(np.int64), count - 1)
+
+
+def _audience(
+    seeds: NDArray[np.uint64], scenario: Scenario, campaigns: int, vertical: Int, taste_pool: Float | None
+) -> dict[str, NDArray[np.generic]]:
+    """Listeners and how much each cares for each campaign."""
+    b, listeners, response = len(seeds), scenario.listeners.count, scenario.response
+    segment = np.empty((b, listeners), np.int64)
+    _segment_of_listener(np.exp(0.15 * normals(seeds, _Stream.POPULATION, (S,))), segment)
+    if taste_pool is None:
+        taste = normals(seeds, _Stream.TASTE, (listeners, D))
+    else:
+        taste = taste_pool[_pick(uniforms(seeds, _Stream.TASTE, (listeners,)), len(taste_pool))][..., :D]
+    campaign_taste = normals(seeds, _Stream.CAMPAIGN_TASTE, (campaigns, D)) / np.sqrt(D)
+    score = np.empty((b, campaigns, listeners))
+    _taste_scores(np.ascontiguousarray(taste), campaign_taste, score)
+    log_affinity = VERTICAL_TABLE.log_affinity[vertical] + response.affinity_sd * normals(
+        seeds, _Stream.AFFINITY, (campaigns, S)
+    )
+    hint = np.exp(log_affinity + response.affinity_hint_sd * normals(seeds, _Stream.HINT, (campaigns, S)))
+    of_listener = np.broadcast_to(segment[:, None, :], score.shape)
+    sd = scenario.listeners.taste_sd
+    affinity = np.exp(np.take_along_axis(log_affinity, of_listener, 2) + sd * np.clip(score, -3, 3) - sd**2 / 2)
+    irritable = uniforms(seeds, _Stream.IRRITABLE, (listeners,)) < scenario.listeners.irritable_fraction
+    return {
+        "listener_segment": segment,
+        "listener_taste": taste,
+        "campaign_taste": campaign_taste,
+        "irritable": irritable,
+        "affinity": affinity,
+        "affinity_hint": hint,
+    }
+
+
+def _creative(
+    seeds: NDArray[np.uint64], scenario: Scenario, campaigns: int, vertical: Int
+) -> dict[str, NDArray[np.generic]]:
+    """What creatives truly do: the brief's averages, plus what no brief and no additive model knows."""
+    table, response = VERTICAL_TABLE, scenario.response
+    log_format = table.log_format[vertical] + response.format_sd * normals(seeds, _Stream.FORMAT, (campaigns, S, F))
+    log_script = table.log_script[vertical] + response.script_sd * normals(seeds, _Stream.SCRIPT, (campaigns, S, V))
+    own = normals(seeds, _Stream.INTERACTION, (campaigns, S, K))
+    interaction = response.interaction_sd * (0.6 * table.structure[vertical][:, :, None, :] + 0.8 * own)
+    scalars = normals(seeds, _Stream.SCALARS, (4, campaigns))
+    return {
+        "log_arm": log_format[..., ARMS[:, 0]] + log_script[..., ARMS[:, 1]] + interaction,
+        "log_mood": response.mood_sd * normals(seeds, _Stream.MOOD, (campaigns, M, F, V)),
+        "wear_out": response.wear_out * table.wear_out[vertical] * np.exp(0.15 * scalars[:, 0]),
+        "wear_in": response.wear_in * table.wear_in[vertical],
+        "recall_decay": np.clip(0.988 + table.recall_shift[vertical], 0.9, 0.998),
+        "conversion": table.conversion[vertical] * np.exp(0.15 * scalars[:, 1]),
+        "recall": table.recall[vertical] * np.exp(0.15 * scalars[:, 2]),
+        "churn": scenario.listeners.churn_sensitivity * np.exp(0.5 * normals(seeds, _Stream.CHURN, (S,))),
+    }
+
+
+def _inventory(
+    seeds: NDArray[np.uint64], scenario: Scenario, vertical: Int, incident: dict[str, NDArray[np.generic]]
+) -> dict[str, NDArray[np.generic]]:
+    """Who listens when and how: traffic, attention, moods, the announced event."""
+    b, intervals, day = len(seeds), scenario.intervals, scenario.intervals_per_day
+    t = np.arange(intervals)
+    hour = 2 * np.pi * (t % day) / day
+    phase = 0.5 * VERTICAL_TABLE.phase[vertical[:, 0]] + 0.6 * normals(seeds, _Stream.PHASE, (S,))
+    peak = hour[None, :, None] - 2 * np.pi * (day / 6.0 + phase[:, None, :]) / day
+    curve = 0.35 + 1.04 * np.maximum(0.0, np.sin(peak))
+    by_placement = np.stack(
+        [
+            1.0 + 0.25 * np.cos(hour - np.pi / 3),
+            0.55 + 0.35 * np.cos(hour - np.pi / 2),
+            0.65 + 0.55 * np.cos(hour - 1.5 * np.pi),
+        ],
+        -1,
+    )
+    traffic = curve[..., None] * by_placement[None, :, None, :]
+    traffic = traffic * np.exp(0.15 * normals(seeds, _Stream.TRAFFIC, (intervals, S, P)))
+    _scale_traffic(traffic, float(scenario.opportunities_per_interval))
+    attention = np.exp(0.15 * np.cos(hour[:, None] - np.array([np.pi / 6, np.pi / 2, 1.5 * np.pi])))
+    attention = np.broadcast_to(attention, (b, intervals, P)).copy()
+    draw = uniforms(seeds, _Stream.EVENT, (2,))
+    first, last = int(0.35 * intervals), max(1, intervals - EVENT_INTERVALS)
+    start = first + _pick(draw[:, 1], max(1, last - first))
+    event = np.where(draw[:, 0] < scenario.incidents.event_probability, start, -1)
+    during = (event[:, None] >= 0) & (t >= event[:, None]) & (t < event[:, None] + EVENT_INTERVALS)
+    attention *= np.where(during, 1.6, 1.0)[..., None]
+    traffic *= np.where(during, 1.3, 1.0)[..., None, None]
+    for slot in range(INCIDENT_SLOTS):
+        kind, begin, length = (incident[k][:, slot] for k in ("incident_kind", "incident_start", "incident_length"))
+        fraud = (kind == 1)[:, None] & (t >= begin[:, None]) & (t < (begin + length)[:, None])
+        at = incident["incident_placement"][:, slot][:, None] == np.arange(P)
+        traffic *= np.where(fraud[:, :, None] & at[:, None, :], 1.5, 1.0)[:, :, None, :]
+    mood = np.exp(1.2 * np.cos(hour[:, None, None] - 2 * np.pi * np.arange(M) / M - 0.8 * np.arange(S)[:, None]))
+    mood = mood / mood.sum(-1, keepdims=True)
+    return {
+        "traffic": traffic,
+        "attention": attention,
+        "event_interval": event,
+        "mood_probability": np.broadcast_to(mood, (b, intervals, S, M)).copy(),
+    }
+
+
+def _incidents(seeds: NDArray[np.uint64], scenario: Scenario, campaigns: int) -> dict[str, NDArray[np.generic]]:
+    draw = uniforms(seeds, _Stream.INCIDENT, (6, INCIDENT_SLOTS))
+    happens = draw[:, 0] < scenario.incidents.incident_probability
+    first, last = min(6, scenario.intervals - 1), max(7, scenario.intervals - 10)
+    return {
+        "incident_kind": np.where(happens, 1 + _pick(draw[:, 1], 5), 0),
+        "incident_start": first + _pick(draw[:, 2], last - first),
+        "incident_length": 4 + _pick(draw[:, 3], 5),
+        "incident_placement": _pick(draw[:, 4], P),
+        "incident_campaign": _pick(draw[:, 5], campaigns),
+    }
+
+
+def _rivals(
+    seeds: NDArray[np.uint64], scenario: Scenario, vertical: Int, held_out: bool
+) -> dict[str, NDArray[np.generic]]:
+    rivals, intervals, day = scenario.rivals.count, scenario.intervals, scenario.intervals_per_day
+    level = normals(seeds, _Stream.RIVAL_LEVEL, (rivals, 1 + S + P))
+    log_level = (
+        0.25 * level[:, :, 0][:, :, None, None]
+        + 0.25 * level[:, :, 1 : 1 + S][..., None]
+        + 0.15 * level[:, :, 1 + S :][:, :, None, :]
+        + VERTICAL_TABLE.competition[vertical[:, 0]][:, None, :, None]
+        - 0.06
+        + (scenario.held_out_price_shift if held_out else 0.0)
+    )
+    rival_level = np.exp(log_level) * np.array(scenario.auction.placement_price)
+    phase = uniforms(seeds, _Stream.RIVAL_PHASE, (2, rivals))
+    hour = 2 * np.pi * (np.arange(intervals) % day) / day
+    walk = np.cumsum(0.03 * normals(seeds, _Stream.RIVAL_WALK, (rivals, intervals)), -1)
+    swing = (0.1 + 0.3 * phase[:, 1])[..., None] * np.cos(hour - 2 * np.pi * phase[:, 0][..., None])
+    budget = normals(seeds, _Stream.RIVAL_BUDGET, (2, rivals))
+    volume_usd = scenario.opportunities_per_interval * day * scenario.auction.price_level_usd
+    share = np.empty((len(seeds), S, P, rivals))
+    _normalise_shares(rival_level, share)
+    return {
+        "rival_level": rival_level,
+        "rival_drift": np.exp(swing + walk),
+        "rival_budget_usd": scenario.rivals.daily_budget_fraction * volume_usd * np.exp(0.5 * budget[:, 0]),
+        "rival_paces": budget[:, 1] > 0,
+        "rival_share": share,
+    }
+
+
+def draw_markets(
+    seeds: NDArray[np.uint64], scenario: Scenario, split: Split, taste_pool: Float | None = None
+) -> tuple[MarketParameters, Brief]:
+    """The hidden truth of B markets and the briefs that agents may read.
+
+    Args:
+        seeds: [B] one uint64 a market.
+        scenario: what kind of market.
+        split: `held_out` draws from all verticals and shifts prices, the others from the trained ones.
+        taste_pool: [pool, ≥ D] standardised taste vectors of real listeners; synthetic ones if None.
+    """
+    campaigns, held_out = scenario.campaigns, split == "held_out"
+    names = scenario.held_out_verticals if held_out else scenario.verticals
+    choices = np.array([VERTICALS.index(name) for name in names])
+    vertical = choices[_pick(uniforms(seeds, _Stream.VERTICAL, (campaigns,)), len(choices))]
+    incident = _incidents(seeds, scenario, campaigns)
+    volume_usd = scenario.opportunities_per_interval * scenario.intervals * scenario.auction.price_level_usd
+    budget = scenario.budget_fraction * volume_usd * np.exp(0.35 * normals(seeds, _Stream.BUDGET, (campaigns,)))
+    truth: dict[str, NDArray[np.generic]] = {
+        "seed": seeds,
+        "budget_usd": budget,
+        **_audience(seeds, scenario, campaigns, vertical, taste_pool),
+        **_creative(seeds, scenario, campaigns, vertical),
+        **_inventory(seeds, scenario, vertical, incident),
+        **_rivals(seeds, scenario, vertical, held_out),
+        **incident,
+    }
+    table = VERTICAL_TABLE
+    brief = Brief(
+        vertical=vertical,
+        log_affinity=table.log_affinity[vertical],
+        log_format=table.log_format[vertical],
+        log_script=table.log_script[vertical],
+        wear_out=scenario.response.wear_out * table.wear_out[vertical],
+        recall_decay=np.clip(0.988 + table.recall_shift[vertical], 0.9, 0.998),
+        conversion=table.conversion[vertical],
+        recall=table.recall[vertical],
+    )
+    contiguous = {name: np.ascontiguousarray(value) for name, value in truth.items()}
+    return MarketParameters(**contiguous), brief  # type: ignore[arg-type]

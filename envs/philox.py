@@ -1,0 +1,124 @@
+"""Counter-based random numbers: Philox4x32-10, so that a draw depends on its address alone.
+
+A draw is named by (market seed, stream, interval, item, draw); no generator is carried along, so a
+market gives the same numbers alone, in a batch, or on any worker.
+
+Source: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011; the
+constants are those of the Random123 reference implementation, whose test vectors are in the tests.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import uint32, uint64
+from numpy.typing import NDArray
+
+from envs.kernel import kernel
+
+_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_W0, _W1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
+_MASK = np.uint64(0xFFFFFFFF)
+_SCALE = 1.0 / 4294967296.0
+
+
+@kernel
+def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    """Ten rounds of Philox on a 4 × 32-bit counter with a 2 × 32-bit key: four uint32."""
+    c0, c1, c2, c3 = uint32(c0), uint32(c1), uint32(c2), uint32(c3)
+    k0, k1 = uint32(k0), uint32(k1)
+    for _ in range(10):
+        p0 = _M0 * uint64(c0)
+        p1 = _M1 * uint64(c2)
+        c0 = uint32(uint32(p1 >> uint64(32)) ^ c1 ^ k0)
+        c1 = uint32(p1 & _MASK)
+        c2 = uint32(uint32(p0 >> uint64(32)) ^ c3 ^ k1)
+        c3 = uint32(p0 & _MASK)
+        k0 = uint32(k0 + _W0)
+        k1 = uint32(k1 + _W1)
+    return c0, c1, c2, c3
+
+
+@kernel
+def uniform4(seed, stream, interval, item, draw):  # type: ignore[no-untyped-def]
+    """Four uniforms in (0, 1), never an end point."""
+    s = uint64(seed)
+    a, b, c, d = philox4x32(draw, item, interval, stream, s & _MASK, s >> uint64(32))
+    return (
+        (float(a) + 0.5) * _SCALE,
+        (float(b) + 0.5) * _SCALE,
+        (float(c) + 0.5) * _SCALE,
+        (float(d) + 0.5) * _SCALE,
+    )
+
+
+@kernel
+def normal_pair(u, v):  # type: ignore[no-untyped-def]
+    """Two standard normals of two uniforms (Box & Muller 1958)."""
+    radius = math.sqrt(-2.0 * math.log(u))
+    angle = 2.0 * math.pi * v
+    return radius * math.cos(angle), radius * math.sin(angle)
+
+
+@kernel
+def binomial(n, p, u, v):  # type: ignore[no-untyped-def]
+    """Successes among `n` trials of probability `p`, of two uniforms.
+
+    By inversion where n·min(p, 1 − p) < 12 (Kachitvichyanukul & Schmeiser 1988), else the rounded
+    normal approximation, clipped to [0, n].
+    """
+    if n <= 0 or p <= 0.0:
+        return 0
+    if p >= 1.0:
+        return n
+    q = min(p, 1.0 - p)
+    if n * q < 12.0:
+        ratio = q / (1.0 - q)
+        mass = math.exp(n * math.log1p(-q))
+        count = 0
+        left = u
+        while left > mass and count < n:
+            left -= mass
+            count += 1
+            mass *= ratio * (n - count + 1) / count
+    else:
+        z, _ = normal_pair(u, v)
+        count = int(math.floor(n * q + math.sqrt(n * q * (1.0 - q)) * z + 0.5))
+        count = min(n, max(0, count))
+    return count if p <= 0.5 else n - count
+
+
+@kernel
+def _fill_uniform(seeds, stream, out):  # type: ignore[no-untyped-def]
+    for b in range(out.shape[0]):
+        for i in range(0, out.shape[1], 4):
+            draws = uniform4(seeds[b], stream, 0, i // 4, 0)
+            for j in range(min(4, out.shape[1] - i)):
+                out[b, i + j] = draws[j]
+
+
+@kernel
+def _fill_normal(seeds, stream, out):  # type: ignore[no-untyped-def]
+    for b in range(out.shape[0]):
+        for i in range(0, out.shape[1], 4):
+            u0, u1, u2, u3 = uniform4(seeds[b], stream, 0, i // 4, 0)
+            z0, z1 = normal_pair(u0, u1)
+            z2, z3 = normal_pair(u2, u3)
+            draws = (z0, z1, z2, z3)
+            for j in range(min(4, out.shape[1] - i)):
+                out[b, i + j] = draws[j]
+
+
+def uniforms(seeds: NDArray[np.uint64], stream: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Uniform draws [B, *shape] in (0, 1), each market's own, addressed by (seed, stream, position)."""
+    out = np.empty((len(seeds), math.prod(shape)))
+    _fill_uniform(seeds, stream, out)
+    return out.reshape(len(seeds), *shape)
+
+
+def normals(seeds: NDArray[np.uint64], stream: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Standard normal draws [B, *shape], each market's own, addressed by (seed, stream, position)."""
+    out = np.empty((len(seeds), math.prod(shape)))
+    _fill_normal(seeds, stream, out)
+    return out.reshape(len(seeds), *shape)

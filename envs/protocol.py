@@ -1,0 +1,240 @@
+"""The messages by which the five roles speak: typed, bounded, in units; posted in t, delivered in t + 1.
+
+The same arrays are part of observations, are logged, rendered and travel in serving. One leading axis B;
+global roles address campaigns padded to `MAX_CAMPAIGNS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.catalogue import (
+    ADVICE,
+    ALERT_KINDS,
+    CREATIVE_CHOICES,
+    MAX_CAMPAIGNS,
+    SEVERITIES,
+    F,
+    P,
+    S,
+)
+from envs.errors import InterludeError
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+MAX_MULTIPLIER_LOG: Final = 4.0
+MAX_AGGRESSION: Final = 50.0
+
+
+class InvalidActionError(InterludeError):
+    """An action that is not finite or lies outside its space."""
+
+
+class SegmentValue(NamedTuple):
+    """audience_0 → all: who is likely to care."""
+
+    affinity: Float  # [B, MAX_CAMPAIGNS, S] 1 = average
+    confidence: Float  # [B, MAX_CAMPAIGNS, S] in [0, 1]
+
+
+class CreativePlan(NamedTuple):
+    """creative_<c> → all: what will air next, and what it should do."""
+
+    format: Int  # [B, C, S]
+    expected_completion: Float  # [B, C, S] fraction
+    wear: Float  # [B, C, S] decayed impressions a listener of the asset
+
+
+class SpendPlan(NamedTuple):
+    """bidding_<c> → all: how the money goes."""
+
+    pacing_error: Float  # [B, C] share spent − share of the flight gone
+    win_rate: Float  # [B, C] wins / opportunities
+    marginal_price_usd: Float  # [B, C] price of the last opportunity worth winning, per predicted value of 1
+
+
+class Alert(NamedTuple):
+    """monitor_0 → orchestrator, all: what is wrong and what should be done about it."""
+
+    advice: Int  # [B, MAX_CAMPAIGNS, P] index into ADVICE
+    kind: Int  # [B, MAX_CAMPAIGNS, P] index into ALERT_KINDS
+    severity: Int  # [B, MAX_CAMPAIGNS, P] index into SEVERITIES
+
+
+class Directive(NamedTuple):
+    """orchestrator_0 → all: enforced by the environment in the interval of its delivery."""
+
+    budget_share: Float  # [B, MAX_CAMPAIGNS] weights; equal weights leave budgets as they are
+    aggression_cap: Float  # [B, MAX_CAMPAIGNS] highest bid per predicted value
+    throttle: Float  # [B, MAX_CAMPAIGNS, P] factor on bids in [0, 1]
+    pause: Int  # [B, MAX_CAMPAIGNS] 1 = no bids at all
+    premium_grant: Int  # [B, S] 0 = nobody, c + 1 = campaign c may traffic video
+
+
+class Board(NamedTuple):
+    """All messages of one interval."""
+
+    segment_value: SegmentValue
+    creative_plan: CreativePlan
+    spend_plan: SpendPlan
+    alert: Alert
+    directive: Directive
+
+
+class Actions(NamedTuple):
+    """What the agents of B markets do in one interval, one array (or message) per role."""
+
+    audience: SegmentValue
+    creative: Int  # [B, C, S, 4] format, script, length, call to action
+    bidding: Float  # [B, C, 1 + P + S] log-multipliers: global, placement, segment
+    monitor: Alert
+    orchestrator: Directive
+    listener_affinity: Float | None = None  # [B, C, L] audience's table at its refresh; None keeps the last
+
+
+@dataclass(frozen=True)
+class FieldBounds:
+    """Bounds and unit of one field of a message or an action."""
+
+    low: float
+    high: float
+    unit: str
+
+
+BOUNDS: Final[dict[str, dict[str, FieldBounds]]] = {
+    "audience": {
+        "affinity": FieldBounds(0.0, 10.0, "factor, 1 = average"),
+        "confidence": FieldBounds(0.0, 1.0, "fraction"),
+    },
+    "creative": {"creative": FieldBounds(0.0, float(max(CREATIVE_CHOICES) - 1), "index")},
+    "bidding": {"log_multiplier": FieldBounds(-MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG, "log factor")},
+    "monitor": {
+        "advice": FieldBounds(0.0, len(ADVICE) - 1.0, "index"),
+        "kind": FieldBounds(0.0, len(ALERT_KINDS) - 1.0, "index"),
+        "severity": FieldBounds(0.0, len(SEVERITIES) - 1.0, "index"),
+    },
+    "orchestrator": {
+        "budget_share": FieldBounds(0.5, 2.0, "weight"),
+        "aggression_cap": FieldBounds(0.0, MAX_AGGRESSION, "bid per predicted value"),
+        "throttle": FieldBounds(0.0, 1.0, "factor"),
+        "pause": FieldBounds(0.0, 1.0, "flag"),
+        "premium_grant": FieldBounds(0.0, float(MAX_CAMPAIGNS), "campaign + 1"),
+    },
+}
+"""Bounds of every field an agent may set, by role; spaces, validation and documentation come from here."""
+
+
+def action_shape(role: str, field: str, campaigns: int) -> tuple[int, ...]:
+    """Shape of an action's field, without the batch axis."""
+    shapes = {
+        ("audience", "affinity"): (MAX_CAMPAIGNS, S),
+        ("audience", "confidence"): (MAX_CAMPAIGNS, S),
+        ("creative", "creative"): (campaigns, S, len(CREATIVE_CHOICES)),
+        ("bidding", "log_multiplier"): (campaigns, 1 + P + S),
+        ("monitor", "advice"): (MAX_CAMPAIGNS, P),
+        ("monitor", "kind"): (MAX_CAMPAIGNS, P),
+        ("monitor", "severity"): (MAX_CAMPAIGNS, P),
+        ("orchestrator", "budget_share"): (MAX_CAMPAIGNS,),
+        ("orchestrator", "aggression_cap"): (MAX_CAMPAIGNS,),
+        ("orchestrator", "throttle"): (MAX_CAMPAIGNS, P),
+        ("orchestrator", "pause"): (MAX_CAMPAIGNS,),
+        ("orchestrator", "premium_grant"): (S,),
+    }
+    return shapes[role, field]
+
+
+def fields_of(actions: Actions) -> list[tuple[str, str, NDArray[Any]]]:
+    """Every (role, field, array) of a set of actions."""
+    found: list[tuple[str, str, NDArray[Any]]] = [
+        ("creative", "creative", actions.creative),
+        ("bidding", "log_multiplier", actions.bidding),
+    ]
+    for role, message in (
+        ("audience", actions.audience),
+        ("monitor", actions.monitor),
+        ("orchestrator", actions.orchestrator),
+    ):
+        found += [(role, name, getattr(message, name)) for name in message._fields]  # type: ignore[attr-defined]
+    return found
+
+
+def check_actions(actions: Actions, num_markets: int, campaigns: int, interval: int, seeds: NDArray[np.uint64]) -> None:
+    """Raises `InvalidActionError` naming role, field, interval, market seed and value."""
+    for role, field, array in fields_of(actions):
+        bounds = BOUNDS[role][field]
+        expected = (num_markets, *action_shape(role, field, campaigns))
+        if array.shape != expected:
+            raise InvalidActionError(
+                f"{role}: field {field!r} has shape {array.shape} in interval {interval}, expected {expected}"
+            )
+        bad = ~((array >= bounds.low) & (array <= bounds.high))
+        if role == "creative":
+            bad |= array >= np.array(CREATIVE_CHOICES)
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            agent = f"{role}_{where[1]}" if role in ("creative", "bidding") else f"{role}_0"
+            raise InvalidActionError(
+                f"{agent}: field {field!r} at {where[1:]} is {array[where]!r} in interval {interval} of market seed "
+                f"{int(seeds[where[0]])}; it must be finite and within [{bounds.low}, {bounds.high}] ({bounds.unit})"
+            )
+
+
+def quiet_board(num_markets: int, campaigns: int) -> Board:
+    """What everybody hears before anybody has spoken: average affinity, no confidence, run at will."""
+    b, c, n = num_markets, campaigns, MAX_CAMPAIGNS
+    return Board(
+        SegmentValue(np.ones((b, n, S)), np.zeros((b, n, S))),
+        CreativePlan(np.zeros((b, c, S), np.int64), np.zeros((b, c, S)), np.zeros((b, c, S))),
+        SpendPlan(np.zeros((b, c)), np.zeros((b, c)), np.zeros((b, c))),
+        Alert(*(np.zeros((b, n, P), np.int64) for _ in range(3))),
+        Directive(
+            np.ones((b, n)),
+            np.full((b, n), MAX_AGGRESSION),
+            np.ones((b, n, P)),
+            np.zeros((b, n), np.int64),
+            np.zeros((b, S), np.int64),
+        ),
+    )
+
+
+def log_records(board: Board, market: int, interval: int, campaigns: int) -> list[dict[str, Any]]:
+    """The board of one market as flat records: interval, sender, message, field, values."""
+    senders = ("audience_0", "creative", "bidding", "monitor_0", "orchestrator_0")
+    records: list[dict[str, Any]] = []
+    for sender, name, message in zip(senders, Board._fields, board, strict=True):
+        for field in message._fields:  # type: ignore[attr-defined]
+            values = getattr(message, field)[market]
+            if sender in ("creative", "bidding"):
+                rows = [(f"{sender}_{c}", values[c]) for c in range(campaigns)]
+            else:
+                rows = [(sender, values[:campaigns] if field != "premium_grant" else values)]
+            records += [
+                {"interval": interval, "sender": who, "message": name, "field": field, "value": row.tolist()}
+                for who, row in rows
+            ]
+    return records
+
+
+__all__ = [
+    "BOUNDS",
+    "Actions",
+    "Alert",
+    "Board",
+    "CreativePlan",
+    "Directive",
+    "F",
+    "FieldBounds",
+    "InvalidActionError",
+    "SegmentValue",
+    "SpendPlan",
+    "action_shape",
+    "check_actions",
+    "fields_of",
+    "log_records",
+    "quiet_board",
+]

@@ -1,0 +1,1 @@
+"""Who acts: the policy protocol, scripted roles, belief filter, networks, team runner, export and runtime."""

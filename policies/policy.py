@@ -1,0 +1,50 @@
+"""What it takes to drive a role: one small protocol for scripted, learned and served policies alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.observation import Observation
+from envs.scenario import Scenario
+
+if TYPE_CHECKING:
+    from envs.market import VectorMarket
+
+
+@dataclass(frozen=True)
+class Flight:
+    """What every policy is told when a flight of B markets starts."""
+
+    scenario: Scenario
+    num_markets: int
+    num_campaigns: int
+    seeds: NDArray[np.uint64]  # [B], for a policy's own random numbers
+    market: VectorMarket | None = None  # only for privileged policies, in evaluation
+
+
+class Policy(Protocol):
+    """Drives all agents of one role in B markets."""
+
+    name: str
+    privileged: bool
+
+    def start(self, flight: Flight) -> None:
+        """A new flight begins."""
+
+    def act(self, observation: Observation) -> Any:
+        """The role's action for observations [B, n, ·]: see `envs.protocol.Actions` for its form."""
+
+
+def flight_of(market: VectorMarket, *, privileged: bool = False) -> Flight:
+    """What policies may know of a market that was just reset."""
+    return Flight(
+        scenario=market.scenario,
+        num_markets=market.num_markets,
+        num_campaigns=market.num_campaigns,
+        seeds=market.seeds,
+        market=market if privileged else None,
+    )

@@ -1,0 +1,113 @@
+"""A team: one policy for each role, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from envs.errors import InterludeError
+from envs.market import Observations
+from envs.observation import ROLES
+from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue
+from policies.policy import Flight, Policy
+
+
+@dataclass(frozen=True)
+class Incapacity:
+    """A role whose policy failed, and since when its stand-in acts."""
+
+    role: str
+    interval: int
+    reason: str
+
+
+@dataclass
+class Team:
+    """Five policies that act together.
+
+    Where a role's policy raises, is late or answers with something outside its space, its stand-in takes
+    over from that interval to the flight's end; the others go on. `incapacities` says so.
+    """
+
+    name: str
+    policies: Mapping[str, Policy]
+    stand_ins: Mapping[str, Policy] = field(default_factory=dict)
+    model_aware: bool = False
+    deadline_seconds: float = float("inf")
+    incapacities: list[Incapacity] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Checks that every role has a policy."""
+        missing = [role for role in ROLES if role not in self.policies]
+        if missing:
+            raise InterludeError(f"team {self.name!r} has no policy for {', '.join(missing)}")
+
+    @property
+    def privileged(self) -> bool:
+        """Whether any role reads the hidden truth (evaluation only)."""
+        return any(policy.privileged for policy in self.policies.values())
+
+    def start(self, flight: Flight) -> None:
+        """Starts all policies and stand-ins on a new flight."""
+        self._interval = 0
+        self._flight = flight
+        self.incapacities.clear()
+        for policy in (*self.policies.values(), *self.stand_ins.values()):
+            policy.start(flight)
+
+    def act(self, observations: Observations) -> Actions:
+        """Every role's action; a failing role is replaced by its stand-in."""
+        answers = {role: self._answer(role, getattr(observations, role)) for role in ROLES}
+        self._interval += 1
+        audience = answers["audience"]
+        table = getattr(self.policies["audience"], "listener_affinity", None)
+        return Actions(
+            audience=audience,
+            creative=answers["creative"],
+            bidding=answers["bidding"],
+            monitor=answers["monitor"],
+            orchestrator=answers["orchestrator"],
+            listener_affinity=table,
+        )
+
+    def _failed(self, role: str) -> bool:
+        return any(incapacity.role == role for incapacity in self.incapacities)
+
+    def _answer(self, role: str, observation: Any) -> Any:
+        stand_in = self.stand_ins.get(role)
+        spare = stand_in.act(observation) if stand_in is not None else None
+        if stand_in is not None and self._failed(role):
+            return spare
+        started = time.perf_counter()
+        try:
+            answer = self.policies[role].act(observation)
+            problem = _problem(role, answer)
+        except Exception as error:
+            if stand_in is None:
+                raise
+            answer, problem = None, f"{type(error).__name__}: {error}"
+        if problem is None and time.perf_counter() - started > self.deadline_seconds:
+            problem = f"answered after more than {self.deadline_seconds} s"
+        if problem is None or stand_in is None:
+            return answer
+        self.incapacities.append(Incapacity(role, self._interval, problem))
+        return spare
+
+
+def _problem(role: str, answer: Any) -> str | None:
+    """Why an answer cannot be used, or None."""
+    if role in ("creative", "bidding"):
+        arrays = [(next(iter(BOUNDS[role])), np.asarray(answer))]
+    elif isinstance(answer, SegmentValue | Alert | Directive):
+        arrays = [(name, getattr(answer, name)) for name in answer._fields]
+    else:
+        return f"answered with {type(answer).__name__}"
+    for name, array in arrays:
+        bounds = BOUNDS[role][name]
+        if not ((array >= bounds.low) & (array <= bounds.high)).all():
+            return f"field {name!r} is not finite or outside [{bounds.low}, {bounds.high}]"
+    return None

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envs.paths import data_directory
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real samples, which no test may need."""
+    folder = data_directory()
+    if not folder.is_dir():
+        pytest.skip(f"no real samples: {folder} does not exist (set INTERLUDE_DATA_DIR)")
+    return folder
