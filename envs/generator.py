@@ -16,7 +16,6 @@ from envs.seeds import Split
 from envs.state import INCIDENT_SLOTS, Brief, Float, Int, MarketParameters
 
 EVENT_INTERVALS = 4
-_SURGE = 1.7
 
 
 class _Stream(IntEnum):

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, Final
 
 from numba import njit
 
-Function = TypeVar("Function", bound=Callable[..., object])
+COMPILED_FROM: Final = (
+    "catalogue",
+    "constants",
+    "dynamics",
+    "expectation",
+    "generator",
+    "kernel",
+    "listeners",
+    "opportunities",
+    "philox",
+    "response",
+    "state",
+)
+"""Modules whose functions or constants are part of compiled kernels."""
 
 
-def kernel(function: Function) -> Function:
-    """Compiles a module-level function with numba; no fast-math, so that bits do not depend on the machine's mood."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+def _digest() -> str:
+    folder = Path(__file__).parent
+    sources = b"".join((folder / f"{name}.py").read_bytes() for name in COMPILED_FROM)
+    return hashlib.sha256(sources).hexdigest()
+
+
+SOURCE_DIGEST: Final = _digest()
+"""Numba's cache notices a change of a kernel's own file only, and would keep the constants and helpers
+that a kernel took from another module: so kernels are stamped with the sources of all of them."""
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compiles a module-level function with numba; no fast-math: bits do not depend on the machine's mood."""
+    compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if cache_file is not None:  # there is none under NUMBA_DISABLE_JIT
+        cache_file._source_stamp = SOURCE_DIGEST
+    return compiled

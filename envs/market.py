@@ -11,14 +11,23 @@ from envs import catalogue as cat
 from envs.catalogue import ARMS, MAX_CAMPAIGNS, P, S
 from envs.constants import constants_of
 from envs.dynamics import new_state, step_markets
-from envs.errors import InterludeError
+from envs.errors import InterludeError, UnknownNameError
 from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import Actions, Board, CreativePlan, Directive, SpendPlan, check_actions, quiet_board
+from envs.protocol import (
+    Actions,
+    Board,
+    CreativePlan,
+    Directive,
+    SpendPlan,
+    check_actions,
+    owned,
+    quiet_board,
+)
 from envs.rewards import Rewards, Worth, rewards_of, worth_of
 from envs.scenario import Scenario
-from envs.seeds import Split
+from envs.seeds import SPLITS, Split
 from envs.sight import observe_all, privileged_blocks
 from envs.state import Brief, Controls, Float, MarketParameters, MarketState, Outcome
 
@@ -75,6 +84,8 @@ class VectorMarket:
         """Makes an empty batch; `taste_pool` [pool, ≥ D] are standardised tastes of real listeners."""
         if num_markets < 1:
             raise ValueError(f"num_markets must be at least 1, got {num_markets}")
+        if split not in SPLITS:
+            raise UnknownNameError("split", split, SPLITS)
         self.scenario, self.num_markets, self.split = scenario, num_markets, split
         self.num_campaigns = scenario.campaigns
         self.taste_pool = taste_pool
@@ -102,7 +113,7 @@ class VectorMarket:
         self.market_state = new_state(self.parameters, np.full((b, c, S), INITIAL_ARM, np.int64))
         self.board = quiet_board(b, c)
         hint = np.clip(self.parameters.affinity_hint, 0.0, 10.0)
-        self._listener_affinity = self._spread(hint)
+        self._listener_affinity, self._has_table = self._spread(hint), False
         level = self.scenario.auction.price_level_usd
         start_price = np.broadcast_to(level * np.array(self.scenario.auction.placement_price), (b, c, S, P))
         self.feed = Feed(
@@ -135,7 +146,9 @@ class VectorMarket:
             raise InterludeError("step() before reset(): call reset(seeds) first")
         if self.interval >= self.scenario.intervals:
             raise InterludeError(f"the flight ended after {self.scenario.intervals} intervals: call reset(seeds)")
-        check_actions(actions, self.num_markets, self.num_campaigns, self.interval, self.seeds)
+        listeners = self.scenario.listeners.count
+        check_actions(actions, self.num_campaigns, listeners, self.interval, self.seeds)
+        actions = owned(actions)
         directive = self.board.directive
         self._split_budgets(directive)
         self._hear_audience(actions)
@@ -175,9 +188,10 @@ class VectorMarket:
         self.feed = self.feed._replace(budget_usd=self.feed.budget_usd + moved)
 
     def _hear_audience(self, actions: Actions) -> None:
+        """Bids use the last table of single listeners; before any, the segment values on the board."""
         if actions.listener_affinity is not None:
-            self._listener_affinity = np.ascontiguousarray(np.clip(actions.listener_affinity, 0.0, 50.0), np.float64)
-        elif self.interval > 0:
+            self._listener_affinity, self._has_table = np.clip(actions.listener_affinity, 0.0, 50.0), True
+        elif self.interval > 0 and not self._has_table:
             affinity = self.board.segment_value.affinity[:, : self.num_campaigns]
             self._listener_affinity = self._spread(np.ascontiguousarray(affinity))
 
@@ -250,7 +264,16 @@ class VectorMarket:
             )
 
     def _observations(self) -> Observations:
-        return Observations(**observe_all(self))
+        views = observe_all(self)
+        for role, view in views.items():
+            if not np.isfinite(view).all():
+                b, n, i = (int(i) for i in np.argwhere(~np.isfinite(view))[0])
+                field = next(name for name, block in SCHEMAS[role].slices.items() if i < block.stop)
+                raise InterludeError(
+                    f"{role}_{n}: observation field {field!r} is {view[b, n, i]} in interval {self.interval} "
+                    f"of market seed {int(self.seeds[b])}"
+                )
+        return Observations(**views)
 
     def state(self) -> Observation:
         """Observable global state [B, ·] for the shared critic: orchestrator's view, then every campaign's.

@@ -121,7 +121,7 @@ def play_opportunities(m, st, k, ctl, out, bounds, lingering, negative, attentio
                         continue
                     out.opportunities[b, s, p] += 1.0
                     heard[b, i] += 1.0
-                    v0, v1, v2, _v3 = uniform4(seed, _LISTENER, t, item, 1)
+                    v0, v1, v2, tie = uniform4(seed, _LISTENER, t, item, 1)
                     visible = 1.0 if u2 < _VISIBLE[p] else 0.0
                     normal, _spare = normal_pair(v0, v1)
                     quality = math.exp(k.quality_sd * normal)
@@ -130,7 +130,7 @@ def play_opportunities(m, st, k, ctl, out, bounds, lingering, negative, attentio
                         seed, t, item, k.within_table[p], k.price_quantile, scale, level, drift, share, left, pace
                     )
                     floor = max(k.reserve_usd[p], market)
-                    best, second, winner = 0.0, 0.0, -1
+                    best, second, winner, ties = 0.0, 0.0, -1, 0.0
                     for c in range(campaigns):
                         fmt = _ARMS[on_air[c, s], 0]
                         fit = _FIT[fmt, p]
@@ -148,10 +148,16 @@ def play_opportunities(m, st, k, ctl, out, bounds, lingering, negative, attentio
                             continue
                         out.bids[b, c, s, p] += 1.0
                         out.bid_usd[b, c, s, p] += bid
-                        if bid > best or (bid == best and (item + c) & 1 == 1):
-                            second = best
-                            best = bid
-                            winner = c
+                        if bid > best:
+                            best, second, winner, ties = bid, best, c, 1.0
+                        elif bid == best:  # each of the equal bids wins with the same probability
+                            second = bid
+                            ties += 1.0
+                            if tie * ties < 1.0:
+                                tie *= ties
+                                winner = c
+                            else:
+                                tie = (tie * ties - 1.0) / (ties - 1.0)
                         elif bid > second:
                             second = bid
                     if market < math.inf:

@@ -104,6 +104,7 @@ class FieldBounds:
     low: float
     high: float
     unit: str
+    integer: bool = False
 
 
 BOUNDS: Final[dict[str, dict[str, FieldBounds]]] = {
@@ -111,19 +112,19 @@ BOUNDS: Final[dict[str, dict[str, FieldBounds]]] = {
         "affinity": FieldBounds(0.0, 10.0, "factor, 1 = average"),
         "confidence": FieldBounds(0.0, 1.0, "fraction"),
     },
-    "creative": {"creative": FieldBounds(0.0, float(max(CREATIVE_CHOICES) - 1), "index")},
+    "creative": {"creative": FieldBounds(0.0, float(max(CREATIVE_CHOICES) - 1), "index", True)},
     "bidding": {"log_multiplier": FieldBounds(-MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG, "log factor")},
     "monitor": {
-        "advice": FieldBounds(0.0, len(ADVICE) - 1.0, "index"),
-        "kind": FieldBounds(0.0, len(ALERT_KINDS) - 1.0, "index"),
-        "severity": FieldBounds(0.0, len(SEVERITIES) - 1.0, "index"),
+        "advice": FieldBounds(0.0, len(ADVICE) - 1.0, "index", True),
+        "kind": FieldBounds(0.0, len(ALERT_KINDS) - 1.0, "index", True),
+        "severity": FieldBounds(0.0, len(SEVERITIES) - 1.0, "index", True),
     },
     "orchestrator": {
         "budget_share": FieldBounds(0.5, 2.0, "weight"),
         "aggression_cap": FieldBounds(0.0, MAX_AGGRESSION, "bid per predicted value"),
         "throttle": FieldBounds(0.0, 1.0, "factor"),
-        "pause": FieldBounds(0.0, 1.0, "flag"),
-        "premium_grant": FieldBounds(0.0, float(MAX_CAMPAIGNS), "campaign + 1"),
+        "pause": FieldBounds(0.0, 1.0, "flag", True),
+        "premium_grant": FieldBounds(0.0, float(MAX_CAMPAIGNS), "campaign + 1", True),
     },
 }
 """Bounds of every field an agent may set, by role; spaces, validation and documentation come from here."""
@@ -163,25 +164,63 @@ def fields_of(actions: Actions) -> list[tuple[str, str, NDArray[Any]]]:
     return found
 
 
-def check_actions(actions: Actions, num_markets: int, campaigns: int, interval: int, seeds: NDArray[np.uint64]) -> None:
+def check_actions(
+    actions: Actions, campaigns: int, listeners: int, interval: int, seeds: NDArray[np.uint64]
+) -> None:
     """Raises `InvalidActionError` naming role, field, interval, market seed and value."""
     for role, field, array in fields_of(actions):
         bounds = BOUNDS[role][field]
-        expected = (num_markets, *action_shape(role, field, campaigns))
+        expected = (len(seeds), *action_shape(role, field, campaigns))
         if array.shape != expected:
             raise InvalidActionError(
                 f"{role}: field {field!r} has shape {array.shape} in interval {interval}, expected {expected}"
             )
         bad = ~((array >= bounds.low) & (array <= bounds.high))
+        if bounds.integer:
+            bad |= array != np.floor(array)
         if role == "creative":
             bad |= array >= np.array(CREATIVE_CHOICES)
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])
             agent = f"{role}_{where[1]}" if role in ("creative", "bidding") else f"{role}_0"
+            high = float(CREATIVE_CHOICES[where[-1]] - 1) if role == "creative" else bounds.high
+            kind = "whole" if bounds.integer else "finite"
             raise InvalidActionError(
-                f"{agent}: field {field!r} at {where[1:]} is {array[where]!r} in interval {interval} of market seed "
-                f"{int(seeds[where[0]])}; it must be finite and within [{bounds.low}, {bounds.high}] ({bounds.unit})"
+                f"{agent}: field {field!r} at {where[1:]} is {array[where]!r} in interval {interval} of market "
+                f"seed {int(seeds[where[0]])}; it must be {kind} and within [{bounds.low}, {high}] ({bounds.unit})"
             )
+    table = actions.listener_affinity
+    expected = (len(seeds), campaigns, listeners)
+    if table is not None and table.shape != expected:
+        raise InvalidActionError(
+            f"audience_0: listener_affinity has shape {table.shape} in interval {interval}, expected {expected}"
+        )
+    if table is not None and not np.isfinite(table).all():
+        b, c, i = (int(i) for i in np.argwhere(~np.isfinite(table))[0])
+        raise InvalidActionError(
+            f"audience_0: listener_affinity of campaign {c}, listener {i} is {table[b, c, i]} in interval "
+            f"{interval} of market seed {int(seeds[b])}; it must be finite"
+        )
+
+
+def owned(actions: Actions) -> Actions:
+    """A copy in the protocol's types: a message stays as posted, whatever its sender does with its arrays."""
+
+    def copy(role: str, field: str, array: NDArray[Any]) -> NDArray[Any]:
+        return np.array(array, np.int64 if BOUNDS[role][field].integer else np.float64)
+
+    def message(role: str, sent: Any) -> Any:
+        return type(sent)(*(copy(role, field, getattr(sent, field)) for field in sent._fields))
+
+    table = actions.listener_affinity
+    return Actions(
+        audience=message("audience", actions.audience),
+        creative=copy("creative", "creative", actions.creative),
+        bidding=copy("bidding", "log_multiplier", actions.bidding),
+        monitor=message("monitor", actions.monitor),
+        orchestrator=message("orchestrator", actions.orchestrator),
+        listener_affinity=None if table is None else np.array(table, np.float64),
+    )
 
 
 def quiet_board(num_markets: int, campaigns: int) -> Board:
@@ -236,5 +275,6 @@ __all__ = [
     "check_actions",
     "fields_of",
     "log_records",
+    "owned",
     "quiet_board",
 ]

@@ -28,7 +28,7 @@ class Auction(_Part):
     """How an impression opportunity is sold, and at what prices."""
 
     pricing: Literal["first_price", "second_price"] = "second_price"
-    price_level_usd: Positive = 2.0
+    price_level_usd: Positive = 1.5
     """Mean market price of one opportunity inside the table (CPM × impression weight / 1000)."""
     price_landscape: str = "ipinyou"
     """`ipinyou` (shipped constants) or the JSON that `interlude calibrate` wrote."""
@@ -62,7 +62,7 @@ class Listeners(_Part):
     taste_sd: NonNegative = 0.35
     irritable_fraction: Fraction = 0.24
     """Share of listeners whom repetition turns negative (doi 10.1177/0022243718820587)."""
-    churn_sensitivity: NonNegative = 0.11
+    churn_sensitivity: NonNegative = 0.08
     daily_frequency_cap: Annotated[int, Field(ge=1, le=100)] = 5
 
 
@@ -94,13 +94,13 @@ class Incidents(_Part):
 class Values(_Part):
     """What the advertiser and the platform earn, USD; an opportunity counts `impression_weight` times."""
 
-    completion_usd: NonNegative = 0.004
-    conversion_usd: NonNegative = 34.0
-    recall_gain_usd: NonNegative = 0.040
+    completion_usd: NonNegative = 0.006
+    conversion_usd: NonNegative = 15.0
+    recall_gain_usd: NonNegative = 0.080
     """Per listener who starts to recall the brand."""
-    recall_level_usd: NonNegative = 0.040
+    recall_level_usd: NonNegative = 0.080
     """Per listener who recalls the brand over the whole flight."""
-    health_usd: NonNegative = 0.10
+    health_usd: NonNegative = 0.25
     """Per listener won or lost for the platform."""
 
 

@@ -20,6 +20,7 @@ from envs.philox import normals
 HISTORY_FILE: Final = "user_artists.dat"
 HISTORY_COLUMNS: Final = ("userID", "artistID", "weight")
 
+_LEAST: Final = (0, 0, 1)
 _MAX_DIGITS: Final = 18
 _MAX_TEXT: Final = 40
 _ITEM_STREAM: Final = 0x7A01
@@ -106,18 +107,15 @@ def _read_columns(path: Path, file: TextIO) -> list[NDArray[np.int64]]:
             raise ConfigurationError(
                 f"{path}: line {number}: has {len(fields)} tab-separated fields, the header has {len(header)}"
             )
-        for name, position, column in zip(HISTORY_COLUMNS, positions, columns, strict=True):
+        for name, position, column, least in zip(HISTORY_COLUMNS, positions, columns, _LEAST, strict=True):
             text = fields[position].strip()
-            if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+            value = int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else -1
+            if value < least:
                 raise ConfigurationError(
-                    f"{path}: line {number}, column {name!r}: must be a whole number >= "
-                    f"{int(name == 'weight')}, got {text[:_MAX_TEXT]!r}"
+                    f"{path}: line {number}, column {name!r}: must be a whole number >= {least}, "
+                    f"got {text[:_MAX_TEXT]!r}"
                 )
-            column.append(int(text))
-        if columns[2][-1] == 0:
-            raise ConfigurationError(
-                f"{path}: line {number}, column 'weight': plays must be at least 1, got 0"
-            )
+            column.append(value)
     if not columns[0]:
         raise ConfigurationError(
             f"{path}: line 1: the header is all there is; no listener, item, plays follow"
@@ -220,8 +218,10 @@ def _solve_rows(start, column, extra, fixed, regularisation, out):  # type: igno
     matrix = np.empty((dimensions, dimensions))
     vector = np.empty(dimensions)
     for row in range(rows):
-        matrix[:] = gram
-        vector[:] = 0.0
+        for i in range(dimensions):
+            vector[i] = 0.0
+            for j in range(i + 1):
+                matrix[i, j] = gram[i, j]
         for e in range(start[row], start[row + 1]):
             k = column[e]
             for i in range(dimensions):
@@ -243,4 +243,5 @@ def _solve_rows(start, column, extra, fixed, regularisation, out):  # type: igno
             for k in range(i + 1, dimensions):
                 vector[i] -= matrix[k, i] * vector[k]
             vector[i] /= matrix[i, i]
-        out[row] = vector
+        for i in range(dimensions):
+            out[row, i] = vector[i]

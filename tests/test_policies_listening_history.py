@@ -194,8 +194,8 @@ def test_factors_of_the_real_history_beat_popularity(real_history: ListeningHist
     held_out = np.random.default_rng(0).random(len(real_history.plays)) < 0.2
 
     def part(keep: NDArray[np.bool_]) -> ListeningHistory:
-        triples = (column[keep] for column in real_history[:3])
-        return ListeningHistory(*triples, *real_history[3:])
+        listener, item, plays, *ids = real_history
+        return ListeningHistory(listener[keep], item[keep], plays[keep], *ids)
 
     train, test = part(~held_out), part(held_out)
     popularity = np.bincount(train.item, minlength=len(train.item_id)).astype(np.float32)

@@ -1,0 +1,144 @@
+"""The reference of observations and messages, written from the tables that the code itself uses.
+
+`python -m envs.reference docs` writes `observations.md` and `protocol.md`; a test compares.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, get_type_hints
+
+from envs import catalogue as cat
+from envs.observation import SCHEMAS, Schema, schema_hash
+from envs.protocol import BOUNDS, Board, FieldBounds, action_shape
+
+VOCABULARY: Final[dict[str, tuple[str, ...]]] = {
+    "segment (S)": cat.SEGMENTS,
+    "placement (P)": cat.PLACEMENTS,
+    "format (F)": cat.FORMATS,
+    "script (V)": cat.SCRIPTS,
+    "length": cat.LENGTHS,
+    "call to action": cat.CALLS_TO_ACTION,
+    "advice": cat.ADVICE,
+    "alert kind": cat.ALERT_KINDS,
+    "severity": cat.SEVERITIES,
+}
+SENDERS: Final = {
+    "segment_value": ("audience_0", "audience"),
+    "creative_plan": ("creative_<c>", "creative"),
+    "spend_plan": ("bidding_<c>", "bidding"),
+    "alert": ("monitor_0", "monitor"),
+    "directive": ("orchestrator_0", "orchestrator"),
+}
+NOTE: Final = "<!-- written by `python -m envs.reference docs`: change the code, not this file -->\n"
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if abs(value) < 1e6 else f"{value:.0e}".replace("e+0", "e")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape)) or "1"  # noqa: RUF001
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines) + "\n"
+
+
+def _schema_table(schema: Schema) -> str:
+    rows = []
+    for field in schema.fields:
+        block = schema.slices[field.name]
+        where = f"{block.start}" if field.size == 1 else f"{block.start} to {block.stop - 1}"
+        bounds = f"{_number(field.low)} to {_number(field.high)}"
+        rows.append((where, f"`{field.name}`", _shape(field.shape), field.unit, bounds, field.meaning))
+    return _table(("index", "field", "shape", "unit", "bounds", "meaning"), rows)
+
+
+def observations_text() -> str:
+    """`docs/observations.md`."""
+    parts = [
+        NOTE,
+        "# Observations\n",
+        "Every agent sees one float32 vector of named fields, clipped to their bounds. "
+        "`SCHEMAS[role].view(observation, field)` of `envs.observation` gives a field back in its shape. "
+        f"Creative and bidding agents see the same fields of their own campaign. Schema `{schema_hash()}`.\n",
+        "The critic's `state()` is the orchestrator's observation followed by "
+        f"{cat.MAX_CAMPAIGNS} bidding observations, zeros where a campaign does not exist.\n",
+    ]
+    for role, schema in SCHEMAS.items():
+        if role != "bidding":
+            title = "creative and bidding" if role == "creative" else role
+            parts += [f"## {title}: {schema.size} numbers\n", _schema_table(schema)]
+    return "\n".join(parts)
+
+
+def _action_rows(role: str) -> Sequence[tuple[str, ...]]:
+    rows = []
+    for field, bounds in BOUNDS[role].items():
+        shape = action_shape(role, field, 1)
+        one = shape[1:] if role in ("creative", "bidding") else shape
+        rows.append((f"`{field}`", _shape(one), _range(bounds), bounds.unit))
+    return rows
+
+
+def _range(bounds: FieldBounds) -> str:
+    whole = ", whole" if bounds.integer else ""
+    return f"{_number(bounds.low)} to {_number(bounds.high)}{whole}"
+
+
+def protocol_text() -> str:
+    """`docs/protocol.md`."""
+    messages = get_type_hints(Board)
+    rows = []
+    for name, (sender, _) in SENDERS.items():
+        fields = ", ".join(f"`{field}`" for field in messages[name]._fields)
+        meaning = (messages[name].__doc__ or "").partition(": ")[2].rstrip(".")
+        rows.append((f"`{name}`", f"`{sender}`", fields, meaning))
+    parts = [
+        NOTE,
+        "# Protocol\n",
+        "Agents speak in typed messages, posted in interval t and delivered in t + 1: on the board "
+        "(`envs.protocol.Board`), in observations, in logs and renderings. What audience, monitor and "
+        "orchestrator post is their action; creative and spend plans follow from the actions of the "
+        "creative and bidding agents.\n",
+        "## Messages\n",
+        _table(("message", "from", "fields", "says"), rows),
+        "## Actions\n",
+        "Shape of one agent's field, bounds and unit. Global roles address campaigns padded to "
+        f"{cat.MAX_CAMPAIGNS}; entries of campaigns that do not exist are ignored. A value that is not "
+        "finite, not whole where it has to be, or out of bounds is an error. The arrays of `vector_env` "
+        "(`envs.protocol.Actions`) carry a leading axis of markets; `envs.spaces` says how the PettingZoo "
+        "view lays the same fields out.\n",
+    ]
+    for role in BOUNDS:
+        parts += [f"### {role}\n", _table(("field", "shape", "bounds", "unit"), _action_rows(role))]
+    parts += [
+        "A creative agent chooses by segment a format, a script, a length and a call to action "
+        f"({', '.join(map(str, cat.CREATIVE_CHOICES))} choices). A bidding agent's log-multipliers are one "
+        "global, then by placement, then by segment; those of a placement and segment add up.\n",
+        "## Vocabulary\n",
+        "An index stands for its place in these lists, from 0.\n",
+        _table(("list", "names"), [(name, ", ".join(words)) for name, words in VOCABULARY.items()]),
+    ]
+    return "\n".join(parts)
+
+
+DOCUMENTS: Final = {"observations.md": observations_text, "protocol.md": protocol_text}
+
+
+def main(arguments: list[str]) -> int:
+    """Writes both documents into the folder named."""
+    if len(arguments) != 1 or not Path(arguments[0]).is_dir():
+        print("usage: python -m envs.reference FOLDER (an existing one)", file=sys.stderr)
+        return 2
+    for name, text in DOCUMENTS.items():
+        (Path(arguments[0]) / name).write_text(text(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

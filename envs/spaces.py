@@ -1,0 +1,187 @@
+"""Gymnasium spaces of every role, and the way between an agent's own action and the protocol's arrays.
+
+| agent | its action |
+|---|---|
+| `audience_0` | Box [MAX_CAMPAIGNS, S, 2]: affinity, confidence |
+| `creative_<c>` | MultiDiscrete [S * 4]: format, script, length, call to action of each segment |
+| `bidding_<c>` | Box [1 + P + S]: log-multipliers, global, by placement, by segment |
+| `monitor_0` | MultiDiscrete [MAX_CAMPAIGNS * P * 3]: advice, kind, severity of each campaign and placement |
+| `orchestrator_0` | Dict of the directive's fields |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from envs.catalogue import CREATIVE_CHOICES, MAX_CAMPAIGNS, VIDEO, P, S
+from envs.observation import SCHEMAS
+from envs.protocol import (
+    BOUNDS,
+    Actions,
+    Alert,
+    Directive,
+    InvalidActionError,
+    SegmentValue,
+    action_shape,
+)
+
+Space = spaces.Space[Any]
+PER_CAMPAIGN: Final = ("creative", "bidding")
+_FLAT: Final = {
+    "audience": (MAX_CAMPAIGNS, S, 2),
+    "creative": (S * len(CREATIVE_CHOICES),),
+    "bidding": (1 + P + S,),
+    "monitor": (MAX_CAMPAIGNS * P * 3,),
+}
+"""Shape of one agent's action, for the roles that act with one array."""
+
+
+def agent_names(campaigns: int) -> list[str]:
+    """All agents of a market in their stable order."""
+    return [
+        "audience_0",
+        *(f"creative_{c}" for c in range(campaigns)),
+        *(f"bidding_{c}" for c in range(campaigns)),
+        "monitor_0",
+        "orchestrator_0",
+    ]
+
+
+def role_of(agent: str) -> tuple[str, int]:
+    """Role and number of an agent's name."""
+    role, _, number = agent.rpartition("_")
+    return role, int(number)
+
+
+def observation_space(role: str) -> spaces.Box:
+    """Box of the role's schema."""
+    return spaces.Box(SCHEMAS[role].low, SCHEMAS[role].high, dtype=np.float32)
+
+
+def state_space() -> spaces.Box:
+    """Box of `VectorMarket.state`: the orchestrator's view, then a campaign's view MAX_CAMPAIGNS times.
+
+    It holds zeros where a campaign does not exist, so every bound of a campaign's view is widened to 0.
+    """
+    whole, one = SCHEMAS["orchestrator"], SCHEMAS["bidding"]
+    low = np.concatenate([whole.low, np.tile(np.minimum(one.low, 0.0), MAX_CAMPAIGNS)])
+    high = np.concatenate([whole.high, np.tile(np.maximum(one.high, 0.0), MAX_CAMPAIGNS)])
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def action_space(role: str) -> Space:
+    """The space of one agent of the role, made from `protocol.BOUNDS`."""
+    if role == "orchestrator":
+        return spaces.Dict({field: _field_space(role, field) for field in BOUNDS[role]})
+    if role == "creative":
+        return spaces.MultiDiscrete(np.tile(CREATIVE_CHOICES, S))
+    if role == "monitor":
+        counts = [int(bounds.high) + 1 for bounds in BOUNDS[role].values()]
+        return spaces.MultiDiscrete(np.tile(counts, MAX_CAMPAIGNS * P))
+    low = np.array([bounds.low for bounds in BOUNDS[role].values()], np.float32)
+    high = np.array([bounds.high for bounds in BOUNDS[role].values()], np.float32)
+    shape = _FLAT[role]
+    low, high = np.broadcast_to(low, shape).copy(), np.broadcast_to(high, shape).copy()
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def _field_space(role: str, field: str) -> Space:
+    bounds, shape = BOUNDS[role][field], action_shape(role, field, MAX_CAMPAIGNS)
+    if not bounds.integer:
+        return spaces.Box(bounds.low, bounds.high, shape, np.float32)
+    if bounds.high == 1.0:
+        return spaces.MultiBinary(shape[0] if len(shape) == 1 else shape)
+    return spaces.MultiDiscrete(np.full(shape, int(bounds.high) + 1))
+
+
+def creative_mask(granted: NDArray[np.bool_]) -> tuple[NDArray[np.int8], ...]:
+    """Eligible choices of a creative agent whose premium grants are [S], in the form `sample(mask)` takes.
+
+    A choice outside the mask is not an error: video without a grant airs as audio.
+    """
+    masks = []
+    for allowed in granted:
+        for part, count in enumerate(CREATIVE_CHOICES):
+            mask = np.ones(count, np.int8)
+            if part == 0:
+                mask[VIDEO] = allowed
+            masks.append(mask)
+    return tuple(masks)
+
+
+def decode(actions: Mapping[str, Any], campaigns: int, where: str) -> Actions:
+    """The protocol's arrays, B = 1, of the actions that the agents of one market gave.
+
+    Args:
+        actions: one action per agent of `agent_names(campaigns)`.
+        campaigns: C.
+        where: interval and market, for messages.
+
+    Raises:
+        InvalidActionError: a wrong shape, type or field. Bounds are checked by the market.
+    """
+    arrays = {}
+    for agent in agent_names(campaigns)[:-1]:
+        role, _ = role_of(agent)
+        arrays[agent] = _array(agent, next(iter(BOUNDS[role])), actions[agent], _FLAT[role], where)
+    audience = arrays["audience_0"]
+    creative = np.stack([arrays[f"creative_{c}"] for c in range(campaigns)])
+    alert = arrays["monitor_0"].reshape(1, MAX_CAMPAIGNS, P, 3)
+    return Actions(
+        audience=SegmentValue(audience[None, ..., 0], audience[None, ..., 1]),
+        creative=creative.reshape(1, campaigns, S, len(CREATIVE_CHOICES)),
+        bidding=np.stack([arrays[f"bidding_{c}"] for c in range(campaigns)])[None],
+        monitor=Alert(alert[..., 0], alert[..., 1], alert[..., 2]),
+        orchestrator=_directive(actions["orchestrator_0"], campaigns, where),
+    )
+
+
+def _directive(given: Any, campaigns: int, where: str) -> Directive:
+    agent, fields = "orchestrator_0", BOUNDS["orchestrator"]
+    if not isinstance(given, Mapping) or given.keys() != fields.keys():
+        got = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
+        raise InvalidActionError(
+            f"{agent}: expected a dictionary with the fields {', '.join(fields)} {where}, got {got}"
+        )
+    shapes = {field: action_shape("orchestrator", field, campaigns) for field in fields}
+    return Directive(
+        **{field: _array(agent, field, given[field], shapes[field], where)[None] for field in fields}
+    )
+
+
+def _array(agent: str, field: str, value: Any, shape: tuple[int, ...], where: str) -> NDArray[Any]:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.asarray(None)
+    integer = BOUNDS[role_of(agent)[0]][field].integer
+    if array.dtype.kind not in ("iub" if integer else "iubf"):
+        kind = "whole numbers" if integer else "numbers"
+        raise InvalidActionError(
+            f"{agent}: field {field!r} holds {value!r} {where}; expected {kind} of shape {shape}"
+        )
+    if array.shape != shape:
+        raise InvalidActionError(
+            f"{agent}: field {field!r} has shape {array.shape} {where}, expected {shape}"
+        )
+    return array
+
+
+def encode(actions: Actions, market: int = 0) -> dict[str, Any]:
+    """One market's part of a batch of actions, as its agents would give it: the inverse of `decode`."""
+    campaigns = actions.bidding.shape[1]
+    alert = np.stack([array[market] for array in actions.monitor], -1)
+    return {
+        "audience_0": np.stack([array[market] for array in actions.audience], -1),
+        **{f"creative_{c}": actions.creative[market, c].reshape(-1) for c in range(campaigns)},
+        **{f"bidding_{c}": actions.bidding[market, c] for c in range(campaigns)},
+        "monitor_0": alert.reshape(-1),
+        "orchestrator_0": {
+            field: getattr(actions.orchestrator, field)[market] for field in actions.orchestrator._fields
+        },
+    }

@@ -1,0 +1,121 @@
+"""Who told what: the difference between two message boards, in words."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.catalogue import ADVICE, ALERT_KINDS, FORMATS, PLACEMENTS, SEGMENTS, SEVERITIES
+from envs.protocol import Alert, Board, Directive
+
+LEAST_CHANGE = 0.2
+"""Share by which an affinity, a bid or a weight has to change to be news."""
+
+
+class Bulletin(NamedTuple):
+    """One message that said something new."""
+
+    sender: str
+    text: str
+    campaign: int | None
+    """Whom it is about; None for all."""
+
+
+def news(before: Board, after: Board, market: int, campaigns: int) -> list[Bulletin]:
+    """What one market's board says that the one before did not, in the order of the agents."""
+    found: list[Bulletin] = []
+    for c in range(campaigns):
+        found += _audience(before, after, market, c)
+    for c in range(campaigns):
+        found += _creative(before, after, market, c)
+    for c in range(campaigns):
+        found += _bidding(before, after, market, c)
+    for c in range(campaigns):
+        found += _monitor(before.alert, after.alert, market, c)
+    for c in range(campaigns):
+        found += _directive(before.directive, after.directive, market, c, campaigns)
+    return found + _grants(before.directive, after.directive, market, campaigns)
+
+
+def _differs(old: float, new: float) -> bool:
+    return abs(new - old) > LEAST_CHANGE * max(1e-9, abs(old))
+
+
+def _names(flags: NDArray[Any], names: tuple[str, ...]) -> str:
+    return ", ".join(name for name, flag in zip(names, flags, strict=True) if flag)
+
+
+def _audience(before: Board, after: Board, b: int, c: int) -> list[Bulletin]:
+    old, new = before.segment_value.affinity[b, c], after.segment_value.affinity[b, c]
+    top = int(np.argmax(new))
+    if new[top] == new.min() or (top == np.argmax(old) and not _differs(old[top], new[top])):
+        return []
+    sure = after.segment_value.confidence[b, c, top]
+    text = f"{SEGMENTS[top]} are worth {new[top]:.1f} x to campaign {c} ({sure:.0%} sure)"
+    return [Bulletin("audience_0", text, c)]
+
+
+def _creative(before: Board, after: Board, b: int, c: int) -> list[Bulletin]:
+    old, new = before.creative_plan.format[b, c], after.creative_plan.format[b, c]
+    found = []
+    for index, name in enumerate(FORMATS):
+        fresh = (new == index) & (old != index)
+        if fresh.any():
+            completed = after.creative_plan.expected_completion[b, c][fresh].mean()
+            where = _names(fresh, SEGMENTS)
+            found.append(Bulletin(f"creative_{c}", f"{name} for {where}: {completed:.0%} should complete", c))
+    return found
+
+
+def _bidding(before: Board, after: Board, b: int, c: int) -> list[Bulletin]:
+    old, new = before.spend_plan.marginal_price_usd[b, c], after.spend_plan.marginal_price_usd[b, c]
+    if not _differs(old, new):
+        return []
+    change = f"{'up' if new > old else 'down'} {abs(new / old - 1):.0%}" if old > 0 else f"{new:.2f} USD"
+    pace = f"pacing {after.spend_plan.pacing_error[b, c]:+.0%}"
+    return [Bulletin(f"bidding_{c}", f"bids {change}, {pace}, wins {after.spend_plan.win_rate[b, c]:.0%}", c)]
+
+
+def _monitor(before: Alert, after: Alert, b: int, c: int) -> list[Bulletin]:
+    found = []
+    for p, placement in enumerate(PLACEMENTS):
+        told = [int(field[b, c, p]) for field in after]
+        if told == [int(field[b, c, p]) for field in before] or not any(told):
+            continue
+        advice, kind, severity = ADVICE[told[0]], ALERT_KINDS[told[1]], SEVERITIES[told[2]]
+        parts = [f"{severity}:"] if told[2] else []
+        parts += [kind.replace("_", " ")] if told[1] else []
+        parts += [f"for campaign {c} on {placement.replace('_', ' ')}"]
+        parts += [f"-> {advice}"] if told[0] else []
+        found.append(Bulletin("monitor_0", " ".join(parts), c))
+    return found
+
+
+def _directive(before: Directive, after: Directive, b: int, c: int, campaigns: int) -> list[Bulletin]:
+    found = []
+    if before.pause[b, c] != after.pause[b, c]:
+        found.append(f"{'pauses' if after.pause[b, c] else 'resumes'} campaign {c}")
+    weight = after.budget_share[b]
+    if (weight != before.budget_share[b]).any() and _differs(weight[:campaigns].mean(), weight[c]):
+        side = "to" if weight[c] > weight[:campaigns].mean() else "from"
+        found.append(f"moves budget {side} campaign {c} (weight {weight[c]:.2f})")
+    old, new = before.aggression_cap[b, c], after.aggression_cap[b, c]
+    if _differs(old, new):
+        found.append(f"caps the bids of campaign {c} at {new:.1f} x value")
+    changed = np.abs(after.throttle[b, c] - before.throttle[b, c]) > LEAST_CHANGE
+    if changed.any():
+        where = _names(changed, PLACEMENTS).replace("_", " ")
+        found.append(f"throttles campaign {c} on {where} to {after.throttle[b, c][changed].mean():.0%}")
+    return [Bulletin("orchestrator_0", text, c) for text in found]
+
+
+def _grants(before: Directive, after: Directive, b: int, campaigns: int) -> list[Bulletin]:
+    found = []
+    for c in range(campaigns):
+        fresh = (after.premium_grant[b] == c + 1) & (before.premium_grant[b] != c + 1)
+        if fresh.any():
+            text = f"grants video for {_names(fresh, SEGMENTS)} to campaign {c}"
+            found.append(Bulletin("orchestrator_0", text, c))
+    return found

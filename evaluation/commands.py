@@ -1,0 +1,185 @@
+"""The commands of `evaluation`: `evaluate`, `tune-baselines`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from envs.output import JsonOption, check_writable, emit, format_table, write_text_atomically
+from evaluation import DEFAULT_EPISODES
+
+if TYPE_CHECKING:
+    from evaluation.compare import Watch
+
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes that play; no figure depends on it.")
+]
+
+
+def evaluate(
+    teams: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEAM...",
+            help="A scripted team's name, a run directory, a bundle, `reference`, `scripted` (all scripted "
+            "teams), or BASE+role=SOURCE, where SOURCE may be module:Class too.",
+        ),
+    ],
+    scenario: Annotated[str, typer.Option("--scenario", help="Name or YAML file.")] = "default",
+    split: Annotated[str, typer.Option("--split", help="train, development or held_out.")] = "held_out",
+    episodes: Annotated[
+        int, typer.Option("--episodes", min=1, help="Markets that every team plays; each is one flight.")
+    ] = DEFAULT_EPISODES,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the sequence of markets.")] = 0,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Learned policies sample instead of taking the likeliest action.")
+    ] = False,
+    baseline: Annotated[
+        str, typer.Option("--baseline", metavar="TEAM", help="Lifts are measured against it.")
+    ] = "shadow-price",
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with figures.")
+    ] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option("--tensorboard", metavar="DIR", help="Write each team as a run.")
+    ] = None,
+    listening_history: Annotated[
+        Path | None,
+        typer.Option("--listening-history", metavar="DIR", help="Tastes of real listeners (HetRec format)."),
+    ] = None,
+    workers: WorkersOption = 1,
+    json_out: JsonOption = None,
+) -> None:
+    """Compare teams on the same markets: who is better, by how much, and how sure that is."""
+    import evaluation
+    from envs.errors import UnknownNameError
+    from envs.seeds import SPLITS
+
+    if split not in SPLITS:
+        raise UnknownNameError("split", split, SPLITS)
+    check_writable(json_out)
+    check_writable(report)
+    check_writable(None if tensorboard is None else tensorboard / "run")
+    with _watched(episodes) as watch:
+        comparison = evaluation.evaluate(
+            teams,
+            scenario,
+            next(known for known in SPLITS if known == split),
+            episodes,
+            seed,
+            baseline=baseline,
+            sample=sample,
+            workers=workers,
+            listening_history=listening_history,
+            watch=watch,
+        )
+    from evaluation.table import text
+
+    lines = [text(comparison)]
+    if report is not None:
+        from evaluation.report import html_report
+
+        write_text_atomically(report, html_report(comparison))
+        lines.append(f"Report: {report}")
+    if tensorboard is not None:
+        from evaluation.tensorboard import write_comparison
+
+        runs = write_comparison(comparison, tensorboard)
+        lines.append(f"TensorBoard: {len(runs)} runs in {tensorboard} (tensorboard --logdir {tensorboard})")
+    emit(comparison.as_json(), "\n".join(lines), json_out)
+
+
+def tune_baselines(
+    teams: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEAM...]", help="Scripted teams; without any, all that have knobs."),
+    ] = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", help="Name or YAML file; several are weighed alike. [default: default]"),
+    ] = None,
+    markets: Annotated[
+        int, typer.Option("--markets", min=1, help="Training markets of each scenario that a trial plays.")
+    ] = 64,
+    trials: Annotated[
+        int, typer.Option("--trials", min=32, help="Most trials a team; fewer where doubling gains < .2 %.")
+    ] = 256,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of markets and search.")] = 0,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", metavar="DIR", help="Trials are kept here. [default: checkpoints/tuning]"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Leave configs/baselines as it is.")
+    ] = False,
+    workers: WorkersOption = 1,
+    json_out: JsonOption = None,
+) -> None:
+    """Tune the scripted teams on training markets; a search that was broken off goes on."""
+    from evaluation.rollout import worker_pool
+    from evaluation.table import percent
+    from evaluation.tuning import Search, store, tune
+    from policies.registry import knob_space, team_names
+
+    check_writable(json_out)
+    chosen = teams or [name for name in team_names() if knob_space(name)]
+    searches = [Search(team, tuple(scenario or ["default"]), seed, markets, trials) for team in chosen]
+    tuned = []
+    with worker_pool(workers) as pool:
+        for search in searches:
+            found = tune(search, state_directory=state, pool=pool, watch=_tell_trials)
+            if not dry_run:
+                _tell(f"{search.team}: wrote {store(found)}")
+            tuned.append(found)
+    columns = ("team", "J before, USD", "after", "lift [95 %]", "trials", "last doubling gained")
+    rows = [
+        (
+            found.team,
+            " / ".join(f"{value:,.0f}" for value in found.objective_before_usd),
+            " / ".join(f"{value:,.0f}" for value in found.objective_after_usd),
+            " / ".join(percent(lift) for lift in found.lift_fraction),
+            found.trials,
+            f"{100 * found.doubling_gain_fraction:.2f} %{'' if found.converged else ': not converged'}",
+        )
+        for found in tuned
+    ]
+    emit({"tuned": tuned}, format_table(columns, rows), json_out)
+
+
+def _tell(line: str) -> None:
+    """A line of progress: on standard error, so that standard output is the result alone."""
+    typer.echo(line, err=True)
+
+
+def _tell_trials(team: str, trials: int, best: float) -> None:
+    _tell(f"{team}: {trials} trials, best {100 * (best - 1):+.2f} % over where it started")
+
+
+@contextmanager
+def _watched(markets: int) -> Iterator[Watch]:
+    """A progress bar a team on a terminal, a line a team elsewhere."""
+    if not sys.stderr.isatty():
+
+        def line(team: str, played: int) -> None:
+            if played == markets:
+                _tell(f"{team}: played {markets} markets")
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+
+        def watch(team: str, played: int) -> None:
+            if team not in tasks:
+                tasks[team] = bars.add_task(team, total=markets)
+            bars.update(tasks[team], completed=played)
+
+        yield watch

@@ -1,0 +1,193 @@
+"""Plays flights: every team meets the same markets, whatever the batch size and the number of workers."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from envs.catalogue import D
+from envs.errors import ConfigurationError
+from envs.market import VectorMarket
+from envs.scenario import Scenario
+from envs.seeds import Split, market_seeds
+from envs.state import Float
+from evaluation.metrics import FlightLedger
+from policies.policy import flight_of
+from policies.team import Incapacity, Team
+
+BATCH_SIZE = 64
+Progress = Callable[[int], None]
+"""Is told how many markets more have been played."""
+TeamMaker = Callable[[], Team]
+"""Makes a team; workers need one that can be pickled and hashed, such as a `TeamSource`."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """The markets that teams meet: scenario, split and seed name them, whoever plays."""
+
+    scenario: Scenario
+    split: Split = "held_out"
+    seed: int = 0
+    num_markets: int = 256
+    batch_size: int = BATCH_SIZE
+    """Markets stepped together; memory and speed only, no figure depends on it."""
+    taste_pool: Float | None = field(default=None, hash=False, compare=False)
+    """[pool, D] tastes of real listeners, or None for the synthetic population."""
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        for name in ("num_markets", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def batches(self) -> list[tuple[int, int]]:
+        """(first market, how many) of every batch."""
+        size = self.batch_size
+        return [(start, min(size, self.num_markets - start)) for start in range(0, self.num_markets, size)]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one team did in one batch of markets."""
+
+    metrics: dict[str, Float]  # [B] by tag
+    series: dict[str, Float]  # [T, B] by tag
+    incapacities: list[Incapacity]
+
+
+@dataclass(frozen=True, eq=False)
+class TeamResult:
+    """What one team did on a course."""
+
+    team: str
+    model_aware: bool
+    privileged: bool
+    metrics: dict[str, Float]
+    """[num_markets] every KPI of `metrics.KPIS` over the flight, in the order of the course's seeds."""
+    series: dict[str, Float]
+    """[T] the same of each interval alone, mean over markets."""
+    incapacities: list[Incapacity]
+    """Roles that failed and were replaced by their stand-ins, one entry a batch."""
+    wall_seconds: float
+
+
+def play(team: Team, course: Course, progress: Progress | None = None) -> TeamResult:
+    """Plays a team through a course, in this process.
+
+    A role that fails is replaced by its stand-in until the end of the flights of its batch, and listed.
+    """
+    started = time.perf_counter()
+    batches = _told((_play_batch(team, course, *batch) for batch in course.batches()), course, progress)
+    return _joined(team, batches, started)
+
+
+def play_with_workers(
+    pool: Executor, make: TeamMaker, course: Course, progress: Progress | None = None
+) -> TeamResult:
+    """The same as `play(make(), course)`, number for number, with the batches spread over a pool."""
+    started = time.perf_counter()
+    futures = [pool.submit(_play_made, make, course, *batch) for batch in course.batches()]
+    try:
+        batches = _told((future.result() for future in futures), course, progress)
+    finally:
+        for future in futures:
+            future.cancel()
+    return _joined(make(), batches, started)
+
+
+@contextmanager
+def worker_pool(workers: int) -> Iterator[Executor | None]:
+    """A pool of worker processes, or None where one process is enough.
+
+    Processes are spawned, not forked: a fork would copy the locks of libraries that run threads. The
+    kernels are compiled here first, so that the workers find them in the cache.
+    """
+    if workers < 2:
+        yield None
+        return
+    warm_up()
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+def listening_tastes(directory: Path) -> Float:
+    """Tastes of the listeners of a real listening history: [pool, D], standardised.
+
+    Raises:
+        ConfigurationError: a malformed file; file, line and column are named.
+    """
+    from policies.listening_history import factorise, read_listening_history, tastes
+
+    return tastes(factorise(read_listening_history(directory), D), D).astype(np.float64)
+
+
+def warm_up() -> None:
+    """Compiles the market's kernels (about 40 s, once on a machine) by making and stepping a small market."""
+    from envs.protocol import MAX_AGGRESSION, Actions, quiet_board
+    from envs.scenario import load_scenario
+
+    scenario = load_scenario("quick")
+    market = VectorMarket(scenario, 1)
+    market.reset(market_seeds("train", 0, 0, 1))
+    board, campaigns = quiet_board(1, scenario.campaigns), scenario.campaigns
+    directive = board.directive._replace(aggression_cap=np.full((1, 4), MAX_AGGRESSION))
+    creative = np.zeros((1, campaigns, 4, 4), np.int64)
+    market.step(Actions(board.segment_value, creative, np.zeros((1, campaigns, 8)), board.alert, directive))
+    market.expectation()
+
+
+@lru_cache(maxsize=4)
+def _made(make: TeamMaker) -> Team:
+    return make()
+
+
+def _play_made(make: TeamMaker, course: Course, start: int, count: int) -> Batch:
+    return _play_batch(_made(make), course, start, count)
+
+
+def _play_batch(team: Team, course: Course, start: int, count: int) -> Batch:
+    """Plays the flights of markets `start … start + count - 1` of a course's sequence."""
+    market = VectorMarket(course.scenario, count, split=course.split, taste_pool=course.taste_pool)
+    observations = market.reset(market_seeds(course.split, course.seed, start, count))
+    ledger = FlightLedger(market, keep_series=True)
+    team.start(flight_of(market, privileged=team.privileged))
+    terminated = False
+    while not terminated:
+        step = market.step(team.act(observations))
+        ledger.add(step)
+        observations, terminated = step.observations, step.terminated
+    return Batch(ledger.finish(), ledger.series(), list(team.incapacities))
+
+
+def _told(batches: Iterable[Batch], course: Course, progress: Progress | None) -> list[Batch]:
+    """All batches; `progress` hears of each."""
+    done = []
+    for batch, (_, count) in zip(batches, course.batches(), strict=True):
+        done.append(batch)
+        if progress is not None:
+            progress(count)
+    return done
+
+
+def _joined(team: Team, batches: list[Batch], started: float) -> TeamResult:
+    first = batches[0]
+    metrics = {tag: np.concatenate([batch.metrics[tag] for batch in batches]) for tag in first.metrics}
+    series = {tag: np.concatenate([batch.series[tag] for batch in batches], 1) for tag in first.series}
+    return TeamResult(
+        team=team.name,
+        model_aware=team.model_aware,
+        privileged=team.privileged,
+        metrics=metrics,
+        series={tag: np.ascontiguousarray(array).mean(1) for tag, array in series.items()},
+        incapacities=[incapacity for batch in batches for incapacity in batch.incapacities],
+        wall_seconds=time.perf_counter() - started,
+    )

@@ -1,0 +1,177 @@
+"""A campaign's desk: what is believed, what impressions are worth, how the budget is paced.
+
+A campaign's creative and bidding agents read the same evidence and so reach the same beliefs; in a
+team they share one desk, which works once an interval. Learned policies stand on it too: beliefs are
+features, the rule's scores and bids are the base of residuals, by the same code in training, evaluation
+and serving.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from envs import catalogue as cat
+from envs.observation import Observation
+from envs.protocol import MAX_MULTIPLIER_LOG
+from envs.state import Bool, Float
+from policies.belief import X, Estimator, KalmanBelief
+from policies.evidence import Evidence, evidence_of
+from policies.pacing import Pacer, PacingKnobs
+from policies.policy import Flight
+from policies.valuation import (
+    LOWEST_LOG_SCORE,
+    ShadowPrices,
+    arm_log_scores,
+    impression_values,
+    unit_values,
+)
+
+SEGMENT_BELIEF = 3 * X + cat.F * cat.V
+CAMPAIGN_BELIEF = 2 + cat.P + 1
+BIDDING_ACTION = 1 + cat.P + cat.S
+
+
+class DeskKnobs(NamedTuple):
+    """Tuned settings of the rule."""
+
+    pacing: PacingKnobs = PacingKnobs()
+    shadow: ShadowPrices = ShadowPrices()
+    price_sd: float = 0.85  # of the log price to beat
+    suspicion_factor: float = 0.3  # on bids where completions are missing
+
+    @classmethod
+    def of(cls, **values: float) -> DeskKnobs:
+        """Knobs from a flat mapping, as tuning and `configs/baselines` hold them."""
+        pacing = {k: values.pop(k) for k in PacingKnobs._fields if k in values}
+        shadow = {
+            name: values.pop(key)
+            for name, key in (("recall", "recall_price"), ("funnel", "funnel_price"), ("fatigue_usd", "fatigue_usd"))
+            if key in values
+        }
+        return cls(PacingKnobs(**pacing), ShadowPrices(**shadow), **values)
+
+
+class CampaignDesk:
+    """Estimator + pacing + valuation for M = B × C campaigns."""
+
+    def __init__(self, knobs: DeskKnobs | None = None, estimator: Estimator | None = None) -> None:
+        """The certainty-equivalent desk by default."""
+        self.knobs = knobs or DeskKnobs()
+        self.estimator: Estimator = estimator or KalmanBelief()
+        self.pacer = Pacer(self.knobs.pacing)
+
+    def start(self, flight: Flight) -> None:
+        """A new flight; the same flight twice is one start."""
+        if getattr(self, "_flight", None) is flight:
+            return
+        self._flight = flight
+        self._units = unit_values(flight.scenario)
+        self._shape = (flight.num_markets, flight.num_campaigns)
+        self._before: Evidence | None = None
+        self._interval = -1
+        self._seen: Observation | None = None
+
+    def advance(self, observation: Observation) -> None:
+        """Takes in the observation [B, C, ·] of an interval; a second call in the same interval does nothing."""
+        if self._seen is not None and np.array_equal(self._seen, observation):
+            return
+        self._seen = observation.copy()
+        now = evidence_of(observation)
+        if self._before is None:
+            self.estimator.start(self._flight, now)
+            self.pacer.start(self._flight, now)
+            self._volume = np.full(now.opportunities.shape, self._usual_volume())
+        else:
+            self.estimator.update(self._before, now)
+            self.pacer.update(self._before, now)
+            self._volume = 0.5 * self._volume + 0.5 * now.opportunities
+        self._before = now
+        self._interval += 1
+        self._think(now)
+
+    def _usual_volume(self) -> float:
+        return self._flight.scenario.opportunities_per_interval / (cat.S * cat.P)
+
+    def _think(self, now: Evidence) -> None:
+        estimate = self.estimator.estimate(now)
+        left = float(self._flight.scenario.intervals - self._interval)
+        value = impression_values(estimate, now.attention, self._units, self.knobs.shadow, left)
+        drawn = estimate._replace(response=self.estimator.draw(now))
+        promise = impression_values(drawn, now.attention, self._units, self.knobs.shadow, left)
+        scores = arm_log_scores(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, self._volume)
+        self.arm_mask: Bool = self._by_campaign(self._allowed(now))
+        self.arm_log_score: Observation = self._by_campaign(scores).astype(np.float32)
+        on_air = np.take_along_axis(value, now.arm[:, :, None, None], -1)[..., 0]
+        self.base_log_multiplier: Observation = self._by_campaign(self._bid(now, on_air)).astype(np.float32)
+
+    def _by_campaign(self, rows: Float) -> Float:
+        return rows.reshape(*self._shape, *rows.shape[1:])
+
+    def _allowed(self, now: Evidence) -> Bool:
+        video = cat.ARMS[:, 0] == cat.VIDEO
+        return ~video | (now.premium_grant[..., None] > 0.5)
+
+    def _bid(self, now: Evidence, value: Float) -> Float:
+        """Log-multipliers [M, 1 + P + S] that come nearest to bidding value / dual on every cell."""
+        level = self._flight.scenario.auction.price_level_usd
+        fit = cat.ARM_FIT[now.arm]
+        affinity = np.where(now.elapsed_fraction[:, None] > 0, now.segment_affinity, now.affinity_hint)
+        worth = np.maximum(1e-6, affinity[..., None] * fit * now.attention[:, None] * level)
+        suspicion = getattr(self.estimator, "suspicion", None)
+        if suspicion is not None:
+            value = value * np.where(suspicion < -0.5, self.knobs.suspicion_factor, 1.0)[:, None]
+        wish = np.log(np.maximum(1e-6, value / self.pacer.dual[:, None, None] / worth))
+        return additive(wish, fit > 0)
+
+    def belief_features(self) -> tuple[Observation, Observation]:
+        """Beliefs as network inputs: [B, C, S, SEGMENT_BELIEF] and [B, C, CAMPAIGN_BELIEF] float32."""
+        belief = self.estimator
+        if not isinstance(belief, KalmanBelief) or self._before is None:
+            raise TypeError("belief features need a desk with a KalmanBelief that has advanced")
+        now, x = self._before, belief.x
+        log_z = belief.log_asset() - x[..., -1][..., None, None] * now.wear - now.fatigue[..., None, None]
+        sd = np.sqrt(np.maximum(1e-8, np.diagonal(belief.covariance, axis1=-2, axis2=-1)))
+        segment = np.concatenate(
+            [1.5 * x, 2.0 * (x - belief.prior), 3.0 * sd, log_z.reshape(*log_z.shape[:2], -1)], -1
+        )
+        ratio = np.log(belief.seen / belief.foretold)
+        certainty = np.log(belief.foretold / belief.prior_conversions)
+        campaign = np.concatenate(
+            [np.stack([3.0 * ratio, certainty], -1), belief.suspicion, np.log(self.pacer.dual)[:, None]], -1
+        )
+        return self._by_campaign(segment).astype(np.float32), self._by_campaign(campaign).astype(np.float32)
+
+    @property
+    def segment_belief(self) -> Observation:
+        """[B, C, S, SEGMENT_BELIEF]."""
+        return self.belief_features()[0]
+
+    @property
+    def campaign_belief(self) -> Observation:
+        """[B, C, CAMPAIGN_BELIEF]."""
+        return self.belief_features()[1]
+
+
+def additive(wish: Float, valid: Bool) -> Float:
+    """Global + placement + segment logs [M, 1 + P + S] that fit wish [M, S, P] on valid cells by least squares.
+
+    Two rounds of alternating means; where nothing is valid the logs are the lowest allowed.
+    """
+    weight = valid.astype(np.float64)
+    count = weight.sum((1, 2))
+    level = (wish * weight).sum((1, 2)) / np.maximum(1.0, count)
+    placement = np.zeros((len(wish), wish.shape[2]))
+    segment = np.zeros((len(wish), wish.shape[1]))
+    for _ in range(2):
+        rest = (wish - level[:, None, None] - segment[:, :, None]) * weight
+        placement = rest.sum(1) / np.maximum(1.0, weight.sum(1))
+        rest = (wish - level[:, None, None] - placement[:, None, :]) * weight
+        segment = rest.sum(2) / np.maximum(1.0, weight.sum(2))
+    level = np.where(count > 0, level, -MAX_MULTIPLIER_LOG)
+    logs = np.concatenate([level[:, None], placement, segment], 1)
+    return np.clip(logs, -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
+
+
+__all__ = ["BIDDING_ACTION", "CAMPAIGN_BELIEF", "LOWEST_LOG_SCORE", "SEGMENT_BELIEF", "CampaignDesk", "DeskKnobs", "additive"]

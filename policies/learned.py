@@ -1,0 +1,159 @@
+"""Learned policies: trained actors on a campaign desk, driving roles like any scripted policy.
+
+Not imported by `policies` itself: torch is loaded only where a learned policy is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from envs.catalogue import ARMS, K, S
+from envs.observation import Observation
+from envs.philox import normals, uniforms
+from envs.state import Float, Int
+from policies.desk import BIDDING_ACTION, CampaignDesk
+from policies.networks import BiddingActor, CreativeActor, Extra
+from policies.policy import Flight, Policy
+from policies.registry import tuned_desk
+from policies.weights import load_actors
+
+CREATIVE_STREAM, BIDDING_STREAM = 0x6000_0000, 0x7000_0000
+"""Streams of exploration noise: a market's own, so that a sampled flight depends on its seed alone."""
+_SAMPLE_SEEDS, _MAX_INTERVALS = 1 << 14, 1 << 13
+
+
+class Decision(NamedTuple):
+    """What a learned policy saw and chose in one interval: what training needs of it."""
+
+    plain: Tensor  # [B, C, ·] encoded features
+    grouped: Tensor  # [B, C, S, ·]
+    choice: Tensor  # creative: arm [B, C, S]; bidding: action [B, C, 1 + P + S]
+    log_probability: Tensor  # creative: [B, C, S]; bidding: [B, C]
+
+
+class _Learned:
+    """What both learned roles share: a desk, and how they explore."""
+
+    privileged = False
+
+    def __init__(
+        self, desk: CampaignDesk, name: str, sample: bool, sample_seed: int, model_aware: bool
+    ) -> None:
+        self.desk, self.name, self.sample, self.sample_seed = desk, name, sample, sample_seed
+        self.model_aware = model_aware
+        self.decision: Decision | None = None
+
+    def start(self, flight: Flight) -> None:
+        """A new flight."""
+        self.desk.start(flight)
+        self._seeds, self._interval = flight.seeds, 0
+
+    def _stream(self, base: int) -> int:
+        """Number of the noise stream of this interval."""
+        return base + (self.sample_seed % _SAMPLE_SEEDS) * _MAX_INTERVALS + self._interval
+
+    def _extra(self) -> Extra:
+        segment, campaign = self.desk.belief_features()
+        return torch.from_numpy(campaign), torch.from_numpy(segment)
+
+
+class LearnedCreative(_Learned):
+    """Chooses each segment's arm by a trained network."""
+
+    def __init__(
+        self,
+        actor: CreativeActor,
+        desk: CampaignDesk,
+        *,
+        name: str = "learned",
+        sample: bool = False,
+        sample_seed: int = 0,
+    ) -> None:
+        """Shares the desk with the bidding agent; takes the likeliest arm unless `sample`."""
+        super().__init__(desk, name, sample, sample_seed, actor.model_aware)
+        self.actor = actor
+
+    @torch.inference_mode()
+    def act(self, observation: Observation) -> Int:
+        """Creatives [B, C, S, 4] for observations [B, C, ·]."""
+        self.desk.advance(observation)
+        plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._extra())
+        score, mask = torch.from_numpy(self.desk.arm_log_score), torch.from_numpy(self.desk.arm_mask)
+        logits = self.actor.logits(plain, grouped, score, mask)
+        ranked = logits + self._gumbel(observation.shape[1]) if self.sample else logits
+        arm = ranked.argmax(-1)
+        log_probability = logits.log_softmax(-1).gather(-1, arm[..., None])[..., 0]
+        self.decision = Decision(plain, grouped, arm, log_probability)
+        self._interval += 1
+        creative: Int = ARMS[arm.numpy()]
+        return creative
+
+    def _gumbel(self, campaigns: int) -> Tensor:
+        """[B, C, S, K] Gumbel noise: the largest of logits + noise is a draw from their softmax."""
+        draws = uniforms(self._seeds, self._stream(CREATIVE_STREAM), (campaigns, S, K))
+        return torch.from_numpy(-np.log(-np.log(draws))).float()
+
+
+class LearnedBidding(_Learned):
+    """Bids by a trained network."""
+
+    def __init__(
+        self,
+        actor: BiddingActor,
+        desk: CampaignDesk,
+        *,
+        name: str = "learned",
+        sample: bool = False,
+        sample_seed: int = 0,
+    ) -> None:
+        """Shares the desk with the creative agent; bids the mean unless `sample`."""
+        super().__init__(desk, name, sample, sample_seed, actor.model_aware)
+        self.actor = actor
+
+    @torch.inference_mode()
+    def act(self, observation: Observation) -> Float:
+        """Log-multipliers [B, C, 1 + P + S] for observations [B, C, ·]."""
+        self.desk.advance(observation)
+        plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._extra())
+        mean = self.actor.mean(plain, grouped)
+        action = mean + self.actor.log_std.exp() * self._normal(observation.shape[1]) if self.sample else mean
+        log_probability = gaussian_log_probability(action, mean, self.actor.log_std)
+        self.decision = Decision(plain, grouped, action, log_probability)
+        self._interval += 1
+        log = self.actor.log_multiplier(action, torch.from_numpy(self.desk.base_log_multiplier))
+        bid: Float = log.numpy().astype(np.float64)
+        return bid
+
+    def _normal(self, campaigns: int) -> Tensor:
+        """[B, C, 1 + P + S] standard normal noise."""
+        draws = normals(self._seeds, self._stream(BIDDING_STREAM), (campaigns, BIDDING_ACTION))
+        return torch.from_numpy(draws).float()
+
+
+def gaussian_log_probability(value: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log density [...] of values [..., n] under independent normals."""
+    standard = (value - mean) * (-log_std).exp()
+    return (-0.5 * (standard**2 + float(np.log(2 * np.pi))) - log_std).sum(-1)
+
+
+def load_run_policies(
+    run_directory: str | Path, *, sample: bool = False, sample_seed: int = 0
+) -> dict[str, Policy]:
+    """The learned policies of a run, by role; creative and bidding share one desk.
+
+    Raises:
+        InterludeError: no run is there, a file is damaged, or it was trained on other observations.
+    """
+    run = Path(run_directory)
+    actors = load_actors(run / "policies")
+    desk = tuned_desk()
+    policies: dict[str, Policy] = {}
+    for role, actor in actors.items():
+        kind = LearnedCreative if isinstance(actor, CreativeActor) else LearnedBidding
+        policies[role] = kind(actor, desk, name=run.name, sample=sample, sample_seed=sample_seed)  # type: ignore[arg-type]
+    return policies

@@ -1,0 +1,66 @@
+"""Scripted audience agents: segment averages corrected by clicks, and the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.catalogue import MAX_CAMPAIGNS, S
+from envs.observation import SCHEMAS, Observation
+from envs.protocol import SegmentValue
+from envs.state import Float
+from policies.policy import Flight
+
+_SCHEMA = SCHEMAS["audience"]
+
+
+class SegmentAverage:
+    """Past segment averages (the hint), corrected by the clicks of the flight against those foretold.
+
+    A Gamma posterior: (k + clicks) / (k + foretold clicks); k = `prior_clicks`.
+    """
+
+    privileged = False
+
+    def __init__(self, prior_clicks: float = 40.0, name: str = "segment-average") -> None:
+        """`prior_clicks` clicks of trust in the hint."""
+        self.name, self.prior_clicks = name, prior_clicks
+
+    def start(self, flight: Flight) -> None:
+        """A new flight."""
+        shape = (flight.num_markets, MAX_CAMPAIGNS, S)
+        self._seen, self._foretold = np.zeros(shape), np.zeros(shape)
+
+    def act(self, observation: Observation) -> SegmentValue:
+        """Affinity and confidence of every campaign and segment."""
+        row = observation[:, 0].astype(np.float64)
+        clicks, foretold = _SCHEMA.view(row, "clicks"), _SCHEMA.view(row, "expected_clicks")
+        # Fraud shows as many clicks at once: an interval counts at most thrice what was foretold.
+        self._seen += np.minimum(clicks, 3.0 * foretold + 3.0)
+        self._foretold += foretold
+        ratio = (self.prior_clicks + self._seen) / (self.prior_clicks + self._foretold)
+        confidence = self._foretold / (self.prior_clicks + self._foretold)
+        affinity = np.clip(_SCHEMA.view(row, "affinity_hint") * ratio, 0.05, 10.0)
+        return SegmentValue(affinity, np.clip(confidence, 0.0, 1.0))
+
+
+class TrueAffinity:
+    """The true affinity of every listener: an upper reference, for evaluation only."""
+
+    name, privileged = "oracle", True
+    listener_affinity: Float | None = None
+
+    def start(self, flight: Flight) -> None:
+        """Needs a privileged flight."""
+        if flight.market is None:
+            raise ValueError("the oracle reads the hidden truth: it needs a flight with market=… (evaluation only)")
+        parameters = flight.market.parameters
+        self.listener_affinity = parameters.affinity
+        segment = parameters.listener_segment[:, None, :, None] == np.arange(S)
+        mean = (parameters.affinity[..., None] * segment).sum(2) / np.maximum(1, segment.sum(2))
+        affinity = np.ones((flight.num_markets, MAX_CAMPAIGNS, S))
+        affinity[:, : flight.num_campaigns] = mean
+        self._value = SegmentValue(np.clip(affinity, 0.0, 10.0), np.ones_like(affinity))
+
+    def act(self, observation: Observation) -> SegmentValue:
+        """The truth."""
+        return self._value

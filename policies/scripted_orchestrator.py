@@ -1,0 +1,62 @@
+"""Scripted orchestrator: a rule book for grants, throttles and pauses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.catalogue import ADVICE, MAX_CAMPAIGNS, S
+from envs.observation import SCHEMAS, Observation
+from envs.protocol import MAX_AGGRESSION, Directive
+from policies.policy import Flight
+
+_SCHEMA = SCHEMAS["orchestrator"]
+_THROTTLE, _PAUSE = ADVICE.index("throttle"), ADVICE.index("pause")
+
+
+class RuleBook:
+    """Follows the monitor's advice; grants video per segment where it promises most.
+
+    The grant goes to the campaign with the highest affinity × brief's video effect × budget pressure
+    (share of budget left over share of flight left); `rotate` deals it out by turns instead, blind to value.
+    """
+
+    privileged = False
+
+    def __init__(self, *, rotate: bool = False, throttle: float = 0.5, pressure: float = 0.5, name: str = "") -> None:
+        """`throttle` is the factor on bids that advice to throttle brings."""
+        self.name = name or ("rotation" if rotate else "rule-book")
+        self.rotate, self.throttle, self.pressure = rotate, throttle, pressure
+
+    def start(self, flight: Flight) -> None:
+        """A new flight."""
+        self._interval, self._campaigns = 0, flight.num_campaigns
+
+    def act(self, observation: Observation) -> Directive:
+        """The directive for the next interval."""
+        row = observation[:, 0].astype(np.float64)
+        markets = len(row)
+        advice = _SCHEMA.view(row, "alert_advice")
+        throttle = np.where(advice == _THROTTLE, self.throttle, 1.0)
+        throttle = np.where(advice == _PAUSE, 0.0, throttle)
+        grant = self._rotation(markets) if self.rotate else self._by_promise(row)
+        self._interval += 1
+        return Directive(
+            budget_share=np.ones((markets, MAX_CAMPAIGNS)),
+            aggression_cap=np.full((markets, MAX_CAMPAIGNS), MAX_AGGRESSION),
+            throttle=throttle,
+            pause=np.zeros((markets, MAX_CAMPAIGNS), np.int64),
+            premium_grant=grant,
+        )
+
+    def _rotation(self, markets: int) -> np.ndarray:  # type: ignore[type-arg]
+        turn = (self._interval // 4 + np.arange(S)) % self._campaigns
+        return np.broadcast_to(1 + turn, (markets, S)).copy()
+
+    def _by_promise(self, row: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        affinity = np.log(np.maximum(1e-3, _SCHEMA.view(row, "segment_affinity")))
+        left = _SCHEMA.view(row, "budget_left_usd") / np.maximum(1e-9, _SCHEMA.view(row, "budget_usd"))
+        time_left = 1.0 - _SCHEMA.view(row, "elapsed_fraction")
+        pressure = self.pressure * np.log((left + 0.01) / (time_left + 0.01)[:, None])
+        promise = affinity + _SCHEMA.view(row, "brief_log_video") + pressure[..., None]
+        promise = np.where(_SCHEMA.view(row, "campaign_mask")[..., None] > 0.5, promise, -np.inf)
+        return 1 + promise.argmax(1)

@@ -1,0 +1,158 @@
+"""What an impression is worth in the closed form that heuristics know, and which creative buys most with it."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from envs import catalogue as cat
+from envs import response as res
+from envs.kernel import kernel
+from envs.scenario import Scenario
+from envs.state import Float
+
+_completion = kernel(res.completion_probability)
+_HAZARD, _RECALL, _CONVERSION, _FATIGUE = cat.ARM_HAZARD, cat.ARM_RECALL, cat.ARM_CONVERSION, cat.ARM_FATIGUE
+_FIT = cat.ARM_FIT
+_NEEDS_SCREEN = cat.NEEDS_SCREEN[cat.ARM_FORMAT]
+_VISIBLE = cat.SCREEN_VISIBLE_PROBABILITY
+ATTENTIVE_SHARE = 0.96
+LOWEST_LOG_SCORE = math.log(0.2)
+FATIGUE_AT_REST = 0.05
+"""Fatigue that a first impression causes is priced as if this much were there already."""
+
+
+class Estimate(NamedTuple):
+    """What a team believes about its campaigns' responses, rows M = B × C."""
+
+    response: Float  # [M, S, K] at fit 1, attention 1, quality 1
+    conversion: Float  # [M] factor
+    recall: Float  # [M] factor
+    recall_decay: Float  # [M] share of slow memory kept an interval
+    funnel: Float  # [M, S] recall as conversions see it
+    memory_room: Float  # [M, S] unfilled slow memory / massing
+    fatigue: Float  # [M, S] log response lost to repetition
+
+
+class ShadowPrices(NamedTuple):
+    """What a team adds to an impression's immediate value; tuned. Zeros and ones = immediate value only."""
+
+    recall: float = 1.0  # factor on the direct value of recall
+    funnel: float = 0.0  # factor on what recall does for later conversions
+    fatigue_usd: float = 0.0  # cost of an impression's fatigue, per unit of fatigue already there
+
+
+class UnitValues(NamedTuple):
+    """Unit values of one simulated opportunity (impression weight included), USD."""
+
+    completion: float
+    conversion: float
+    recall_gain: float
+    recall_level: float
+    intervals: float
+
+
+def unit_values(scenario: Scenario) -> UnitValues:
+    """The scenario's unit values, times its impression weight."""
+    values, weight = scenario.values, scenario.impression_weight
+    return UnitValues(
+        completion=values.completion_usd * weight,
+        conversion=values.conversion_usd * weight * res.CONVERSION_RATE,
+        recall_gain=values.recall_gain_usd * weight,
+        recall_level=values.recall_level_usd * weight,
+        intervals=float(scenario.intervals),
+    )
+
+
+@kernel
+def _fill_values(response, attention, conversion, recall, funnel, room, horizon, units, fatigue_usd, fatigue, out):  # type: ignore[no-untyped-def]
+    """Fills out [M, S, P, K] with the value of one impression, USD; 0 where an arm is not eligible."""
+    rows, segments, arms = response.shape
+    for m in range(rows):
+        for s in range(segments):
+            opened = res.FUNNEL_BASE + res.FUNNEL_SLOPE * max(0.0, funnel[m, s])
+            for k in range(arms):
+                converting = units.conversion * _CONVERSION[k] * conversion[m] * opened
+                gain = res.RECALL_GAIN_SLOW * _RECALL[k] * recall[m]
+                cost = fatigue_usd * _FATIGUE[k] * (FATIGUE_AT_REST + fatigue[m, s])
+                for p in range(attention.shape[1]):
+                    fit = _FIT[k, p]
+                    if fit <= 0.0:
+                        out[m, s, p, k] = 0.0
+                        continue
+                    z = response[m, s, k] * fit * attention[m, p]
+                    value = units.completion * _completion(z, _HAZARD[k]) + converting * z
+                    value += horizon[m] * room[m, s] * (1.0 - math.exp(-gain * z))
+                    out[m, s, p, k] = max(0.0, ATTENTIVE_SHARE * value - cost)
+
+
+@kernel
+def _normal_cdf(x):  # type: ignore[no-untyped-def]
+    return 0.5 * math.erfc(-x / math.sqrt(2.0))
+
+
+@kernel
+def _fill_scores(value, dual, price, price_sd, volume, out):  # type: ignore[no-untyped-def]
+    """Fills out [M, S, K] with log(expected surplus / the best arm's), at least LOWEST_LOG_SCORE.
+
+    Surplus E[(value − dual × price)⁺] with a log-normal price to beat around its running mean.
+    """
+    rows, segments, placements, arms = value.shape
+    for m in range(rows):
+        for s in range(segments):
+            best = 0.0
+            for k in range(arms):
+                total = 0.0
+                for p in range(placements):
+                    v = value[m, s, p, k]
+                    if v <= 0.0:
+                        continue
+                    seen = _VISIBLE[p] if _NEEDS_SCREEN[k] else 1.0
+                    mean = dual[m] * price[m, s, p]
+                    d = (math.log(v / mean) + 0.5 * price_sd * price_sd) / price_sd
+                    surplus = v * _normal_cdf(d) - mean * _normal_cdf(d - price_sd)
+                    total += max(0.0, surplus) * volume[m, s, p] * seen
+                out[m, s, k] = total
+                best = max(best, total)
+            for k in range(arms):
+                share = out[m, s, k] / best if best > 0.0 else 1.0
+                out[m, s, k] = max(LOWEST_LOG_SCORE, math.log(max(share, 1e-9)))
+
+
+def impression_values(
+    estimate: Estimate, attention: Float, units: UnitValues, prices: ShadowPrices, intervals_left: float
+) -> Float:
+    """Value of one impression of every arm: [M, S, P, K] USD.
+
+    Completions, conversions through the awareness funnel, and recall to the flight's end (its increment
+    decayed to the end and its mean level), less the shadow price of fatigue.
+    """
+    decay = np.clip(estimate.recall_decay, 0.5, 0.9999)
+    kept = decay**intervals_left
+    mean_level = (1.0 - kept) / (1.0 - decay) / units.intervals
+    horizon = prices.recall * (units.recall_gain * kept + units.recall_level * mean_level)
+    horizon = horizon + prices.funnel * units.recall_level * mean_level
+    rows, segments, arms = estimate.response.shape
+    out = np.empty((rows, segments, attention.shape[1], arms))
+    _fill_values(
+        estimate.response, attention, estimate.conversion, estimate.recall, estimate.funnel, estimate.memory_room,
+        horizon, units, prices.fatigue_usd, estimate.fatigue, out,
+    )  # fmt: skip
+    return out
+
+
+def arm_log_scores(value: Float, dual: Float, price: Float, price_sd: float, volume: Float) -> Float:
+    """Log score of every arm, 0 = best of its segment: [M, S, K].
+
+    Args:
+        value: [M, S, P, K] by `impression_values`.
+        dual: [M] USD of value that a USD of budget must bring.
+        price: [M, S, P] running mean of the price to beat, USD.
+        price_sd: standard deviation of the log price.
+        volume: [M, S, P] expected opportunities.
+    """
+    out = np.empty((value.shape[0], value.shape[1], value.shape[3]))
+    _fill_scores(value, dual, price, price_sd, volume, out)
+    return out

@@ -1,0 +1,156 @@
+"""The algorithm: RLlib's PPO with a training step of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from envs.errors import InterludeError
+from training.configuration import TrainingConfiguration
+from training.learner import ITERATION, PROGRESS, MarketLearner
+from training.modules import module_specs
+from training.rllib import (
+    ENV_RUNNER_RESULTS,
+    ENV_RUNNER_SAMPLING_TIMER,
+    LEARNER_RESULTS,
+    LEARNER_UPDATE_TIMER,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    PPO,
+    SYNCH_WORKER_WEIGHTS_TIMER,
+    TIMERS,
+    PPOConfig,
+)
+from training.rollout import Rollout, joined
+from training.runner import MarketRunner
+from training.warm_up import WarmUp
+
+
+class MarketPPO(PPO):
+    """One iteration: a flight of every runner's markets, one update, new weights to the runners."""
+
+    flight = 0
+    """How many flights were played: decides which markets come next."""
+    progress: float | None = None
+    """Share of the run that is over, set before each `train()`; by default by iterations."""
+
+    def setup(self, config: Any) -> None:
+        """Builds runners and learners."""
+        super().setup(config)
+        self.training = TrainingConfiguration.model_validate(self.config.env_config["training"])
+        self.rollouts: list[Rollout] = []
+
+    def training_step(self) -> None:
+        """Samples, learns and spreads the weights.
+
+        Raises:
+            InterludeError: a fault in a market, or no runner answered several times in a row.
+        """
+        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+            self.rollouts = self._sample()
+        with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+            done = self.flight / self.training.iterations
+            told = {
+                ITERATION: self.flight,
+                PROGRESS: min(1.0, done if self.progress is None else self.progress),
+                NUM_ENV_STEPS_SAMPLED_LIFETIME: self.metrics.peek(
+                    (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME)
+                ),
+            }
+            learners = self.training.num_learners
+            data = {"batch": self.rollouts} if learners == 0 else {"batches": shards(self.rollouts, learners)}
+            results = self.learner_group.update(**data, timesteps=told, num_epochs=self.training.ppo.epochs)
+            self.metrics.aggregate(results, key=LEARNER_RESULTS)
+        with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+            self.env_runner_group.sync_weights(
+                from_worker_or_learner_group=self.learner_group,
+                policies=list(self.training.learned_roles),
+                inference_only=True,
+            )
+        self.flight += 1
+
+    def _sample(self) -> list[Rollout]:
+        """One flight of every healthy runner."""
+        group = self.env_runner_group
+        if group.num_remote_workers() == 0:
+            return self._taken([_play(group.local_env_runner, self.flight)])
+        for _ in range(self.training.sampling.max_failures + 1):
+            answers = group.foreach_env_runner(
+                _play,
+                kwargs={"flight": self.flight},
+                local_env_runner=False,
+                timeout_seconds=self.config.sample_timeout_s,
+            )
+            if answers:
+                return self._taken(answers)
+            group.probe_unhealthy_env_runners()
+        raise InterludeError(
+            f"no env runner gave samples in {self.training.sampling.max_failures + 1} attempts at flight "
+            f"{self.flight}: see Ray's log, or train with sampling.num_env_runners=0"
+        )
+
+    def _taken(self, answers: list[Any]) -> list[Rollout]:
+        faults = [answer for answer in answers if isinstance(answer, InterludeError)]
+        if faults:
+            raise faults[0]
+        self.metrics.aggregate([metrics for _, metrics in answers], key=ENV_RUNNER_RESULTS)
+        return [rollout for rollouts, _ in answers for rollout in rollouts]
+
+
+def _play(runner: MarketRunner, flight: int) -> tuple[list[Rollout], Any] | InterludeError:
+    """A runner's flight and metrics, or the fault that a restart would not mend."""
+    try:
+        return runner.sample(flight=flight), runner.get_metrics()
+    except InterludeError as error:
+        return error
+
+
+def shards(rollouts: list[Rollout], parts: int) -> list[list[Rollout]]:
+    """Rollouts cut into `parts` of whole markets, one a learner."""
+    columns = joined(rollouts)
+    size = columns["reward"].shape[1] // parts
+    return [
+        [Rollout({n: a[:, i * size : (i + 1) * size] for n, a in columns.items()}, {}, rollouts[0].bids_usd)]
+        for i in range(parts)
+    ]
+
+
+def build_algorithm(
+    configuration: TrainingConfiguration,
+    warm_up: WarmUp,
+    listening_history: Path | None = None,
+) -> MarketPPO:
+    """An algorithm ready to train; Ray must be running."""
+    rows = configuration.sampling.markets * configuration.load_scenario().intervals
+    runners, learners = configuration.sampling.num_env_runners, configuration.num_learners
+    env_config = {
+        "training": configuration.model_dump(mode="json"),
+        "listening_history": str(listening_history) if listening_history else None,
+    }
+    config = (
+        PPOConfig(algo_class=MarketPPO)
+        .environment("interlude-ad-market", env_config=env_config, disable_env_checking=True)
+        .env_runners(
+            env_runner_cls=MarketRunner,
+            num_env_runners=runners,
+            num_envs_per_env_runner=configuration.sampling.markets,
+            rollout_fragment_length=configuration.load_scenario().intervals,
+        )
+        .multi_agent(policies=set(configuration.learned_roles), policy_mapping_fn=role_of)
+        .rl_module(rl_module_spec=module_specs(configuration, warm_up))
+        .learners(num_learners=learners)
+        .training(
+            learner_class=MarketLearner,
+            train_batch_size_per_learner=rows * max(1, runners) // max(1, learners),
+            num_epochs=configuration.ppo.epochs,
+            use_kl_loss=False,
+        )
+        .fault_tolerance(restart_failed_env_runners=True)
+        .debugging(seed=configuration.seed, log_level="ERROR")
+    )
+    algorithm: MarketPPO = config.build_algo()
+    return algorithm
+
+
+def role_of(agent_id: str, episode: Any = None, **kwargs: Any) -> str:
+    """Role of an agent: `creative_2` → `creative`."""
+    return agent_id.rpartition("_")[0]

@@ -1,0 +1,74 @@
+"""From rollouts to what each network learns from: values, advantages, targets, one row a market-interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from training.configuration import PpoSettings
+from training.critic import BIDDING_HEAD, CREATIVE_HEAD, SEGMENT_HEADS, Critic
+from training.losses import explained_variance, generalised_advantages, normalise
+from training.rollout import Columns
+
+CRITIC: Final = "orchestrator_critic"
+CREATIVE: Final = ("plain", "grouped", "arm", "arm_log_probability", "arm_log_score", "arm_mask")
+BIDDING: Final = ("plain", "grouped", "action", "action_log_probability")
+Batch = dict[str, dict[str, Tensor]]
+"""Columns [rows, C, ...] by module: the same row of every module is the same market at the same interval."""
+
+
+@torch.no_grad()
+def learning_batch(
+    columns: Columns, critic: Critic, ppo: PpoSettings, device: torch.device | str = "cpu"
+) -> tuple[Batch, dict[str, float]]:
+    """Rows of every module from rollout columns [T, B, ...], and how well the critic explains."""
+    data = {name: torch.from_numpy(array).to(device) for name, array in columns.items()}
+    campaign = (data["plain"], data["grouped"])
+    own, market = critic.features(
+        campaign, data["orchestrator"], data["market_truth"], data["campaign_truth"]
+    )
+    values, observable = critic(own, market)
+    rewards = data["reward"] / critic.observable.return_scale
+    advantages = generalised_advantages(rewards, values, ppo.gamma, ppo.lambda_)
+    targets = advantages + values
+    batch: Batch = {CRITIC: {"own": own, "market": market, "target": targets}}
+    if "arm" in data:
+        whole, segment = advantages[..., CREATIVE_HEAD, None], advantages[..., SEGMENT_HEADS]
+        credit = (1.0 - ppo.segment_credit) * normalise(whole) + ppo.segment_credit * normalise(segment)
+        batch["creative"] = {name: data[name] for name in CREATIVE} | {"advantage": normalise(credit)}
+    if "action" in data:
+        advantage = normalise(advantages[..., BIDDING_HEAD])
+        batch["bidding"] = {name: data[name] for name in BIDDING} | {"advantage": advantage}
+    flat = {id: {name: rows.flatten(0, 1) for name, rows in part.items()} for id, part in batch.items()}
+    explained = {
+        "explained_variance": float(explained_variance(values, targets)),
+        "observable_explained_variance": float(explained_variance(observable, targets)),
+        "value_mean": float((values * critic.observable.return_scale)[..., CREATIVE_HEAD].mean()),
+    }
+    return flat, explained
+
+
+def row_count(batch: Batch) -> int:
+    """Market-intervals of a batch."""
+    return len(batch[CRITIC]["target"])
+
+
+def minibatches(batch: Batch, epochs: int, parts: int, generator: torch.Generator) -> Iterator[Batch]:
+    """Every epoch's rows in a new order, cut into equal parts, alike for all modules; a rest is left out."""
+    rows = row_count(batch)
+    size = rows // parts
+    for _ in range(epochs):
+        order = torch.randperm(rows, generator=generator)
+        for start in range(0, size * parts, size):
+            chosen = order[start : start + size]
+            yield {
+                id: {name: part[chosen] for name, part in columns.items()} for id, columns in batch.items()
+            }
+
+
+def permutation_generator(seed: int, iteration: int) -> torch.Generator:
+    """The generator of an iteration's minibatches: it depends on seed and iteration alone, not on history."""
+    return torch.Generator().manual_seed((seed << 32) ^ iteration)

@@ -1,0 +1,73 @@
+"""The commands of `training`: `train`, `benchmark`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from envs.output import JsonOption, check_writable, emit, format_table
+
+
+def train(
+    config: Annotated[
+        str | None,
+        typer.Option("--config", metavar="NAME|FILE", help="What to train; `quick` unless --resume."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, as in ppo.gamma=0.99."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of markets, weights and minibatches; default: the file's.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", metavar="DIR", help="Where the run is kept; a new folder.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --run-dir from its last checkpoint.")
+    ] = False,
+    listening_history: Annotated[
+        Path | None,
+        typer.Option(
+            "--listening-history", metavar="DIR", help="Take listeners' tastes from real play counts."
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="Join this Ray cluster instead of starting one.")
+    ] = None,
+    json_out: JsonOption = None,
+) -> None:
+    """Train a team into a run directory."""
+    from envs.errors import ConfigurationError
+    from training.configuration import load_training
+
+    check_writable(json_out)
+    overrides = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
+    if resume and run_dir is None:
+        raise ConfigurationError("--resume needs --run-dir: which run is to go on?")
+    if resume and (config is not None or seed is not None):
+        raise ConfigurationError(
+            "--resume goes on with the run's own config.yaml and seed: leave --config and --seed out"
+        )
+    configuration = None if resume else load_training(config or "quick", overrides)
+
+    from training.progress import ProgressReport
+    from training.run_directory import RunDirectory, default_directory
+    from training.session import Session
+
+    if configuration is None:
+        assert run_dir is not None
+        run = RunDirectory.reopen(run_dir, overrides)
+    else:
+        run = RunDirectory.create(run_dir or default_directory(configuration), configuration)
+    try:
+        with ProgressReport() as report:
+            session = Session(run, listening_history, ray_address, report.update, report.say)
+            last = session.train(resume=resume)
+    finally:
+        run.close()
+    result = {"run_directory": run.path, **last}
+    rows = [(tag, f"{value:.4g}") for tag, value in last.get("kpis", {}).items()]
+    emit(result, f"{format_table(('KPI, last flights', 'mean'), rows)}\n\n{run.path}", json_out)

@@ -1,0 +1,134 @@
+"""A training run's configuration: everything that decides what is learned, validated from YAML."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from envs.configuration import apply_overrides, load_yaml, resolve_named, validate
+from envs.errors import UnknownNameError
+from envs.scenario import Scenario, load_scenario
+from policies.networks import NetworkSettings
+from policies.registry import team_names
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+LearnedRole = Literal["creative", "bidding"]
+CriticKind = Literal["shared", "unprivileged", "independent"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PpoSettings(_Part):
+    """Proximal policy optimisation (Schulman et al. 2017) with generalised advantages."""
+
+    epochs: Annotated[int, Field(ge=1, le=64)] = 4
+    minibatches: Annotated[int, Field(ge=1, le=1024)] = 6
+    """Per epoch; a minibatch holds whole markets at single intervals, so that the critic sees them whole."""
+    learning_rate: Positive = 1e-3
+    final_learning_rate: NonNegative = 1e-4
+    """Reached linearly at the end of the run."""
+    gamma: Fraction = 0.995
+    lambda_: Fraction = 0.95
+    clip: Positive = 0.2
+    creative_entropy: NonNegative = 0.002
+    bidding_entropy: NonNegative = 0.0003
+    gradient_clip: Positive = 1.0
+    """Largest norm of a network's gradient."""
+    segment_credit: Fraction = 0.5
+    """Share of a creative's advantage that comes from its own segment; the rest from the whole."""
+    team_reward_fraction: Fraction = 1.0
+    """Share of the team's reward in every agent's; the rest is its own."""
+
+
+class Sampling(_Part):
+    """Where experience comes from."""
+
+    markets: Annotated[int, Field(ge=1, le=65536)] = 48
+    """Markets a runner plays at once; one iteration is one flight of all of them."""
+    num_env_runners: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Remote runners; 0 samples in this process."""
+    max_failures: Annotated[int, Field(ge=0, le=100)] = 3
+    """How often in a row an iteration may lose all its runners before the run ends."""
+
+
+class Development(_Part):
+    """Deterministic flights on development markets during training, against the base team."""
+
+    every: Annotated[int, Field(ge=0)] = 25
+    """Iterations; 0 = never."""
+    markets: Annotated[int, Field(ge=1, le=65536)] = 48
+
+
+class TrainingConfiguration(_Part):
+    """One training run."""
+
+    name: str
+    description: str = ""
+    scenario: str = "default"
+    seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
+    base_team: str = "certainty-equivalent"
+    """Scripted team that drives the roles which do not learn."""
+    learned_roles: tuple[LearnedRole, ...] = ("creative", "bidding")
+    critic: CriticKind = "shared"
+    """`shared` sees the whole market and its hidden truth; `unprivileged` only what is observable;
+    `independent` is one network per role that sees its own campaign."""
+    networks: NetworkSettings = NetworkSettings()
+    ppo: PpoSettings = PpoSettings()
+    sampling: Sampling = Sampling()
+    num_learners: Annotated[int, Field(ge=0, le=64)] = 0
+    iterations: Annotated[int, Field(ge=1)] = 400
+    time_budget_seconds: Positive | None = None
+    """Ends the run early, and the learning rate's schedule with it; without it a run is reproducible."""
+    checkpoint_every: Annotated[int, Field(ge=1)] = 10
+    development: Development = Development()
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainingConfiguration:
+        if not self.learned_roles or len(set(self.learned_roles)) < len(self.learned_roles):
+            raise ValueError("learned_roles must name creative, bidding or both, each once")
+        if self.base_team not in team_names():
+            raise ValueError(str(UnknownNameError("team", self.base_team, team_names())))
+        rows = self.sampling.markets * load_scenario(self.scenario).intervals
+        if self.ppo.minibatches > rows:
+            raise ValueError(f"ppo.minibatches is {self.ppo.minibatches}, but an iteration has {rows} rows")
+        if self.num_learners > 1 and self.sampling.markets % self.num_learners:
+            raise ValueError(f"sampling.markets must be a multiple of num_learners ({self.num_learners})")
+        return self
+
+    def load_scenario(self) -> Scenario:
+        """The scenario it trains on."""
+        return load_scenario(self.scenario)
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits over all settings but seed and name: which experiment this is."""
+        settings = self.model_dump(mode="json", exclude={"name", "description", "seed"})
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_training(
+    name_or_path: str | Path, overrides: Iterable[str] = (), seed: int | None = None
+) -> TrainingConfiguration:
+    """A configuration by its name in `configs/training` or its path, with `key=value` overrides.
+
+    Raises:
+        UnknownNameError: no such configuration; the valid names are listed.
+        ConfigurationError: it is not valid; file, line, key path and value are named.
+    """
+    path = resolve_named("training configuration", "training", name_or_path)
+    extra = [] if seed is None else [f"seed={seed}"]
+    return validate(TrainingConfiguration, apply_overrides(load_yaml(path), [*overrides, *extra]), str(path))

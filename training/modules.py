@@ -1,0 +1,94 @@
+"""The networks as RLlib modules: actors that runners and learners hold, a critic that only learners do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from envs.spaces import action_space, observation_space
+from policies.networks import BiddingActor, CreativeActor
+from training.batch import CRITIC
+from training.configuration import TrainingConfiguration
+from training.critic import Critic
+from training.rllib import (
+    MultiRLModuleSpec,
+    RLModuleSpec,
+    TorchRLModule,
+)
+from training.warm_up import WarmUp, apply_statistics
+
+Columns = dict[str, Tensor]
+Outputs = dict[str, Any]
+
+
+class CreativeModule(TorchRLModule):
+    """RLlib's view of the creative actor."""
+
+    def setup(self) -> None:
+        """Builds the network and sets its encoder."""
+        self.actor = CreativeActor(_settings(self).networks)
+        apply_statistics(self.actor, self.model_config["statistics"])
+
+    def _forward(self, batch: Columns, **kwargs: Any) -> Outputs:
+        logits = self.actor.logits(
+            batch["plain"], batch["grouped"], batch["arm_log_score"], batch["arm_mask"]
+        )
+        return {"logits": logits}
+
+
+class BiddingModule(TorchRLModule):
+    """RLlib's view of the bidding actor."""
+
+    def setup(self) -> None:
+        """Builds the network and sets its encoder."""
+        self.actor = BiddingActor(_settings(self).networks)
+        apply_statistics(self.actor, self.model_config["statistics"])
+
+    def _forward(self, batch: Columns, **kwargs: Any) -> Outputs:
+        return {"mean": self.actor.mean(batch["plain"], batch["grouped"]), "log_std": self.actor.log_std}
+
+
+class CriticModule(TorchRLModule):
+    """RLlib's view of the shared critic: learner-only, so that no runner can act on the hidden truth."""
+
+    def setup(self) -> None:
+        """Builds the networks and sets their encoders."""
+        settings = _settings(self)
+        self.critic = Critic(settings.networks, settings.critic, tuple(self.model_config["truth"]))
+        apply_statistics(self.critic.observable, self.model_config["statistics"])
+
+    def _forward(self, batch: Columns, **kwargs: Any) -> Outputs:
+        return {"values": self.critic(batch["own"], batch["market"])}
+
+
+ACTORS: dict[str, type[TorchRLModule]] = {"creative": CreativeModule, "bidding": BiddingModule}
+
+
+def role_spaces(role: str) -> tuple[Any, Any]:
+    """Observation and action space of one agent of a role."""
+    return observation_space(role), action_space(role)
+
+
+def module_specs(configuration: TrainingConfiguration, warm_up: WarmUp) -> MultiRLModuleSpec:
+    """What RLlib builds: one module for each learned role, and the critic."""
+    model = {
+        "training": configuration.model_dump(mode="json"),
+        "statistics": warm_up.statistics,
+        "truth": warm_up.truth_sizes,
+    }
+    specs = {}
+    for role in (*configuration.learned_roles, CRITIC):
+        seen, chosen = role_spaces("orchestrator" if role == CRITIC else role)
+        specs[role] = RLModuleSpec(
+            module_class=ACTORS.get(role, CriticModule),
+            observation_space=seen,
+            action_space=chosen,
+            learner_only=role == CRITIC,
+            model_config=model,
+        )
+    return MultiRLModuleSpec(rl_module_specs=specs)
+
+
+def _settings(module: TorchRLModule) -> TrainingConfiguration:
+    return TrainingConfiguration.model_validate(module.model_config["training"])

@@ -1,0 +1,188 @@
+"""Flights as training data: a team with learned roles plays B markets to the end, every decision kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.errors import InterludeError
+from envs.market import Observations, Step, VectorMarket
+from envs.observation import SCHEMAS
+from envs.protocol import Actions
+from envs.rewards import Rewards
+from envs.sight import privileged_blocks
+from envs.state import Float
+from evaluation.metrics import FlightLedger
+from policies.desk import CampaignDesk
+from policies.learned import LearnedBidding, LearnedCreative
+from policies.networks import BiddingActor, CreativeActor
+from policies.policy import Policy, flight_of
+from policies.registry import make_team, tuned_desk
+from policies.team import Team
+from training.configuration import TrainingConfiguration
+
+Columns = dict[str, NDArray[Any]]
+Actors = Mapping[str, CreativeActor | BiddingActor]
+BID_SAMPLE = 2048
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One flight of B markets as arrays [T, B, ...]; pickled without a copy by Ray's object store."""
+
+    columns: Columns
+    kpis: dict[str, Float]
+    """[B] every KPI of the flight by tag."""
+    bids_usd: Float
+    """[n] a sample of the mean bids of cells, for a histogram."""
+
+    def env_steps(self) -> int:
+        """Market-intervals played; RLlib's `Algorithm.evaluate` asks."""
+        return int(np.prod(self.columns["reward"].shape[:2]))
+
+    def agent_steps(self) -> int:
+        """Decisions of learned agents."""
+        learned = sum(name in self.columns for name in ("arm", "action"))
+        return int(np.prod(self.columns["reward"].shape[:3])) * learned
+
+
+class Moment(NamedTuple):
+    """One interval of a flight: what was seen, done and brought about."""
+
+    observations: Observations
+    actions: Actions
+    market_truth: NDArray[np.float32]  # [B, ·] at the time of the decision
+    campaign_truth: NDArray[np.float32]  # [B, C, ·]
+    step: Step
+
+
+def moments(market: VectorMarket, team: Team, seeds: NDArray[np.uint64]) -> Iterator[Moment]:
+    """Plays a flight, interval by interval.
+
+    Raises:
+        InterludeError: an observation, a reward or an action is not finite; agent, field, interval and
+            market seed are named.
+    """
+    observations = market.reset(seeds)
+    team.start(flight_of(market, privileged=team.privileged))
+    terminated = False
+    while not terminated:
+        check_finite(observations, market)
+        truth = privileged_blocks(market)
+        actions = team.act(observations)
+        step = market.step(actions)
+        yield Moment(observations, actions, *truth, step)
+        observations, terminated = step.observations, step.terminated
+
+
+def check_finite(observations: Observations, market: VectorMarket) -> None:
+    """Raises `InterludeError` naming agent, field, interval and seed of a number that is not finite."""
+    for role, rows in observations._asdict().items():
+        if np.isfinite(rows.sum()):
+            continue
+        for b, agent, column in np.argwhere(~np.isfinite(rows)):
+            field = next(
+                n for n, columns in SCHEMAS[role].slices.items() if columns.start <= column < columns.stop
+            )
+            raise InterludeError(
+                f"{role}_{agent}: observation field {field!r} is {rows[b, agent, column]} in interval "
+                f"{market.interval} of market seed {int(market.seeds[b])}"
+            )
+
+
+def mixed_rewards(rewards: Rewards, team_fraction: float) -> NDArray[np.float32]:
+    """Rewards [B, C, 2 + S] USD of the creative role, the bidding role and each segment."""
+    own = np.concatenate([rewards.creative[..., None], rewards.bidding[..., None], rewards.segment], -1)
+    team = np.concatenate([np.repeat(rewards.team[:, None], 2, 1), rewards.segment.sum(1)], -1)  # [B, 2 + S]
+    return (team_fraction * team[:, None] + (1.0 - team_fraction) * own).astype(np.float32)
+
+
+def learning_team(configuration: TrainingConfiguration, actors: Actors, *, sample: bool) -> Team:
+    """The base team with learned policies in the roles of `actors`, on one desk."""
+    base = make_team(configuration.base_team)
+    desk = tuned_desk()
+    learned: dict[str, Policy] = {}
+    for role, actor in actors.items():
+        if isinstance(actor, CreativeActor):
+            learned[role] = LearnedCreative(actor, desk, sample=sample)
+        else:
+            learned[role] = LearnedBidding(actor, desk, sample=sample)
+    return Team(name="learning", policies={**base.policies, **learned}, model_aware=base.model_aware)
+
+
+def learned_desk(team: Team) -> CampaignDesk:
+    """The desk that a team's learned policies share."""
+    learned = (p for p in team.policies.values() if isinstance(p, LearnedCreative | LearnedBidding))
+    return next(learned).desk
+
+
+def play_rollout(
+    market: VectorMarket, team: Team, seeds: NDArray[np.uint64], team_reward_fraction: float
+) -> Rollout:
+    """Plays a flight of a team from `learning_team` and keeps all that learning needs."""
+    rows: dict[str, list[NDArray[Any]]] = {}
+    bids: list[Float] = []
+    ledger: FlightLedger | None = None
+    for moment in moments(market, team, seeds):
+        ledger = ledger or FlightLedger(market)
+        ledger.add(moment.step)
+        outcome = moment.step.outcome
+        bids.append((outcome.bid_usd / np.maximum(1.0, outcome.bids))[outcome.bids > 0])
+        columns = {
+            "orchestrator": moment.observations.orchestrator[:, 0],
+            "market_truth": moment.market_truth,
+            "campaign_truth": moment.campaign_truth,
+            "reward": mixed_rewards(moment.step.rewards, team_reward_fraction),
+            **_decisions(team),
+        }
+        for name, array in columns.items():
+            rows.setdefault(name, []).append(array)
+    if ledger is None:
+        raise InterludeError("the flight has no intervals")
+    sample = np.concatenate(bids)
+    sample = sample[:: max(1, len(sample) // BID_SAMPLE)]
+    return Rollout({name: np.stack(arrays) for name, arrays in rows.items()}, ledger.finish(), sample)
+
+
+def _decisions(team: Team) -> Columns:
+    """What the learned policies of a team saw and chose in the interval just played."""
+    columns: Columns = {}
+    for policy in team.policies.values():
+        if not isinstance(policy, LearnedCreative | LearnedBidding) or policy.decision is None:
+            continue
+        plain, grouped, choice, log_probability = (tensor.numpy() for tensor in policy.decision)
+        columns |= {"plain": plain, "grouped": grouped}
+        if isinstance(policy, LearnedCreative):
+            columns |= {
+                "arm": choice,
+                "arm_log_probability": log_probability,
+                "arm_log_score": policy.desk.arm_log_score,
+                "arm_mask": policy.desk.arm_mask,
+            }
+        else:
+            columns |= {"action": choice, "action_log_probability": log_probability}
+    return columns
+
+
+def joined(rollouts: list[Rollout]) -> Columns:
+    """The arrays of several rollouts side by side: [T, sum of B, ...]."""
+    if len(rollouts) == 1:
+        return rollouts[0].columns
+    return {name: np.concatenate([r.columns[name] for r in rollouts], 1) for name in rollouts[0].columns}
+
+
+@lru_cache(maxsize=1)
+def taste_pool(listening_history: Path | None) -> Float | None:
+    """Tastes [listeners, D] of a folder's listening history; None keeps the synthetic population."""
+    if listening_history is None:
+        return None
+    from envs.catalogue import D
+    from policies.listening_history import factorise, read_listening_history, tastes
+
+    return tastes(factorise(read_listening_history(listening_history), D), D).astype(np.float64)

@@ -1,0 +1,178 @@
+"""One training session: from a run directory to trained policies, whatever happens in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.state import Float
+from evaluation.metrics import OBJECTIVE
+from evaluation.rollout import Course, play
+from policies.networks import BiddingActor, CreativeActor
+from policies.registry import make_team
+from training import checkpoint as store
+from training.algorithm import MarketPPO, build_algorithm
+from training.checkpoint import Checkpoint, Counters
+from training.cluster import running_ray
+from training.configuration import TrainingConfiguration
+from training.rllib import (
+    LEARNER_RESULTS,
+    TIMERS,
+)
+from training.rollout import Rollout, learning_team, taste_pool
+from training.run_directory import RunDirectory
+from training.tensorboard import RunWriter
+from training.warm_up import warm_up
+
+Record = dict[str, Any]
+LEARNER_METRICS = (
+    *("policy_loss", "value_loss", "entropy", "kl", "clipped_fraction", "gradient_norm", "learning_rate"),
+    *("explained_variance", "observable_explained_variance", "value_mean"),
+)
+
+
+@dataclass
+class Session:
+    """Trains a run from where it stands to its end.
+
+    On Ctrl-C or SIGTERM the last whole iteration is saved before the exception goes on.
+    """
+
+    run: RunDirectory
+    listening_history: Path | None = None
+    ray_address: str | None = None
+    report: Callable[[Record], None] = lambda record: None
+    say: Callable[[str], None] = lambda text: None
+    last: Record = field(default_factory=dict)
+
+    def train(self, *, resume: bool = False) -> Record:
+        """Plays all iterations and leaves checkpoint, policies, log and event files in the run directory."""
+        configuration = self.run.configuration
+        found = self._found() if resume else None
+        workers = configuration.sampling.num_env_runners + configuration.num_learners
+        begin = "going on with" if found else "training"
+        self.say(f"{begin} {configuration.name} on scenario {configuration.scenario} in {self.run.path}")
+        pool = taste_pool(self.listening_history)
+        start = found.warm_up if found else warm_up(configuration, pool)
+        with running_ray(workers, self.ray_address):
+            algorithm = build_algorithm(configuration, start, self.listening_history)
+            try:
+                if found:
+                    store.restore(algorithm, found)
+                return self._loop(algorithm, found or store.capture(algorithm, Counters(), start))
+            finally:
+                algorithm.stop()
+
+    def _found(self) -> Checkpoint:
+        found, faults = store.load(self.run.path)
+        for fault in faults:
+            self.say(f"warning: {fault}; going on from the checkpoint before it")
+        self.run.rewind_progress(found.counters.iteration)
+        return found
+
+    def _loop(self, algorithm: MarketPPO, state: Checkpoint) -> Record:
+        configuration = self.run.configuration
+        writer = RunWriter(self.run.path, configuration, state.counters.market_steps)
+        self._base: Float | None = None
+        began = time.monotonic() - state.counters.elapsed_seconds
+        saved: Checkpoint | None = None
+        try:
+            while not self._over(state.counters):
+                algorithm.progress = progress(configuration, state.counters)
+                result = algorithm.train()
+                done = state.counters
+                counters = Counters(
+                    done.iteration + 1,
+                    done.market_steps + sum(rollout.env_steps() for rollout in algorithm.rollouts),
+                    time.monotonic() - began,
+                )
+                state = store.capture(algorithm, counters, state.warm_up)
+                record = iteration_record(configuration, result, algorithm.rollouts, counters, done)
+                if self._is_due(configuration.development.every, counters):
+                    record["development"] = self._develop(state)
+                self.last = record
+                self.run.append_progress(record)
+                writer.write(record, np.concatenate([r.bids_usd for r in algorithm.rollouts]))
+                self.report(record)
+                if self._is_due(configuration.checkpoint_every, counters):
+                    self._save(state)
+                    saved = state
+        except (KeyboardInterrupt, SystemExit):
+            self._save(state)
+            self.say(f"interrupted: iteration {state.counters.iteration} is saved; --resume goes on from it")
+            raise
+        finally:
+            writer.close(self.last.get("kpis", {}).get(OBJECTIVE))
+        if saved is not state:
+            self._save(state)
+        return self.last
+
+    def _save(self, state: Checkpoint) -> None:
+        store.save(self.run.path, state)
+        store.save_policies(self.run.path, state, self.run.configuration)
+
+    def _over(self, counters: Counters) -> bool:
+        return progress(self.run.configuration, counters) >= 1.0
+
+    def _is_due(self, every: int, counters: Counters) -> bool:
+        return every > 0 and (counters.iteration % every == 0 or self._over(counters))
+
+    def _develop(self, state: Checkpoint) -> Record:
+        """Objective of the deterministic actors and of the base team on the same development markets."""
+        configuration = self.run.configuration
+        pool = taste_pool(self.listening_history)
+        markets = configuration.development.markets
+        course = Course(configuration.load_scenario(), "development", 0, markets, taste_pool=pool)
+        if self._base is None:
+            self._base = play(make_team(configuration.base_team), course).metrics[OBJECTIVE]
+        networks = store.networks_of(state, configuration)
+        actors = {n: net for n, net in networks.items() if isinstance(net, CreativeActor | BiddingActor)}
+        mine = play(learning_team(configuration, actors, sample=False), course).metrics[OBJECTIVE]
+        return {
+            "objective_usd": float(mine.mean()),
+            "base_objective_usd": float(self._base.mean()),
+            "lift_fraction": float(mine.mean() / self._base.mean() - 1.0),
+            "better_fraction": float((mine > self._base).mean()),
+        }
+
+
+def progress(configuration: TrainingConfiguration, counters: Counters) -> float:
+    """Share of the run that is over, by iterations or, where it is set, by the time budget."""
+    share = counters.iteration / configuration.iterations
+    if configuration.time_budget_seconds is not None:
+        share = max(share, counters.elapsed_seconds / configuration.time_budget_seconds)
+    return min(1.0, share)
+
+
+def iteration_record(
+    configuration: TrainingConfiguration,
+    result: Record,
+    rollouts: list[Rollout],
+    counters: Counters,
+    before: Counters,
+) -> Record:
+    """What is logged of an iteration."""
+    kpis = {tag: float(np.concatenate([r.kpis[tag] for r in rollouts]).mean()) for tag in rollouts[0].kpis}
+    learner = {
+        module: {name: float(values[name]) for name in LEARNER_METRICS if name in values}
+        for module, values in result[LEARNER_RESULTS].items()
+    }
+    seconds = max(1e-9, counters.elapsed_seconds - before.elapsed_seconds)
+    return {
+        "iteration": counters.iteration,
+        "market_steps": counters.market_steps,
+        "elapsed_seconds": counters.elapsed_seconds,
+        "progress": progress(configuration, counters),
+        "kpis": kpis,
+        "learner": {module: values for module, values in learner.items() if values},
+        "throughput": {
+            "market_steps_per_second": (counters.market_steps - before.market_steps) / seconds,
+            "sample_seconds": float(result[TIMERS]["env_runner_sampling_timer"]),
+            "learn_seconds": float(result[TIMERS]["learner_update_timer"]),
+        },
+    }

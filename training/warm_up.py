@@ -1,0 +1,85 @@
+"""One flight before training, from which observations and returns get their scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from envs.market import VectorMarket
+from envs.seeds import market_seeds
+from policies.critic import HEADS, ObservableCritic
+from policies.networks import BiddingActor, CreativeActor
+from training.configuration import TrainingConfiguration
+from training.losses import returns_to_go
+from training.rollout import Actors, learned_desk, learning_team, mixed_rewards, moments
+
+MARKETS: Final = 32
+FIRST_MARKET: Final = (1 << 30) - MARKETS
+"""The last markets of the run's own sequence, which training never reaches."""
+Statistics = dict[str, list[float]]
+"""Buffers by name: of the encoders, and the scale of returns."""
+CAMPAIGN, MARKET, RETURN_SCALE = "campaign_encoder", "market_encoder", "return_scale"
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """What the networks need to know before they are built."""
+
+    statistics: Statistics
+    truth_sizes: tuple[int, int]
+    """Of the hidden truth's market and campaign blocks."""
+
+
+def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | None = None) -> WarmUp:
+    """Plays one flight with untrained, exploring actors and measures what the networks will see.
+
+    With residual actors that is the desk's own play with some noise; without, random play.
+    """
+    torch.manual_seed(configuration.seed)
+    critic = ObservableCritic(configuration.networks)
+    actors: Actors = {
+        "creative": CreativeActor(configuration.networks),
+        "bidding": BiddingActor(configuration.networks),
+    }
+    market = VectorMarket(configuration.load_scenario(), MARKETS, taste_pool=taste_pool)
+    team = learning_team(configuration, actors, sample=True)
+    rows: list[tuple[Tensor, ...]] = []
+    desk = learned_desk(team)
+    for moment in moments(market, team, market_seeds("train", configuration.seed, FIRST_MARKET, MARKETS)):
+        segment, campaign = desk.belief_features()
+        reward = mixed_rewards(moment.step.rewards, configuration.ppo.team_reward_fraction)
+        seen = (
+            moment.observations.bidding,
+            campaign,
+            segment,
+            moment.observations.orchestrator[:, 0],
+            reward,
+        )
+        rows.append(tuple(torch.from_numpy(array) for array in seen))
+    columns = [torch.stack(column) for column in zip(*rows, strict=True)]
+    critic.campaign_encoder.fit(columns[0], (columns[1], columns[2]))
+    critic.market_encoder.fit(columns[3])
+    returns = returns_to_go(columns[4], configuration.ppo.gamma)
+    critic.return_scale.copy_(returns.reshape(-1, HEADS).std(0).clamp(min=1e-6))
+    measured = (CAMPAIGN, MARKET, RETURN_SCALE)
+    state = {n: tensor.tolist() for n, tensor in critic.state_dict().items() if n.startswith(measured)}
+    return WarmUp(state, (moment.market_truth.shape[-1], moment.campaign_truth.shape[-1]))
+
+
+def apply_statistics(
+    network: CreativeActor | BiddingActor | ObservableCritic, statistics: Statistics
+) -> None:
+    """Sets a network's encoders (and a critic's return scale) to what the warm-up measured."""
+    state = {name: torch.tensor(values) for name, values in statistics.items()}
+    if not isinstance(network, ObservableCritic):
+        start = f"{CAMPAIGN}."
+        state = {
+            "encoder." + n.removeprefix(start): value for n, value in state.items() if n.startswith(start)
+        }
+    unknown = network.load_state_dict(state, strict=False).unexpected_keys
+    if unknown:
+        raise ValueError(f"statistics of another network: {unknown}")
