@@ -43,7 +43,7 @@ _LEARNED, _SCRIPTED, _PRIVILEGED = "#aa3377", "#4477aa", "#999999"
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; }
-body { max-width: 72rem; margin: 2rem auto; padding: 0 1.5rem; }
+body { max-width: 84rem; margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .lead { color: #666; margin-top: 0; }
 .cards { display: flex; flex-wrap: wrap; gap: 1rem; }
@@ -51,7 +51,7 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-
 .card b { display: block; font-size: 1.45rem; } .card span { color: #666; font-size: .88rem; }
 .good b { color: #1a7a37; } .bad b { color: #b3261e; } .open b { color: #666; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .86rem; }
 th, td { padding: .32rem .8rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
 th { color: #666; font-weight: 600; } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 tr.learned td { background: #faf2f7; } tr.privileged td { color: #888; }

@@ -136,7 +136,7 @@ TEAMS: dict[str, TeamSpec] = {
         "T0: adaptive dual pacing of affinity bids, Thompson sampling of creatives, grants by turns",
         "model-free",
         _siloed,
-        {**_PACING, **_DAMPING, "creative_dual": Knob(0.2, 8.0, 1.5, log=True), "price_sd": Knob(0.3, 1.5, 0.5)},
+        {**_VALUE, **_DAMPING, "creative_dual": Knob(0.2, 8.0, 0.8, log=True)},
     ),
     "value-aware": TeamSpec("T1: bids on the creative's immediate value", "model-free", _value_aware, _VALUE),
     "shadow-price": TeamSpec("T2: T1 with shadow prices of recall and fatigue", "part model-aware", _shadow_price, _SHADOW),

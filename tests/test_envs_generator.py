@@ -12,6 +12,10 @@ from envs.seeds import Split, market_seeds
 ROOMY = tiny(campaigns=3, intervals=24, listeners={"count": 64}, incidents={"incident_probability": 1.0})
 
 
+def without(probability: str) -> Scenario:
+    return ROOMY.model_copy(update={"incidents": ROOMY.incidents.model_copy(update={probability: 0.0})})
+
+
 @pytest.mark.parametrize("scenario", [tiny(campaigns=1), tiny(campaigns=4, rivals={"count": 1}), ROOMY])
 @pytest.mark.parametrize("split", ["train", "held_out"])
 def test_one_seed_is_one_market_whatever_its_batch(scenario: Scenario, split: Split) -> None:
@@ -57,18 +61,11 @@ def test_an_announced_event_brings_listeners() -> None:
     has = m.event_interval >= 0
     assert 0.3 < has.mean() < 0.9
     assert (m.event_interval[has] + EVENT_INTERVALS <= ROOMY.intervals).all()
-    quiet, _ = draw_markets(
-        market_seeds("train", 1, 0, 64), ROOMY.model_copy(update={"incidents": _never(event=True)}), "train"
-    )
+    quiet, _ = draw_markets(market_seeds("train", 1, 0, 64), without("event_probability"), "train")
     assert (quiet.event_interval == -1).all()
     t = m.event_interval[has]
     during = (m.attention[has, t] / quiet.attention[has, t]).mean()
     assert during == pytest.approx(1.6)
-
-
-def _never(event: bool) -> object:
-    incidents = ROOMY.incidents
-    return incidents.model_copy(update={"event_probability": 0.0} if event else {"incident_probability": 0.0})
 
 
 def test_incidents_of_every_kind_appear_and_none_when_switched_off() -> None:
@@ -79,7 +76,7 @@ def test_incidents_of_every_kind_appear_and_none_when_switched_off() -> None:
     assert (m.incident_length >= 1).all()
     assert set(m.incident_placement.ravel().tolist()) == set(range(P))
     assert set(m.incident_campaign.ravel().tolist()) == set(range(ROOMY.campaigns))
-    calm, _ = draw_markets(seeds, ROOMY.model_copy(update={"incidents": _never(event=False)}), "train")
+    calm, _ = draw_markets(seeds, without("incident_probability"), "train")
     assert (calm.incident_kind == 0).all()
 
 
@@ -102,12 +99,9 @@ def test_held_out_markets_bring_new_verticals_and_higher_prices() -> None:
 def test_a_brief_holds_averages_of_the_vertical_only() -> None:
     m, brief = draw_markets(market_seeds("train", 3, 0, 16), ROOMY, "train")
     assert np.array_equal(brief.log_format, VERTICAL_TABLE.log_format[brief.vertical])
-    same = brief.vertical[0] == brief.vertical[0]
-    assert same.all()
-    truth = m.log_arm.reshape(-1)
-    assert truth.std() > 0.3
-    hint = np.log(m.affinity_hint)
-    assert not np.allclose(hint, brief.log_affinity)
+    assert np.array_equal(brief.conversion, VERTICAL_TABLE.conversion[brief.vertical])
+    assert not np.isclose(np.log(m.affinity_hint), brief.log_affinity).any()
+    assert not np.isclose(m.wear_out, brief.wear_out).any()
 
 
 def test_tastes_can_come_from_real_listeners() -> None:

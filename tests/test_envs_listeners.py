@@ -110,7 +110,6 @@ def test_survey_and_pressure_are_segment_means() -> None:
     st.exposures[:, 0, :8] = 0.0
     recall, health = np.zeros((2, 2, S)), np.zeros((2, S))
     survey(m, st, recall, health)
-    fatigue, frequency, recent, reach = (np.zeros((2, 2, S)) for _ in range(3)), None, None, None
     fatigue, frequency, recent = (np.zeros((2, 2, S)) for _ in range(3))
     reach = np.zeros((2, 2))
     pressure(m, st, fatigue, frequency, recent, reach)

@@ -48,7 +48,6 @@ def test_unknown_scenario_names_the_valid_ones() -> None:
         ("budget_fraction: -1", "greater than 0"),
         ("budget_fraction: .nan", "budget_fraction"),
         ("budget_fraction: .inf", "budget_fraction"),
-        ("verticals: []", "at least one vertical"),
         ("verticals: [retial]", "retail"),
         ("auction: {pricing: third_price}", "first_price"),
         ("auction: {reserve_fraction: [0.1, 0.1]}", "reserve_fraction"),
@@ -63,6 +62,13 @@ def test_a_bad_value_is_refused_where_it_stands(tmp_path: Path, line: str, says:
     with pytest.raises(ConfigurationError, match="bad.yaml:3") as caught:
         load_scenario(str(file))
     assert says in str(caught.value)
+
+
+def test_a_scenario_needs_verticals(tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text("name: bad\ndescription: bad.\nverticals: []\n")
+    with pytest.raises(ConfigurationError, match=r"bad\.yaml.* at least one vertical"):
+        load_scenario(str(file))
 
 
 @pytest.mark.parametrize("changes", [{"intervals": 0}, {"budget_fraction": float("nan")}, {"campaigns": 0}])

@@ -21,12 +21,15 @@ BYTES_PER_WORKER: Final = 128 * 1024 * 1024
 
 @contextmanager
 def running_ray(workers: int, address: str | None = None) -> Iterator[None]:
-    """Ray while the block runs; always shut down after it.
+    """Ray while the block runs; shut down after it, unless it ran before.
 
     Args:
         workers: remote processes (env runners and learners) that must fit.
         address: of a cluster to join, as in `auto` or `ray://host:10001`.
     """
+    if ray.is_initialized():
+        yield
+        return
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

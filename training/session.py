@@ -77,7 +77,7 @@ class Session:
 
     def _loop(self, algorithm: MarketPPO, state: Checkpoint) -> Record:
         configuration = self.run.configuration
-        writer = RunWriter(self.run.path, configuration, state.counters.market_steps)
+        writer = RunWriter(self.run.path, configuration, resumed=state.counters.iteration > 0)
         self._base: Float | None = None
         began = time.monotonic() - state.counters.elapsed_seconds
         saved: Checkpoint | None = None
@@ -107,7 +107,7 @@ class Session:
             self.say(f"interrupted: iteration {state.counters.iteration} is saved; --resume goes on from it")
             raise
         finally:
-            writer.close(self.last.get("kpis", {}).get(OBJECTIVE))
+            writer.close()
         if saved is not state:
             self._save(state)
         return self.last
