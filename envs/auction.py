@@ -58,7 +58,9 @@ def _outranks(bid, bidder, other_bid, other, seed, opportunity):  # type: ignore
 
 
 @njit(cache=True, nogil=True)
-def clear_kernel(bids, reserve, seeds, category, exposure, rule, winner, price, refused):  # type: ignore[no-untyped-def]
+def clear_kernel(  # type: ignore[no-untyped-def]
+    bids, reserve, seeds, category, exposure, rule, winner, price, refused
+):
     """Clear [M, N] auctions of A bidders into `winner` and `price` [M, N, K] and `refused` [M].
 
     `ranked_*` hold the best slots + 1 bids that may stand beside each other, best first, each with the

@@ -61,7 +61,9 @@ VIDEO: Final = FORMATS.index("video")
 
 FloatTable = NDArray[np.float64]
 
-ARMS: Final[NDArray[np.int64]] = np.array(list(product(*(range(n) for n in CREATIVE_CHOICES))), dtype=np.int64)
+ARMS: Final[NDArray[np.int64]] = np.array(
+    list(product(*(range(n) for n in CREATIVE_CHOICES))), dtype=np.int64
+)
 """[K, 4] every (format, script, length, call to action), in the order of `arm_index`."""
 K = len(ARMS)
 
@@ -70,7 +72,9 @@ def arm_index(creative: NDArray[np.int64]) -> NDArray[np.int64]:
     """Row of `ARMS` for creatives [..., 4]: [...]."""
     formats, scripts, lengths, calls = CREATIVE_CHOICES
     _ = formats
-    return ((creative[..., 0] * scripts + creative[..., 1]) * lengths + creative[..., 2]) * calls + creative[..., 3]
+    return ((creative[..., 0] * scripts + creative[..., 1]) * lengths + creative[..., 2]) * calls + creative[
+        ..., 3
+    ]
 
 
 PLACEMENT_FIT: Final[FloatTable] = np.array([[1.0, 1.25, 0.30], [0.0, 0.0, 1.0], [0.35, 0.0, 0.75]])

@@ -33,7 +33,13 @@ def _before_interval(m, st, k, bounds, lingering, negative, t):  # type: ignore[
     for b in range(bounds.shape[0]):
         segment_bounds(m.listener_segment[b], bounds[b])
         lingering_response(
-            m.affinity[b], m.wear_in[b], m.irritable[b], st.annoyance[b], st.exposures[b], lingering[b], negative[b]
+            m.affinity[b],
+            m.wear_in[b],
+            m.irritable[b],
+            st.annoyance[b],
+            st.exposures[b],
+            lingering[b],
+            negative[b],
         )
         if t % k.intervals_per_day == 0:
             st.exposures_today[b] = 0.0
@@ -60,7 +66,9 @@ def _after_interval(m, st, k, out, bounds, waiting, next_on_air, t):  # type: ig
                 for p in range(out.wins.shape[3]):
                     shown += out.wins[b, c, s, p]
                 arm = st.on_air[b, c, s]
-                st.wear[b, c, s, _ARMS[arm, 0], _ARMS[arm, 1]] += shown / max(1, bounds[b, s + 1] - bounds[b, s])
+                st.wear[b, c, s, _ARMS[arm, 0], _ARMS[arm, 1]] += shown / max(
+                    1, bounds[b, s + 1] - bounds[b, s]
+                )
                 st.on_air[b, c, s] = next_on_air[b, c, s]
         kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
         outage = active_incident(kinds, starts, lengths, con.TRACKING_OUTAGE, t)

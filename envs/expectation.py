@@ -40,7 +40,12 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
         )
         kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
         burn = active_incident(kinds, starts, lengths, con.CREATIVE_BURN_OUT, t)
-        segment, health, log_mood, probability = m.listener_segment[b], st.health[b], m.log_mood[b], m.mood_probability[b, t]
+        segment, health, log_mood, probability = (
+            m.listener_segment[b],
+            st.health[b],
+            m.log_mood[b],
+            m.mood_probability[b, t],
+        )
         for c in range(campaigns):
             mean[:] = 0.0
             weight[:] = 0.0

@@ -168,7 +168,9 @@ def _audience(
     hint = np.exp(log_affinity + response.affinity_hint_sd * normals(seeds, _Stream.HINT, (campaigns, S)))
     of_listener = np.broadcast_to(segment[:, None, :], score.shape)
     sd = scenario.listeners.taste_sd
-    affinity = np.exp(np.take_along_axis(log_affinity, of_listener, 2) + sd * np.clip(score, -3, 3) - sd**2 / 2)
+    affinity = np.exp(
+        np.take_along_axis(log_affinity, of_listener, 2) + sd * np.clip(score, -3, 3) - sd**2 / 2
+    )
     irritable = uniforms(seeds, _Stream.IRRITABLE, (listeners,)) < scenario.listeners.irritable_fraction
     return {
         "listener_segment": segment,
@@ -185,8 +187,12 @@ def _creative(
 ) -> dict[str, NDArray[np.generic]]:
     """What creatives truly do: the brief's averages, plus what no brief and no additive model knows."""
     table, response = VERTICAL_TABLE, scenario.response
-    log_format = table.log_format[vertical] + response.format_sd * normals(seeds, _Stream.FORMAT, (campaigns, S, F))
-    log_script = table.log_script[vertical] + response.script_sd * normals(seeds, _Stream.SCRIPT, (campaigns, S, V))
+    log_format = table.log_format[vertical] + response.format_sd * normals(
+        seeds, _Stream.FORMAT, (campaigns, S, F)
+    )
+    log_script = table.log_script[vertical] + response.script_sd * normals(
+        seeds, _Stream.SCRIPT, (campaigns, S, V)
+    )
     own = normals(seeds, _Stream.INTERACTION, (campaigns, S, K))
     interaction = response.interaction_sd * (0.6 * table.structure[vertical][:, :, None, :] + 0.8 * own)
     scalars = normals(seeds, _Stream.SCALARS, (4, campaigns))
@@ -233,11 +239,15 @@ def _inventory(
     attention *= np.where(during, 1.6, 1.0)[..., None]
     traffic *= np.where(during, 1.3, 1.0)[..., None, None]
     for slot in range(INCIDENT_SLOTS):
-        kind, begin, length = (incident[k][:, slot] for k in ("incident_kind", "incident_start", "incident_length"))
+        kind, begin, length = (
+            incident[k][:, slot] for k in ("incident_kind", "incident_start", "incident_length")
+        )
         fraud = (kind == 1)[:, None] & (t >= begin[:, None]) & (t < (begin + length)[:, None])
         at = incident["incident_placement"][:, slot][:, None] == np.arange(P)
         traffic *= np.where(fraud[:, :, None] & at[:, None, :], 1.5, 1.0)[:, :, None, :]
-    mood = np.exp(1.2 * np.cos(hour[:, None, None] - 2 * np.pi * np.arange(M) / M - 0.8 * np.arange(S)[:, None]))
+    mood = np.exp(
+        1.2 * np.cos(hour[:, None, None] - 2 * np.pi * np.arange(M) / M - 0.8 * np.arange(S)[:, None])
+    )
     mood = mood / mood.sum(-1, keepdims=True)
     return {
         "traffic": traffic,
@@ -247,7 +257,9 @@ def _inventory(
     }
 
 
-def _incidents(seeds: NDArray[np.uint64], scenario: Scenario, campaigns: int) -> dict[str, NDArray[np.generic]]:
+def _incidents(
+    seeds: NDArray[np.uint64], scenario: Scenario, campaigns: int
+) -> dict[str, NDArray[np.generic]]:
     draw = uniforms(seeds, _Stream.INCIDENT, (6, INCIDENT_SLOTS))
     happens = draw[:, 0] < scenario.incidents.incident_probability
     first, last = min(6, scenario.intervals - 1), max(7, scenario.intervals - 10)
@@ -308,7 +320,9 @@ def draw_markets(
     vertical = choices[_pick(uniforms(seeds, _Stream.VERTICAL, (campaigns,)), len(choices))]
     incident = _incidents(seeds, scenario, campaigns)
     volume_usd = scenario.opportunities_per_interval * scenario.intervals * scenario.auction.price_level_usd
-    budget = scenario.budget_fraction * volume_usd * np.exp(0.35 * normals(seeds, _Stream.BUDGET, (campaigns,)))
+    budget = (
+        scenario.budget_fraction * volume_usd * np.exp(0.35 * normals(seeds, _Stream.BUDGET, (campaigns,)))
+    )
     truth: dict[str, NDArray[np.generic]] = {
         "seed": seeds,
         "budget_usd": budget,

@@ -17,7 +17,9 @@ LOAD_LAG_DAYS = 75.0
 
 
 @kernel
-def lingering_response(affinity, wear_in, irritable, annoyance, exposures, lingering, negative):  # type: ignore[no-untyped-def]
+def lingering_response(  # type: ignore[no-untyped-def]
+    affinity, wear_in, irritable, annoyance, exposures, lingering, negative
+):
     """What affinity and repetition make of one market's listeners' response: fills lingering, negative [C, L]."""
     campaigns, listeners = lingering.shape
     for i in range(listeners):

@@ -145,7 +145,9 @@ class VectorMarket:
         if self.interval < 0:
             raise InterludeError("step() before reset(): call reset(seeds) first")
         if self.interval >= self.scenario.intervals:
-            raise InterludeError(f"the flight ended after {self.scenario.intervals} intervals: call reset(seeds)")
+            raise InterludeError(
+                f"the flight ended after {self.scenario.intervals} intervals: call reset(seeds)"
+            )
         listeners = self.scenario.listeners.count
         check_actions(actions, self.num_campaigns, listeners, self.interval, self.seeds)
         actions = owned(actions)
@@ -231,13 +233,19 @@ class VectorMarket:
         spent = self.feed.spend_usd / np.maximum(1e-9, self.feed.budget_usd)
         return np.clip(spent - self.interval / self.scenario.intervals, -1.0, 1.0)
 
-    def _deliver(self, actions: Actions, outcome: Outcome, multiplier: Float, next_on_air: NDArray[np.int64]) -> Board:
+    def _deliver(
+        self, actions: Actions, outcome: Outcome, multiplier: Float, next_on_air: NDArray[np.int64]
+    ) -> Board:
         """The board everybody reads in the next interval."""
         st, brief = self.market_state, self.brief
         arms = ARMS[next_on_air]
         take = np.take_along_axis
-        effect = take(brief.log_format, arms[..., 0][..., None], -1) + take(brief.log_script, arms[..., 1][..., None], -1)
-        worn = take(st.wear.reshape(*st.wear.shape[:3], -1), (arms[..., 0] * cat.V + arms[..., 1])[..., None], -1)[..., 0]
+        effect = take(brief.log_format, arms[..., 0][..., None], -1) + take(
+            brief.log_script, arms[..., 1][..., None], -1
+        )
+        worn = take(
+            st.wear.reshape(*st.wear.shape[:3], -1), (arms[..., 0] * cat.V + arms[..., 1])[..., None], -1
+        )[..., 0]
         affinity = actions.audience.affinity[:, : self.num_campaigns]
         z = affinity * np.exp(effect[..., 0] - brief.wear_out[..., None] * worn - outcome.fatigue)
         loss = cat.ARM_HAZARD[next_on_air] * np.maximum(z, 0.02) ** -0.6

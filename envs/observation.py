@@ -148,7 +148,9 @@ CAMPAIGN_FIELDS: Final = (
     _fraction("on_air_long", (S,), "1 = long spot"),
     _fraction("on_air_early", (S,), "1 = early call to action"),
     Field("wear", (S, F, V), "impressions per listener, decayed", 0.0, 1e3, "wear of each asset"),
-    Field("fatigue", (S,), "log response lost", 0.0, 100.0, "mean effect of repetition, by the platform's model"),
+    Field(
+        "fatigue", (S,), "log response lost", 0.0, 100.0, "mean effect of repetition, by the platform's model"
+    ),
     Field("frequency", (S,), "impressions per listener", 0.0, 1e4, "this flight"),
     Field("recent_exposure", (S,), "impressions per listener, decayed", 0.0, 1e3, "massing"),
     Field("recall_survey", (S,), "fraction", -0.5, 1.5, "noisy survey of brand recall"),
@@ -171,7 +173,9 @@ _ALL_P = (MAX_CAMPAIGNS, P)
 AUDIENCE_FIELDS: Final = (
     *_CLOCK,
     _fraction("campaign_mask", _ALL, "1 where a campaign exists"),
-    Field("affinity_hint", _ALL_S, "factor", 0.0, 100.0, "noisy segment mean of affinity from past campaigns"),
+    Field(
+        "affinity_hint", _ALL_S, "factor", 0.0, 100.0, "noisy segment mean of affinity from past campaigns"
+    ),
     _log("brief_log_affinity", _ALL_S, "the vertical's average affinity"),
     _count("wins", _ALL_S, "last interval, simulated impressions"),
     Field("predicted_won", _ALL_S, "factor", 0.0, _BIG, "predicted affinity × quality summed over wins"),

@@ -28,11 +28,13 @@ _DELAY_SHARE = res.DELAY_SHARE
 
 
 @kernel
-def _draw_response(seed, t, item, weight, z, arm, click, visible, annoyance, chance):  # type: ignore[no-untyped-def]
+def _draw_response(  # type: ignore[no-untyped-def]
+    seed, t, item, weight, z, arm, click, visible, annoyance, chance
+):
     """Completions, skips, dislikes, clicks and conversions caused among `weight` impressions of response z."""
     u0, u1, u2, u3 = uniform4(seed, _OUTCOME, t, item, 0)
     v0, v1, v2, v3 = uniform4(seed, _OUTCOME, t, item, 1)
-    w0, w1, w2, w3 = uniform4(seed, _OUTCOME, t, item, 2)
+    w0, w1, _w2, _w3 = uniform4(seed, _OUTCOME, t, item, 2)
     done = binomial(weight, _completion(z, _HAZARD[arm]), u0, v0)
     skips = binomial(weight - done, 0.7, u1, v1)
     dislike = min(0.5, res.DISLIKE_RATE * math.exp(min(4.0, annoyance)) / max(0.2, z))
@@ -42,7 +44,9 @@ def _draw_response(seed, t, item, weight, z, arm, click, visible, annoyance, cha
 
 
 @kernel
-def _market_price(seed, t, item, within, table, scale, level, drift, share, left, pace):  # type: ignore[no-untyped-def]
+def _market_price(  # type: ignore[no-untyped-def]
+    seed, t, item, within, table, scale, level, drift, share, left, pace
+):
     """The rivals' price (−1: only the reserve holds; inf: unwinnable) and the rival that owns it (−1: nobody).
 
     One price is drawn per opportunity and owned by one rival; where that one is out of budget or sits
@@ -52,7 +56,7 @@ def _market_price(seed, t, item, within, table, scale, level, drift, share, left
     if u0 >= within:
         return math.inf, -1
     quoted = scale * table[min(int(u1 * table.shape[0]), table.shape[0] - 1)]
-    v0, v1, v2, v3 = uniform4(seed, _PRICE, t, item, 1)
+    v0, v1, _v2, _v3 = uniform4(seed, _PRICE, t, item, 1)
     for attempt in range(2):
         pick, takes_part = (u2, u3) if attempt == 0 else (v0, v1)
         r = 0
@@ -67,7 +71,9 @@ def _market_price(seed, t, item, within, table, scale, level, drift, share, left
 
 
 @kernel
-def play_opportunities(m, st, k, ctl, out, bounds, lingering, negative, attention, shown, heard, waiting, t):  # type: ignore[no-untyped-def]
+def play_opportunities(  # type: ignore[no-untyped-def]
+    m, st, k, ctl, out, bounds, lingering, negative, attention, shown, heard, waiting, t
+):
     """Auctions every opportunity of interval t in order of arrival and draws what the won ones brought.
 
     Args:
@@ -91,10 +97,20 @@ def play_opportunities(m, st, k, ctl, out, bounds, lingering, negative, attentio
     for b in range(batch):
         seed, budget = m.seed[b], st.budget_left_usd[b]
         affinity, log_arm, log_mood = m.affinity[b], m.log_arm[b], m.log_mood[b]
-        slow, fast, annoyance, today = st.memory_slow[b], st.memory_fast[b], st.annoyance[b], st.exposures_today[b]
+        slow, fast, annoyance, today = (
+            st.memory_slow[b],
+            st.memory_fast[b],
+            st.annoyance[b],
+            st.exposures_today[b],
+        )
         on_air, wear, health = st.on_air[b], st.wear[b], st.health[b]
         left, pace, drift = st.rival_left_usd[b], st.rival_pace[b], m.rival_drift[b, :, t]
-        believed, throttle, multiplier, cap = ctl.predicted_affinity[b], ctl.throttle[b], ctl.multiplier[b], ctl.aggression_cap[b]
+        believed, throttle, multiplier, cap = (
+            ctl.predicted_affinity[b],
+            ctl.throttle[b],
+            ctl.multiplier[b],
+            ctl.aggression_cap[b],
+        )
         kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
         fraud = active_incident(kinds, starts, lengths, con.INVALID_TRAFFIC, t)
         surging = active_incident(kinds, starts, lengths, con.RIVAL_SURGE, t) >= 0
@@ -127,7 +143,17 @@ def play_opportunities(m, st, k, ctl, out, bounds, lingering, negative, attentio
                     quality = math.exp(k.quality_sd * normal)
                     scale = price_scale * quality**k.price_elasticity
                     market, owner = _market_price(
-                        seed, t, item, k.within_table[p], k.price_quantile, scale, level, drift, share, left, pace
+                        seed,
+                        t,
+                        item,
+                        k.within_table[p],
+                        k.price_quantile,
+                        scale,
+                        level,
+                        drift,
+                        share,
+                        left,
+                        pace,
                     )
                     floor = max(k.reserve_usd[p], market)
                     best, second, winner, ties = 0.0, 0.0, -1, 0.0
@@ -198,9 +224,20 @@ def play_opportunities(m, st, k, ctl, out, bounds, lingering, negative, attentio
                         worn *= con.BURN_OUT_FACTOR
                     effect = math.exp(log_arm[c, s, arm] + log_mood[c, mood, fmt, script] - worn)
                     z = lingering[b, c, i] * quality * _FIT[fmt, p] * seen * effect
-                    chance = _conversion(z, _CONVERSION[arm] * m.conversion[b, c], _recall(slow[c, i], fast[c, i]))
+                    chance = _conversion(
+                        z, _CONVERSION[arm] * m.conversion[b, c], _recall(slow[c, i], fast[c, i])
+                    )
                     done, skips, dislikes, clicks, caused = _draw_response(
-                        seed, t, item, k.weight, z, arm, _ACTIVITY_CLICK[mood], visible, annoyance[c, i], chance
+                        seed,
+                        t,
+                        item,
+                        k.weight,
+                        z,
+                        arm,
+                        _ACTIVITY_CLICK[mood],
+                        visible,
+                        annoyance[c, i],
+                        chance,
                     )
                     out.completions[b, c, s, p] += done
                     out.skips[b, c, s, p] += skips

@@ -84,7 +84,7 @@ def binomial(n, p, u, v):  # type: ignore[no-untyped-def]
             mass *= ratio * (n - count + 1) / count
     else:
         z, _ = normal_pair(u, v)
-        count = int(math.floor(n * q + math.sqrt(n * q * (1.0 - q)) * z + 0.5))
+        count = math.floor(n * q + math.sqrt(n * q * (1.0 - q)) * z + 0.5)
         count = min(n, max(0, count))
     return count if p <= 0.5 else n - count
 

@@ -40,7 +40,7 @@ def _number(value: float) -> str:
 
 
 def _shape(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape)) or "1"  # noqa: RUF001
+    return " × ".join(map(str, shape)) or "1"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

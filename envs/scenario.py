@@ -42,7 +42,9 @@ class Auction(_Part):
 
     def landscape(self) -> PriceLandscape:
         """The price table this scenario resamples."""
-        return IPINYOU if self.price_landscape == "ipinyou" else load_price_landscape(Path(self.price_landscape))
+        return (
+            IPINYOU if self.price_landscape == "ipinyou" else load_price_landscape(Path(self.price_landscape))
+        )
 
 
 class Rivals(_Part):

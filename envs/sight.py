@@ -66,7 +66,13 @@ def _aired_effect(market: VectorMarket) -> tuple[Float, Float]:
     z = np.maximum(0.02, z_sum / np.maximum(1.0, out.wins))
     completions = weight * out.wins * np.exp(-cat.ARM_HAZARD[arm][..., None] * z**-0.6)
     visible = np.where(cat.NEEDS_SCREEN[arms[..., 0]][..., None], 1.0, cat.SCREEN_VISIBLE_PROBABILITY)
-    clicks = weight * CLICK_RATE * cat.ARM_CLICK[arm][..., None] * z_sum * (1 + (VISIBLE_CLICK_FACTOR - 1) * visible)
+    clicks = (
+        weight
+        * CLICK_RATE
+        * cat.ARM_CLICK[arm][..., None]
+        * z_sum
+        * (1 + (VISIBLE_CLICK_FACTOR - 1) * visible)
+    )
     return completions, clicks
 
 
@@ -197,7 +203,10 @@ def observe_all(market: VectorMarket) -> dict[str, Observation]:
     clock = _clock(market)
     b, c = market.num_markets, market.num_campaigns
     campaign = SCHEMAS["bidding"].pack(_campaign_values(market, clock), (b, c))
-    views = {role: SCHEMAS[role].pack(values, (b,))[:, None] for role, values in _global_values(market, clock).items()}
+    views = {
+        role: SCHEMAS[role].pack(values, (b,))[:, None]
+        for role, values in _global_values(market, clock).items()
+    }
     return {**views, "creative": campaign, "bidding": campaign.copy()}
 
 
@@ -217,7 +226,8 @@ def privileged_blocks(market: VectorMarket) -> tuple[Observation, Observation]:
     )
     market_block = np.concatenate(
         [
-            st.rival_left_usd.sum(1, keepdims=True) / np.maximum(1e-9, m.rival_budget_usd.sum(1, keepdims=True)),
+            st.rival_left_usd.sum(1, keepdims=True)
+            / np.maximum(1e-9, m.rival_budget_usd.sum(1, keepdims=True)),
             st.rival_pace.mean(1, keepdims=True),
             kinds.any(1),
             at.any(1),

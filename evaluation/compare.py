@@ -173,8 +173,11 @@ def compare(
     sources = expand([*named, baseline, SILOED], sample)
     entered: list[tuple[Entrant, TeamSource | None]] = [(source.resolve(), source) for source in sources]
     entered += [(_entrant_of(team), None) for team in teams if isinstance(team, Team)]
-    names = [entrant.name for entrant, _ in entered]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    for name in _twice(entered):  # two runs of one name: their paths tell them apart
+        for entrant, source in entered:
+            if source is not None and entrant.name == name:
+                entrant.team.name = entrant.argument
+    twice = _twice(entered)
     if twice:
         raise InterludeError(f"teams need different names to be told apart; named twice: {', '.join(twice)}")
     results = []
@@ -188,6 +191,12 @@ def compare(
     entrants = [entrant for entrant, _ in entered]
     base = next(entrant.name for entrant in entrants if entrant.argument == baseline)
     return _comparison(entrants, results, course, base)
+
+
+def _twice(entered: Sequence[tuple[Entrant, TeamSource | None]]) -> list[str]:
+    """Names that more than one entrant has."""
+    names = [entrant.name for entrant, _ in entered]
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 def _comparison(

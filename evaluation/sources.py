@@ -6,7 +6,6 @@ replaces roles, SOURCE being any of these, or `module:Class` for a policy of the
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import re
@@ -48,7 +47,7 @@ class Origin:
     learned_roles: tuple[str, ...] = ()
     training_seed: int | None = None
     method: str | None = None
-    """Fingerprint of the training configuration without its seed: runs that share it are one method's."""
+    """Hash of the training configuration without its seed: runs that share it are one method's."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ class _Workshop:
             ),
             learned_roles=tuple(role for role in ROLES if role in learned),
             training_seed=seed if isinstance(seed, int) else None,
-            method=_fingerprint(config),
+            method=_manifest(directory).get("configuration_hash"),
         )
 
     def _bundle(self, directory: Path) -> Origin:
@@ -186,7 +185,7 @@ class _Workshop:
             knowledge="model-aware" if team.model_aware else "model-free",
             learned_roles=tuple(role for role in ROLES if role in roles),
             training_seed=manifest.get("training_seed"),
-            method=manifest.get("method"),
+            method=manifest.get("configuration_hash"),
         )
 
 
@@ -244,12 +243,6 @@ def _manifest(directory: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigurationError(f"{directory / 'manifest.json'}: not valid JSON: {error}") from error
     return manifest if isinstance(manifest, dict) else {}
-
-
-def _fingerprint(config: dict[str, Any]) -> str:
-    """Sixteen hexadecimal digits of a training configuration without what tells its runs apart."""
-    shared = {key: value for key, value in config.items() if key not in {"seed", "run_directory", "name"}}
-    return hashlib.sha256(json.dumps(shared, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _knowledge(name: str) -> Knowledge:

@@ -60,7 +60,10 @@ class Search:
     max_trials: int = 256
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Checks the names and the numbers."""
+        if not knob_space(self.team):
+            raise ConfigurationError(f"team {self.team!r} has no knobs to tune")
+        self._loaded()
         if self.max_trials < 2 * FIRST:
             raise ConfigurationError(f"max_trials must be at least {2 * FIRST}, got {self.max_trials}")
 
@@ -114,13 +117,8 @@ def tune(
         state_directory: where trials are kept, by default `checkpoints/tuning`.
         pool: workers that share the trials of a generation.
         watch: is told of progress.
-
-    Raises:
-        ConfigurationError: the team has no knobs.
     """
     space = knob_space(search.team)
-    if not space:
-        raise ConfigurationError(f"team {search.team!r} has no knobs to tune")
     directory = state_directory or ROOT / "checkpoints" / "tuning"
     state = directory / f"{search.team}-{search.fingerprint()}.json"
     courses = search.courses(search.seed, search.markets)
@@ -167,7 +165,8 @@ def propose(space: Mapping[str, Knob], trials: Sequence[Trial], seed: int, index
         moved[rng.integers(len(names))] = True
         size = np.exp(rng.uniform(np.log(0.02), np.log(0.3)))
         unit = _reflected(unit + moved * size * rng.standard_normal(len(names)))
-    return _rounded({name: _from_unit(space[name], u) for name, u in zip(names, unit, strict=True)})
+    knobs = _rounded({name: _from_unit(space[name], u) for name, u in zip(names, unit, strict=True)})
+    return {name: min(max(value, space[name].low), space[name].high) for name, value in knobs.items()}
 
 
 def store(tuned: Tuned) -> Path:

@@ -70,7 +70,9 @@ def _predict(x, rest, arm, p, wear, fatigue, quality, attention):  # type: ignor
 
 
 @kernel
-def _assimilate(x, covariance, rest, rest_variance, arm, h, mean, slope, variance, observed):  # type: ignore[no-untyped-def]
+def _assimilate(  # type: ignore[no-untyped-def]
+    x, covariance, rest, rest_variance, arm, h, mean, slope, variance, observed
+):
     """One scalar extended-Kalman update with the innovation clipped at 2.5 standard deviations.
 
     The arm's own rest (what format and script do not explain) is kept uncorrelated with the factors.
@@ -96,7 +98,25 @@ def _assimilate(x, covariance, rest, rest_variance, arm, h, mean, slope, varianc
 
 
 @kernel
-def _filter(x, covariance, rest, rest_variance, suspicion, exposure, arm, wins, quality, skips, clicks, completions, wear, fatigue, attention, weight, noise):  # type: ignore[no-untyped-def]
+def _filter(
+    x,
+    covariance,
+    rest,
+    rest_variance,
+    suspicion,
+    exposure,
+    arm,
+    wins,
+    quality,
+    skips,
+    clicks,
+    completions,
+    wear,
+    fatigue,
+    attention,
+    weight,
+    noise,
+):  # type: ignore[no-untyped-def]
     """Updates x [M, S, X], covariance [M, S, X, X], rest and its variance [M, S, K], suspicion [M, P]; fills exposure [M, S] with Σ z."""
     rows, segments, placements = wins.shape
     for m in range(rows):
@@ -106,7 +126,9 @@ def _filter(x, covariance, rest, rest_variance, suspicion, exposure, arm, wins, 
                 n, a = wins[m, s, p], arm[m, s]
                 if n <= 0.0 or _FIT[a, p] <= 0.0:
                     continue
-                log_z, _f, _v = _predict(x[m, s], rest[m, s], a, p, wear[m, s], fatigue[m, s], quality[m, s, p], attention[m, p])
+                log_z, _f, _v = _predict(
+                    x[m, s], rest[m, s], a, p, wear[m, s], fatigue[m, s], quality[m, s, p], attention[m, p]
+                )
                 z = max(0.02, math.exp(log_z))
                 done = math.exp(-_HAZARD[a] * z ** (-res.COMPLETION_ELASTICITY))
                 expected += weight * n * ATTENTIVE_SHARE * done
@@ -121,7 +143,9 @@ def _filter(x, covariance, rest, rest_variance, suspicion, exposure, arm, wins, 
                 n, a = wins[m, s, p], arm[m, s]
                 if n <= 0.0 or _FIT[a, p] <= 0.0:
                     continue
-                log_z, f, v = _predict(x[m, s], rest[m, s], a, p, wear[m, s], fatigue[m, s], quality[m, s, p], attention[m, p])
+                log_z, f, v = _predict(
+                    x[m, s], rest[m, s], a, p, wear[m, s], fatigue[m, s], quality[m, s, p], attention[m, p]
+                )
                 z = max(0.02, math.exp(log_z))
                 exposure[m, s] += n * z * (0.25 if doubtful else 1.0)
                 if doubtful:
@@ -136,14 +160,32 @@ def _filter(x, covariance, rest, rest_variance, suspicion, exposure, arm, wins, 
                 slope = -trials * SKIP_SHARE * done * hazard * res.COMPLETION_ELASTICITY
                 variance = mean + slope * slope * (0.3 / n + noise) + mean * mean * 0.06 / n + 0.5
                 _assimilate(
-                    x[m, s], covariance[m, s], rest[m, s], rest_variance[m, s], a, h, mean, slope, variance, skips[m, s, p]
+                    x[m, s],
+                    covariance[m, s],
+                    rest[m, s],
+                    rest_variance[m, s],
+                    a,
+                    h,
+                    mean,
+                    slope,
+                    variance,
+                    skips[m, s, p],
                 )
                 visible = 1.0 if _NEEDS_SCREEN[_ARMS[a, 0]] else _VISIBLE[p]
                 rate = res.CLICK_RATE * _CLICK[a] * MEAN_ACTIVITY_CLICK
                 mean = trials * rate * z * (1.0 + (res.VISIBLE_CLICK_FACTOR - 1.0) * visible)
                 variance = mean + mean * mean * (0.6 / n + 0.04 + noise) + 0.3
                 _assimilate(
-                    x[m, s], covariance[m, s], rest[m, s], rest_variance[m, s], a, h, mean, mean, variance, clicks[m, s, p]
+                    x[m, s],
+                    covariance[m, s],
+                    rest[m, s],
+                    rest_variance[m, s],
+                    a,
+                    h,
+                    mean,
+                    mean,
+                    variance,
+                    clicks[m, s, p],
                 )
 
 
@@ -198,7 +240,9 @@ class KalmanBelief:
         self.covariance[..., 0, 0] += self.drift
         exposure = np.zeros((len(self.seen), cat.S))
         shown = np.where(now.wins > 0, now.predicted_won / np.maximum(1.0, now.wins), 1.0)
-        affinity = np.where(before.elapsed_fraction[:, None] > 0, before.segment_affinity, before.affinity_hint)
+        affinity = np.where(
+            before.elapsed_fraction[:, None] > 0, before.segment_affinity, before.affinity_hint
+        )
         quality = np.maximum(0.05, shown / np.maximum(1e-6, affinity)[..., None])
         weight = float(self.scenario.impression_weight)
         _filter(
@@ -226,7 +270,9 @@ class KalmanBelief:
 
     def log_arm(self, now: Evidence) -> Float:
         """[M, S, K] log response of every arm, after wear and fatigue."""
-        log_z = self.log_asset() - self.x[..., _WEAR][..., None, None] * now.wear - now.fatigue[..., None, None]
+        log_z = (
+            self.log_asset() - self.x[..., _WEAR][..., None, None] * now.wear - now.fatigue[..., None, None]
+        )
         return log_z[..., _ARMS[:, 0], _ARMS[:, 1]] + self.rest
 
     def draw(self, now: Evidence) -> Float:
@@ -327,7 +373,9 @@ class TrueResponse:
     def start(self, flight: Flight, first: Evidence) -> None:
         """Needs a privileged flight."""
         if flight.market is None:
-            raise ValueError("the oracle reads the hidden truth: it needs a flight with market=… (evaluation only)")
+            raise ValueError(
+                "the oracle reads the hidden truth: it needs a flight with market=… (evaluation only)"
+            )
         self.market = flight.market
 
     def update(self, before: Evidence, now: Evidence) -> None:

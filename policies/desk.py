@@ -8,15 +8,16 @@ and serving.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs import catalogue as cat
 from envs.observation import Observation
 from envs.protocol import MAX_MULTIPLIER_LOG
 from envs.state import Bool, Float
-from policies.belief import X, Estimator, KalmanBelief
+from policies.belief import Estimator, KalmanBelief, X
 from policies.evidence import Evidence, evidence_of
 from policies.pacing import Pacer, PacingKnobs
 from policies.policy import Flight
@@ -47,7 +48,11 @@ class DeskKnobs(NamedTuple):
         pacing = {k: values.pop(k) for k in PacingKnobs._fields if k in values}
         shadow = {
             name: values.pop(key)
-            for name, key in (("recall", "recall_price"), ("funnel", "funnel_price"), ("fatigue_usd", "fatigue_usd"))
+            for name, key in (
+                ("recall", "recall_price"),
+                ("funnel", "funnel_price"),
+                ("fatigue_usd", "fatigue_usd"),
+            )
             if key in values
         }
         return cls(PacingKnobs(**pacing), ShadowPrices(**shadow), **values)
@@ -74,7 +79,7 @@ class CampaignDesk:
         self._seen: Observation | None = None
 
     def advance(self, observation: Observation) -> None:
-        """Takes in the observation [B, C, ·] of an interval; a second call in the same interval does nothing."""
+        """Takes in an interval's observation [B, C, ·]; a second call in the same interval does nothing."""
         if self._seen is not None and np.array_equal(self._seen, observation):
             return
         self._seen = observation.copy()
@@ -97,16 +102,16 @@ class CampaignDesk:
     def _think(self, now: Evidence) -> None:
         estimate = self.estimator.estimate(now)
         left = float(self._flight.scenario.intervals - self._interval)
-        value = impression_values(estimate, now.attention, self._units, self.knobs.shadow, left)
+        shadow = self.knobs.shadow
+        value = impression_values(estimate, now.attention, self._units, shadow, left, now.arm)
         drawn = estimate._replace(response=self.estimator.draw(now))
-        promise = impression_values(drawn, now.attention, self._units, self.knobs.shadow, left)
+        promise = impression_values(drawn, now.attention, self._units, shadow, left)
         scores = arm_log_scores(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, self._volume)
         self.arm_mask: Bool = self._by_campaign(self._allowed(now))
         self.arm_log_score: Observation = self._by_campaign(scores).astype(np.float32)
-        on_air = np.take_along_axis(value, now.arm[:, :, None, None], -1)[..., 0]
-        self.base_log_multiplier: Observation = self._by_campaign(self._bid(now, on_air)).astype(np.float32)
+        self.base_log_multiplier: Observation = self._by_campaign(self._bid(now, value)).astype(np.float32)
 
-    def _by_campaign(self, rows: Float) -> Float:
+    def _by_campaign(self, rows: NDArray[Any]) -> NDArray[Any]:
         return rows.reshape(*self._shape, *rows.shape[1:])
 
     def _allowed(self, now: Evidence) -> Bool:
@@ -155,9 +160,9 @@ class CampaignDesk:
 
 
 def additive(wish: Float, valid: Bool) -> Float:
-    """Global + placement + segment logs [M, 1 + P + S] that fit wish [M, S, P] on valid cells by least squares.
+    """Global + placement + segment logs [M, 1 + P + S] nearest to wish [M, S, P] on valid cells.
 
-    Two rounds of alternating means; where nothing is valid the logs are the lowest allowed.
+    Least squares by two rounds of alternating means; where nothing is valid the logs are the lowest allowed.
     """
     weight = valid.astype(np.float64)
     count = weight.sum((1, 2))
@@ -174,4 +179,12 @@ def additive(wish: Float, valid: Bool) -> Float:
     return np.clip(logs, -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
 
 
-__all__ = ["BIDDING_ACTION", "CAMPAIGN_BELIEF", "LOWEST_LOG_SCORE", "SEGMENT_BELIEF", "CampaignDesk", "DeskKnobs", "additive"]
+__all__ = [
+    "BIDDING_ACTION",
+    "CAMPAIGN_BELIEF",
+    "LOWEST_LOG_SCORE",
+    "SEGMENT_BELIEF",
+    "CampaignDesk",
+    "DeskKnobs",
+    "additive",
+]

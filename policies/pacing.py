@@ -35,7 +35,12 @@ class Pacer:
         self.dual: Float = np.full(len(first.budget_usd), self.knobs.initial_dual)
         self._sum = np.zeros(len(first.budget_usd))
         t = (np.arange(flight.scenario.intervals) + 0.5) / flight.scenario.intervals
-        day = 2 * np.pi * (np.arange(len(t)) % flight.scenario.intervals_per_day) / flight.scenario.intervals_per_day
+        day = (
+            2
+            * np.pi
+            * (np.arange(len(t)) % flight.scenario.intervals_per_day)
+            / flight.scenario.intervals_per_day
+        )
         usual_day = 0.35 + 1.04 * np.maximum(0.0, np.sin(day - np.pi / 3))
         share = (1.0 + self.knobs.tilt * (2.0 * t - 1.0)) * usual_day
         self._left = np.cumsum(share[::-1])[::-1]
@@ -49,5 +54,7 @@ class Pacer:
         target = np.maximum(1e-6, left * self._share[self._interval] / self._left[self._interval])
         error = np.clip(spent / target - 1.0, -1.5, 1.5)
         self._sum = 0.8 * self._sum + error
-        self.dual = np.clip(self.dual * np.exp(self.knobs.step * error + self.knobs.integral * self._sum), 0.02, 50.0)
+        self.dual = np.clip(
+            self.dual * np.exp(self.knobs.step * error + self.knobs.integral * self._sum), 0.02, 50.0
+        )
         self._interval += 1

@@ -44,16 +44,16 @@ class TeamSpec:
 
 
 _PACING = {
-    "initial_dual": Knob(0.2, 8.0, 0.8, log=True),
-    "step": Knob(0.02, 0.4, 0.1, log=True),
-    "tilt": Knob(-0.6, 0.6, 0.0),
+    "initial_dual": Knob(0.1, 6.0, 0.6, log=True),
+    "step": Knob(0.02, 0.4, 0.17, log=True),
+    "tilt": Knob(-0.6, 0.6, 0.1),
 }
-_VALUE = {**_PACING, "price_sd": Knob(0.3, 1.5, 0.5), "exploration": Knob(0.0, 2.0, 0.5)}
+_VALUE = {**_PACING, "price_sd": Knob(0.3, 1.5, 0.45), "exploration": Knob(0.0, 2.0, 0.3)}
 _SHADOW = {
     **_VALUE,
-    "recall_price": Knob(0.0, 2.0, 0.5),
-    "funnel_price": Knob(0.0, 3.0, 0.3),
-    "fatigue_usd": Knob(0.0, 10.0, 0.5),
+    "recall_price": Knob(0.0, 2.0, 0.1),
+    "funnel_price": Knob(0.0, 3.0, 0.1),
+    "fatigue_usd": Knob(0.0, 6.0, 1.5),
 }
 
 
@@ -78,7 +78,9 @@ def _random(knobs: Knobs) -> dict[str, Policy]:
 
 
 def _pid(knobs: Knobs) -> dict[str, Policy]:
-    creative = RotatingCreative("rotate", *(knobs[k] for k in ("rotation_intervals", "long", "early", "reach")))
+    creative = RotatingCreative(
+        "rotate", *(knobs[k] for k in ("rotation_intervals", "long", "early", "reach"))
+    )
     bidding = PacedBidding(_pacing(knobs), "pid", knobs["frequency_damping"])
     return {**_common(orchestrator=RuleBook(rotate=True)), "creative": creative, "bidding": bidding}
 
@@ -101,7 +103,11 @@ def _value_aware(knobs: Knobs) -> dict[str, Policy]:
 
 def _shadow_price(knobs: Knobs) -> dict[str, Policy]:
     desk = _desk(knobs, RatioBelief(knobs["exploration"]))
-    return {**_common(), "creative": DeskCreative(desk, "thompson"), "bidding": DeskBidding(desk, "shadow-price")}
+    return {
+        **_common(),
+        "creative": DeskCreative(desk, "thompson"),
+        "bidding": DeskBidding(desk, "shadow-price"),
+    }
 
 
 def _certainty_equivalent(knobs: Knobs) -> dict[str, Policy]:
@@ -136,17 +142,21 @@ TEAMS: dict[str, TeamSpec] = {
         "T0: adaptive dual pacing of affinity bids, Thompson sampling of creatives, grants by turns",
         "model-free",
         _siloed,
-        {**_VALUE, **_DAMPING, "creative_dual": Knob(0.2, 8.0, 0.8, log=True)},
+        {**_VALUE, **_DAMPING, "creative_dual": Knob(0.1, 6.0, 0.6, log=True)},
     ),
     "value-aware": TeamSpec("T1: bids on the creative's immediate value", "model-free", _value_aware, _VALUE),
-    "shadow-price": TeamSpec("T2: T1 with shadow prices of recall and fatigue", "part model-aware", _shadow_price, _SHADOW),
+    "shadow-price": TeamSpec(
+        "T2: T1 with shadow prices of recall and fatigue", "part model-aware", _shadow_price, _SHADOW
+    ),
     "certainty-equivalent": TeamSpec(
         "CE: Bayesian filter over hidden responses, then the oracle's rule on its mean",
         "model-aware",
         _certainty_equivalent,
         _SHADOW,
     ),
-    "oracle": TeamSpec("T3: T2's rule with the true responses (evaluation only)", "privileged", _oracle, _SHADOW),
+    "oracle": TeamSpec(
+        "T3: T2's rule with the true responses (evaluation only)", "privileged", _oracle, _SHADOW
+    ),
 }
 
 
@@ -174,7 +184,9 @@ def _tuned(name: str) -> tuple[tuple[str, float], ...]:
     stored = json.loads(path.read_text())
     unknown = stored["knobs"].keys() - _spec(name).knobs.keys()
     if unknown:
-        raise ConfigurationError(f"{path}: unknown knobs {sorted(unknown)}; valid: {sorted(_spec(name).knobs)}")
+        raise ConfigurationError(
+            f"{path}: unknown knobs {sorted(unknown)}; valid: {sorted(_spec(name).knobs)}"
+        )
     return tuple(stored["knobs"].items())
 
 
@@ -206,4 +218,6 @@ def tuned_desk() -> CampaignDesk:
 
 def describe_teams() -> list[dict[str, str]]:
     """Name, description and knowledge of every scripted team."""
-    return [{"name": name, "description": s.description, "knowledge": s.knowledge} for name, s in TEAMS.items()]
+    return [
+        {"name": name, "description": s.description, "knowledge": s.knowledge} for name, s in TEAMS.items()
+    ]

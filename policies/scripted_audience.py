@@ -52,7 +52,9 @@ class TrueAffinity:
     def start(self, flight: Flight) -> None:
         """Needs a privileged flight."""
         if flight.market is None:
-            raise ValueError("the oracle reads the hidden truth: it needs a flight with market=… (evaluation only)")
+            raise ValueError(
+                "the oracle reads the hidden truth: it needs a flight with market=… (evaluation only)"
+            )
         parameters = flight.market.parameters
         self.listener_affinity = parameters.affinity
         segment = parameters.listener_segment[:, None, :, None] == np.arange(S)

@@ -41,9 +41,14 @@ class RotatingCreative:
     privileged = False
 
     def __init__(
-        self, name: str = "rotate", rotation_intervals: float = 2, long: float = 0, early: float = 1, reach: float = 1.0
+        self,
+        name: str = "rotate",
+        rotation_intervals: float = 2,
+        long: float = 0,
+        early: float = 1,
+        reach: float = 1.0,
     ) -> None:
-        """`rotation_intervals` between scripts; length and call to action fixed; `reach` weighs a format's inventory."""
+        """`rotation_intervals` between scripts, fixed length and call; `reach` weighs a format's inventory."""
         self.name, self.rotation, self.reach = name, max(1, round(rotation_intervals)), reach
         self.long, self.early = int(long > 0.5), int(early > 0.5)
 
@@ -77,6 +82,8 @@ class RandomCreative:
 
     def act(self, observation: Observation) -> Int:
         """Creatives [B, C, S, 4]."""
-        draw = uniforms(self._flight.seeds, self._STREAM + self._interval, (self._flight.num_campaigns, cat.S))
+        draw = uniforms(
+            self._flight.seeds, self._STREAM + self._interval, (self._flight.num_campaigns, cat.S)
+        )
         self._interval += 1
         return cat.ARMS[np.minimum((draw * cat.K).astype(np.int64), cat.K - 1)]

@@ -56,14 +56,22 @@ class RatioMonitor:
         self._dislikes = np.where(known, 0.9 * self._dislikes + 0.1 * disliked, self._dislikes)
         price = view("price_usd")
         dear = (self._price > 0) & (price > 1.5 * self._price)
-        self._price = np.where(price > 0, np.where(self._price > 0, 0.9 * self._price + 0.1 * price, price), self._price)
+        self._price = np.where(
+            price > 0, np.where(self._price > 0, 0.9 * self._price + 0.1 * price, price), self._price
+        )
         missing = self._completions < self.floor
         fraud = missing & (self._clicks > 1.5)
         outage = missing & (self._clicks < 0.5) & ~fraud
         ahead = np.broadcast_to((view("pacing_error") > 0.25)[..., None], wins.shape)
         kind = np.select(
             [fraud, outage, ahead, dear, surge],
-            [_KIND["invalid_traffic"], _KIND["tracking_outage"], _KIND["overspend"], _KIND["rival_surge"], _KIND["dislike_surge"]],
+            [
+                _KIND["invalid_traffic"],
+                _KIND["tracking_outage"],
+                _KIND["overspend"],
+                _KIND["rival_surge"],
+                _KIND["dislike_surge"],
+            ],
             0,
         )
         severity = np.select([fraud, outage, ahead, dear | surge], [3, 1, 2, 1], 0)

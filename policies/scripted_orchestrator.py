@@ -22,7 +22,9 @@ class RuleBook:
 
     privileged = False
 
-    def __init__(self, *, rotate: bool = False, throttle: float = 0.5, pressure: float = 0.5, name: str = "") -> None:
+    def __init__(
+        self, *, rotate: bool = False, throttle: float = 0.5, pressure: float = 0.5, name: str = ""
+    ) -> None:
         """`throttle` is the factor on bids that advice to throttle brings."""
         self.name = name or ("rotation" if rotate else "rule-book")
         self.rotate, self.throttle, self.pressure = rotate, throttle, pressure

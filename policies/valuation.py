@@ -1,4 +1,4 @@
-"""What an impression is worth in the closed form that heuristics know, and which creative buys most with it."""
+"""What an impression is worth in the closed form heuristics know, and which creative buys most with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from envs import catalogue as cat
 from envs import response as res
 from envs.kernel import kernel
 from envs.scenario import Scenario
-from envs.state import Float
+from envs.state import Float, Int
 
 _completion = kernel(res.completion_probability)
 _HAZARD, _RECALL, _CONVERSION, _FATIGUE = cat.ARM_HAZARD, cat.ARM_RECALL, cat.ARM_CONVERSION, cat.ARM_FATIGUE
@@ -67,30 +67,34 @@ def unit_values(scenario: Scenario) -> UnitValues:
 
 
 @kernel
-def _fill_values(response, attention, conversion, recall, funnel, room, horizon, units, fatigue_usd, fatigue, out):  # type: ignore[no-untyped-def]
-    """Fills out [M, S, P, K] with the value of one impression, USD; 0 where an arm is not eligible."""
-    rows, segments, arms = response.shape
+def _fill_values(  # type: ignore[no-untyped-def]
+    response, arms, attention, conversion, recall, funnel, room, horizon, units, fatigue_usd, fatigue, out
+):
+    """Fills out [M, S, P, J] with the value of one impression, USD; 0 where an arm is not eligible."""
+    rows, segments, choices = response.shape
     for m in range(rows):
         for s in range(segments):
             opened = res.FUNNEL_BASE + res.FUNNEL_SLOPE * max(0.0, funnel[m, s])
-            for k in range(arms):
+            for j in range(choices):
+                k = arms[m, s, j]
                 converting = units.conversion * _CONVERSION[k] * conversion[m] * opened
                 gain = res.RECALL_GAIN_SLOW * _RECALL[k] * recall[m]
                 cost = fatigue_usd * _FATIGUE[k] * (FATIGUE_AT_REST + fatigue[m, s])
                 for p in range(attention.shape[1]):
                     fit = _FIT[k, p]
                     if fit <= 0.0:
-                        out[m, s, p, k] = 0.0
+                        out[m, s, p, j] = 0.0
                         continue
-                    z = response[m, s, k] * fit * attention[m, p]
+                    z = response[m, s, j] * fit * attention[m, p]
                     value = units.completion * _completion(z, _HAZARD[k]) + converting * z
                     value += horizon[m] * room[m, s] * (1.0 - math.exp(-gain * z))
-                    out[m, s, p, k] = max(0.0, ATTENTIVE_SHARE * value - cost)
+                    out[m, s, p, j] = max(0.0, ATTENTIVE_SHARE * value - cost)
 
 
 @kernel
 def _normal_cdf(x):  # type: ignore[no-untyped-def]
-    return 0.5 * math.erfc(-x / math.sqrt(2.0))
+    """Φ(x) within 2e-4 (Page 1977): a logistic of a cubic."""
+    return 1.0 / (1.0 + math.exp(-x * (1.5976 + 0.070566 * x * x)))
 
 
 @kernel
@@ -121,10 +125,18 @@ def _fill_scores(value, dual, price, price_sd, volume, out):  # type: ignore[no-
                 out[m, s, k] = max(LOWEST_LOG_SCORE, math.log(max(share, 1e-9)))
 
 
+_EVERY_ARM = np.arange(cat.K)
+
+
 def impression_values(
-    estimate: Estimate, attention: Float, units: UnitValues, prices: ShadowPrices, intervals_left: float
+    estimate: Estimate,
+    attention: Float,
+    units: UnitValues,
+    prices: ShadowPrices,
+    intervals_left: float,
+    arms: Int | None = None,
 ) -> Float:
-    """Value of one impression of every arm: [M, S, P, K] USD.
+    """Value of one impression: [M, S, P, K] USD, or [M, S, P] for one arm [M, S] a segment.
 
     Completions, conversions through the awareness funnel, and recall to the flight's end (its increment
     decayed to the end and its mean level), less the shadow price of fatigue.
@@ -134,13 +146,28 @@ def impression_values(
     mean_level = (1.0 - kept) / (1.0 - decay) / units.intervals
     horizon = prices.recall * (units.recall_gain * kept + units.recall_level * mean_level)
     horizon = horizon + prices.funnel * units.recall_level * mean_level
-    rows, segments, arms = estimate.response.shape
-    out = np.empty((rows, segments, attention.shape[1], arms))
+    response = estimate.response
+    if arms is None:
+        chosen = np.broadcast_to(_EVERY_ARM, response.shape)
+    else:
+        chosen = arms[..., None]
+        response = np.take_along_axis(response, chosen, -1)
+    out = np.empty((*response.shape[:2], attention.shape[1], response.shape[2]))
     _fill_values(
-        estimate.response, attention, estimate.conversion, estimate.recall, estimate.funnel, estimate.memory_room,
-        horizon, units, prices.fatigue_usd, estimate.fatigue, out,
-    )  # fmt: skip
-    return out
+        response,
+        chosen,
+        attention,
+        estimate.conversion,
+        estimate.recall,
+        estimate.funnel,
+        estimate.memory_room,
+        horizon,
+        units,
+        prices.fatigue_usd,
+        estimate.fatigue,
+        out,
+    )
+    return out if arms is None else out[..., 0]
 
 
 def arm_log_scores(value: Float, dual: Float, price: Float, price_sd: float, volume: Float) -> Float:

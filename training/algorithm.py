@@ -122,6 +122,7 @@ def build_algorithm(
     """An algorithm ready to train; Ray must be running."""
     rows = configuration.sampling.markets * configuration.load_scenario().intervals
     runners, learners = configuration.sampling.num_env_runners, configuration.num_learners
+    batch = rows * max(1, runners) // max(1, learners)
     env_config = {
         "training": configuration.model_dump(mode="json"),
         "listening_history": str(listening_history) if listening_history else None,
@@ -137,10 +138,10 @@ def build_algorithm(
         )
         .multi_agent(policies=set(configuration.learned_roles), policy_mapping_fn=role_of)
         .rl_module(rl_module_spec=module_specs(configuration, warm_up))
-        .learners(num_learners=learners)
+        .learners(learner_class=MarketLearner, num_learners=learners)
         .training(
-            learner_class=MarketLearner,
-            train_batch_size_per_learner=rows * max(1, runners) // max(1, learners),
+            train_batch_size_per_learner=batch,
+            minibatch_size=batch // configuration.ppo.minibatches,
             num_epochs=configuration.ppo.epochs,
             use_kl_loss=False,
         )

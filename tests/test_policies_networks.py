@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+import torch
+
+from envs.catalogue import ARMS, VIDEO, K, P, S
+from envs.observation import SCHEMAS
+from envs.protocol import MAX_MULTIPLIER_LOG
+from policies.critic import HEADS, ObservableCritic
+from policies.desk import CAMPAIGN_BELIEF, SEGMENT_BELIEF
+from policies.networks import (
+    CAMPAIGN_COLUMNS,
+    FEATURE_CLIP,
+    MARKET_COLUMNS,
+    BiddingActor,
+    CreativeActor,
+    NetworkSettings,
+    campaign_encoder,
+)
+
+B, C = 3, 2
+N = 1 + P + S
+
+
+def seen(seed: int = 0, campaigns: int = C) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Observation [B, C, size], campaign belief and segment belief."""
+    rng = np.random.default_rng(seed)
+    schema = SCHEMAS["bidding"]
+    high = np.minimum(schema.high, 1e5)
+    observation = rng.uniform(schema.low, high, (B, campaigns, schema.size)).astype(np.float32)
+    beliefs = rng.normal(size=(B, campaigns, CAMPAIGN_BELIEF)), rng.normal(size=(B, campaigns, S, SEGMENT_BELIEF))
+    return torch.from_numpy(observation), *(torch.from_numpy(b.astype(np.float32)) for b in beliefs)
+
+
+def scores(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Arm log scores and mask [B, C, S, K]."""
+    rng = np.random.default_rng(seed)
+    score = torch.from_numpy(rng.uniform(np.log(0.2), 0, (B, C, S, K)).astype(np.float32))
+    return score, torch.from_numpy(np.broadcast_to(ARMS[:, 0] != VIDEO, (B, C, S, K)).copy())
+
+
+def test_columns_cover_every_field_once() -> None:
+    for columns, schema in ((CAMPAIGN_COLUMNS, SCHEMAS["bidding"]), (MARKET_COLUMNS, SCHEMAS["orchestrator"])):
+        flat = columns.plain + [column for member in columns.grouped for column in member]
+        assert len(flat) == len(set(flat))
+        mask = schema.slices.get("campaign_mask")
+        dropped = set(range(mask.start, mask.stop)) if mask else set()
+        assert set(flat) | dropped == set(range(schema.size))
+
+
+def test_grouped_columns_are_the_segments_own() -> None:
+    schema = SCHEMAS["bidding"]
+    marked = np.zeros(schema.size, np.float32)
+    schema.view(marked, "conversions")[:] = np.expm1([1.0, 2.0, 3.0, 4.0])
+    encoder = campaign_encoder(NetworkSettings(belief=False))
+    plain, grouped = encoder.raw(torch.from_numpy(marked))
+    assert plain.abs().sum() == 0
+    torch.testing.assert_close(grouped.sum(-1), torch.tensor([1.0, 2.0, 3.0, 4.0]))
+
+
+def test_the_encoder_standardises_and_clips() -> None:
+    observation, campaign, segment = seen()
+    encoder = campaign_encoder(NetworkSettings())
+    encoder.fit(observation, (campaign, segment))
+    plain, grouped = encoder(observation, (campaign, segment))
+    assert plain.shape == (B, C, encoder.plain_size)
+    assert grouped.shape == (B, C, S, encoder.grouped_size)
+    assert plain.reshape(B * C, -1).mean(0).abs().max() < 1e-4
+    far, _ = encoder(observation + 1e3, (campaign, segment))
+    assert far.max() <= FEATURE_CLIP
+
+
+def test_a_column_that_never_moves_is_only_centred() -> None:
+    observation, campaign, segment = seen()
+    encoder = campaign_encoder(NetworkSettings())
+    encoder.fit(torch.zeros_like(observation), (campaign, segment))
+    assert encoder.plain_scale[0] == 1.0
+
+
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("belief", [True, False])
+def test_shapes_and_masks_of_both_actors(residual: bool, belief: bool) -> None:
+    settings = NetworkSettings(creative_residual=residual, bidding_residual=residual, belief=belief)
+    score, mask = scores()
+    logits = CreativeActor(settings)(*seen(), score, mask)
+    assert logits.shape == (B, C, S, K)
+    assert (logits.softmax(-1)[~mask] == 0).all()
+    bids = BiddingActor(settings)(*seen(), torch.zeros(B, C, N))
+    assert bids.shape == (B, C, N)
+
+
+def test_an_untrained_residual_actor_plays_the_desk() -> None:
+    score, mask = scores()
+    logits = CreativeActor(NetworkSettings(kappa=8.0))(*seen(), score, mask)
+    torch.testing.assert_close(logits[mask], 8.0 * score[mask], atol=0.7, rtol=0)
+    base = torch.randn(B, C, N)
+    bids = BiddingActor(NetworkSettings())(*seen(), base)
+    torch.testing.assert_close(bids, base, atol=0.2, rtol=0)
+
+
+def test_beliefs_and_scores_matter_only_where_switched_on() -> None:
+    score, mask = scores()
+    other_score, _ = scores(1)
+    observation, *beliefs = seen()
+    _, *other_beliefs = seen(1)
+    plain = CreativeActor(NetworkSettings(creative_residual=False, belief=False))
+    alike = plain(observation, *beliefs, score, mask)
+    torch.testing.assert_close(alike, plain(observation, *other_beliefs, other_score, mask))
+    full = CreativeActor(NetworkSettings())
+    assert not torch.allclose(full(observation, *beliefs, score, mask), full(observation, *other_beliefs, score, mask))
+    assert not plain.model_aware
+    assert full.model_aware
+
+
+def test_bids_stay_near_the_base_and_within_the_protocol() -> None:
+    actor = BiddingActor(NetworkSettings())
+    wild = torch.full((B, C, N), 100.0)
+    residual = actor.log_multiplier(wild, torch.zeros(B, C, N))
+    assert residual[..., 0].max() == 1.25
+    assert residual[..., 1:].max() == 0.625
+    assert actor.log_multiplier(wild, torch.full((B, C, N), 3.9)).max() <= MAX_MULTIPLIER_LOG
+    alone = BiddingActor(NetworkSettings(bidding_residual=False))
+    assert alone.log_multiplier(wild, torch.zeros(B, C, N)).max() == MAX_MULTIPLIER_LOG
+
+
+def test_segments_share_weights() -> None:
+    actor = CreativeActor(NetworkSettings())
+    plain, grouped = torch.randn(1, actor.encoder.plain_size), torch.randn(1, S, actor.encoder.grouped_size)
+    score, mask = torch.zeros(1, S, K), torch.ones(1, S, K, dtype=torch.bool)
+    turned = actor.logits(plain, grouped.flip(1), score, mask)
+    torch.testing.assert_close(turned, actor.logits(plain, grouped, score, mask).flip(1))
+
+
+@pytest.mark.parametrize("campaigns", [1, 2, 4])
+def test_the_critic_does_not_mind_the_order_of_campaigns(campaigns: int) -> None:
+    critic = ObservableCritic(NetworkSettings())
+    observation, campaign, segment = seen(campaigns=campaigns)
+    schema = SCHEMAS["orchestrator"]
+    orchestrator = np.random.default_rng(2).uniform(0, 1, (B, schema.size)).astype(np.float32)
+    values = critic(observation, campaign, segment, torch.from_numpy(orchestrator))
+    assert values.shape == (B, campaigns, HEADS)
+    turned = orchestrator.copy()
+    for field in schema.fields:
+        if field.shape[:1] == (4,) and field.name != "health":
+            view = schema.view(turned, field.name)
+            view[:, :campaigns] = view[:, :campaigns][:, ::-1].copy()
+    other = critic(observation.flip(1), campaign.flip(1), segment.flip(1), torch.from_numpy(turned))
+    torch.testing.assert_close(other.flip(1), values, atol=1e-4, rtol=1e-4)

@@ -1,0 +1,278 @@
+"""Whole training runs on a market of a few intervals, with the real RLlib."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from envs.errors import ConfigurationError, InterludeError
+from envs.market import VectorMarket
+from envs.paths import ROOT
+from evaluation.metrics import KPIS, OBJECTIVE
+from policies.learned import load_run_policies
+from policies.policy import flight_of
+from training import checkpoint, run_directory
+from training.configuration import TrainingConfiguration, load_training
+from training.run_directory import RunDirectory
+from training.session import Session
+
+ray = pytest.importorskip("ray")
+
+SCENARIO = """
+name: tiny
+description: for tests
+campaigns: 2
+intervals: 6
+intervals_per_day: 3
+opportunities_per_interval: 24
+listeners: {count: 32}
+"""
+TRAINING = """
+name: tiny
+scenario: SCENARIO
+iterations: 4
+checkpoint_every: 2
+networks: {creative_hidden: 8, bidding_hidden: 8, critic_hidden: 8}
+ppo: {epochs: 2, minibatches: 2}
+sampling: {markets: 4}
+development: {every: 4, markets: 3}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> None:
+    """One Ray for all runs of this file; it goes with the process."""
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    if not ray.is_initialized():
+        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("configs")
+    (folder / "scenario.yaml").write_text(SCENARIO)
+    path = folder / "tiny.yaml"
+    path.write_text(TRAINING.replace("SCENARIO", str(folder / "scenario.yaml")))
+    return path
+
+
+def train(configuration: TrainingConfiguration, path: Path) -> Path:
+    run = RunDirectory.create(path, configuration)
+    try:
+        Session(run).train()
+    finally:
+        run.close()
+    return path
+
+
+def resume(path: Path, *overrides: str) -> list[str]:
+    said: list[str] = []
+    run = RunDirectory.reopen(path, list(overrides))
+    try:
+        Session(run, say=said.append).train(resume=True)
+    finally:
+        run.close()
+    return said
+
+
+@pytest.fixture(scope="module")
+def trained(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(load_training(config), tmp_path_factory.mktemp("runs") / "whole")
+
+
+def lines(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "progress.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(run)[0].weights | checkpoint.load(run)[0].moments
+
+
+def assert_same(a: Path, b: Path) -> None:
+    one, two = weights(a), weights(b)
+    assert one.keys() == two.keys()
+    for name, tensor in one.items():
+        assert torch.equal(tensor, two[name]), name
+
+
+def test_a_run_leaves_all_that_was_promised(trained: Path) -> None:
+    records = lines(trained)
+    assert [record["iteration"] for record in records] == [1, 2, 3, 4]
+    assert records[-1]["progress"] == 1.0
+    assert records[-1]["market_steps"] == 4 * 4 * 6
+    assert "development" in records[-1]
+    assert set(records[0]["kpis"]) == set(KPIS)
+    manifest = json.loads((trained / "manifest.json").read_text())
+    assert {"git_commit", "schema_hash", "versions", "seed"} <= manifest.keys()
+    again = load_training(trained / "config.yaml")
+    assert again.name == "tiny"
+    assert {path.name for path in (trained / "policies").iterdir()} == {
+        *("creative.safetensors", "bidding.safetensors", "critic.safetensors", "manifest.json")
+    }
+    assert not list(trained.rglob("*.pkl"))
+
+
+def test_tensorboard_holds_the_kpis_and_how_learning_went(trained: Path) -> None:
+    events = EventAccumulator(str(trained / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert set(KPIS) <= set(tags["scalars"])
+    wanted = {
+        "learner/creative/kl",
+        "learner/bidding/gradient_norm",
+        "learner/orchestrator_critic/explained_variance",
+        "learner/creative/learning_rate",
+        "throughput/market_steps_per_second",
+        "development/lift_fraction",
+    }
+    assert wanted <= set(tags["scalars"])
+    assert "auction/bid_usd" in tags["histograms"]
+    assert [event.step for event in events.Scalars(OBJECTIVE)] == [24, 48, 72, 96]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_does_not(trained: Path, config: Path, tmp_path: Path) -> None:
+    assert_same(trained, train(load_training(config), tmp_path / "twin"))
+    other = train(load_training(config, ["iterations=1"], seed=1), tmp_path / "other")
+    assert lines(other)[0]["kpis"] != lines(trained)[0]["kpis"]
+
+
+def test_a_resumed_run_equals_the_unbroken_one(trained: Path, config: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    run = RunDirectory.create(broken, load_training(config))
+
+    def interrupt(record: dict[str, object]) -> None:
+        if record["iteration"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Session(run, report=interrupt).train()
+    run.close()
+    assert checkpoint.load(broken)[0].counters.iteration == 3
+    resume(broken)
+    assert_same(trained, broken)
+    assert [record["kpis"] for record in lines(broken)] == [record["kpis"] for record in lines(trained)]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
+    trained: Path, config: Path, tmp_path: Path
+) -> None:
+    run = train(load_training(config), tmp_path / "run")
+    file = run / "checkpoint" / "weights.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-2] ^= 1
+    file.write_bytes(data)
+    said = resume(run)
+    assert any("weights.safetensors is damaged" in line for line in said)
+    assert_same(trained, run)
+    for folder in ("checkpoint", "checkpoint.previous"):
+        (run / folder / "optimizer.safetensors").write_bytes(b"")
+    with pytest.raises(InterludeError, match=r"(?s)checkpoint/optimizer.*checkpoint\.previous/optimizer"):
+        resume(run)
+
+
+def test_a_longer_run_goes_on_from_a_finished_one(config: Path, tmp_path: Path) -> None:
+    run = train(load_training(config, ["iterations=1"]), tmp_path / "run")
+    resume(run, "iterations=2")
+    assert [record["iteration"] for record in lines(run)] == [1, 2]
+    assert load_training(run / "config.yaml").iterations == 2
+
+
+def test_a_directory_is_not_shared_nor_overwritten(config: Path, tmp_path: Path, trained: Path) -> None:
+    configuration = load_training(config)
+    with pytest.raises(InterludeError, match="--resume"):
+        RunDirectory.create(trained, configuration)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InterludeError, match="not empty"):
+        RunDirectory.create(tmp_path, configuration)
+    with pytest.raises(InterludeError, match="no run to resume"):
+        RunDirectory.reopen(tmp_path, [])
+    held = RunDirectory.create(tmp_path / "held", configuration)
+    with pytest.raises(InterludeError, match="another process is training"):
+        RunDirectory.reopen(tmp_path / "held", [])
+    held.close()
+    RunDirectory.reopen(tmp_path / "held", []).close()
+
+
+def test_a_run_on_other_observations_is_refused(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from policies import weights as on_disk
+
+    was = run_directory.schema_hash()
+    monkeypatch.setattr(on_disk, "schema_hash", lambda: "0123456789abcdef")
+    with pytest.raises(InterludeError, match=f"(?s){was}.*0123456789abcdef"):
+        RunDirectory.reopen(trained, [])
+
+
+def test_learned_policies_play_the_same_alone_and_in_a_batch(trained: Path, config: Path) -> None:
+    from training.rollout import learning_team
+
+    configuration = load_training(config)
+    flights = []
+    for seeds in (np.arange(5, 8, dtype=np.uint64), np.array([6], np.uint64)):
+        policies = load_run_policies(trained, sample=True, sample_seed=3)
+        team = learning_team(configuration, {}, sample=False)
+        team = type(team)("learned", {**team.policies, **policies})
+        market = VectorMarket(configuration.load_scenario(), len(seeds), split="held_out")
+        observations = market.reset(seeds)
+        team.start(flight_of(market))
+        rewards = []
+        for _ in range(6):
+            step = market.step(team.act(observations))
+            observations = step.observations
+            rewards.append(step.rewards.team)
+        flights.append(np.stack(rewards))
+    np.testing.assert_allclose(flights[0][:, 1], flights[1][:, 0], rtol=1e-5)
+
+
+def test_remote_runners_and_learner_give_a_run_too(config: Path, tmp_path: Path) -> None:
+    configuration = load_training(config, ["sampling.num_env_runners=2", "num_learners=1", "iterations=2"])
+    run = train(configuration, tmp_path / "run")
+    assert lines(run)[-1]["market_steps"] == 2 * 2 * 4 * 6
+    assert np.isfinite(lines(run)[-1]["learner"]["creative"]["kl"])
+
+
+@pytest.mark.parametrize("roles", [["creative"], ["bidding"]])
+@pytest.mark.parametrize("critic", ["unprivileged", "independent"])
+def test_one_role_may_learn_alone_with_any_critic(roles: list[str], critic: str, config: Path, tmp_path: Path) -> None:
+    overrides = [f"learned_roles={json.dumps(roles)}", f"critic={critic}", "iterations=1", "development.every=0"]
+    overrides += ["networks.belief=false", "networks.creative_residual=false", "ppo.team_reward_fraction=0.5"]
+    run = train(load_training(config, overrides), tmp_path / "run")
+    assert set(load_run_policies(run)) == set(roles)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_ends_with_its_code(sent: signal.Signals, code: int, config: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "interlude", "train", "--config", str(config), "--set", "iterations=100000"]
+    with subprocess.Popen(
+        [*command, "--run-dir", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline and not (tmp_path / "run" / "progress.jsonl").exists():
+            time.sleep(0.1)
+            assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        time.sleep(0.5)
+        process.send_signal(sent)
+        assert process.wait(timeout=60) == code
+        assert process.stderr is not None
+        told = process.stderr.read()
+        assert "Traceback" not in told
+        assert "is saved" in told
+    found, faults = checkpoint.load(tmp_path / "run")
+    assert not faults
+    assert found.counters.iteration >= len(lines(tmp_path / "run")) - 1
+
+
+def test_resume_wants_a_run_and_nothing_that_would_change_it(config: Path, tmp_path: Path) -> None:
+    from training.commands import train as command
+
+    with pytest.raises(ConfigurationError, match="--run-dir"):
+        command(resume=True)
+    with pytest.raises(ConfigurationError, match="--config"):
+        command(config=str(config), run_dir=tmp_path, resume=True)
