@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,7 +209,7 @@ def _creative(
 
 
 def _inventory(
-    seeds: NDArray[np.uint64], scenario: Scenario, vertical: Int, incident: dict[str, NDArray[np.generic]]
+    seeds: NDArray[np.uint64], scenario: Scenario, vertical: Int, incident: dict[str, NDArray[Any]]
 ) -> dict[str, NDArray[np.generic]]:
     """Who listens when and how: traffic, attention, moods, the announced event."""
     b, intervals, day = len(seeds), scenario.intervals, scenario.intervals_per_day
@@ -344,4 +344,4 @@ def draw_markets(
         recall=table.recall[vertical],
     )
     contiguous = {name: np.ascontiguousarray(value) for name, value in truth.items()}
-    return MarketParameters(**contiguous), brief  # type: ignore[arg-type]
+    return MarketParameters(**contiguous), brief

@@ -20,7 +20,7 @@ LOAD_LAG_DAYS = 75.0
 def lingering_response(  # type: ignore[no-untyped-def]
     affinity, wear_in, irritable, annoyance, exposures, lingering, negative
 ):
-    """What affinity and repetition make of one market's listeners' response: fills lingering, negative [C, L]."""
+    """What affinity and repetition make of listeners' response in one market: fills both [C, L]."""
     campaigns, listeners = lingering.shape
     for i in range(listeners):
         shared = 0.0

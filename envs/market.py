@@ -212,7 +212,9 @@ class VectorMarket:
 
     def premium_granted(self, directive: Directive) -> NDArray[np.bool_]:
         """[B, C, S] where a campaign may traffic video."""
-        return directive.premium_grant[:, None, :] == 1 + np.arange(self.num_campaigns)[None, :, None]
+        campaign = 1 + np.arange(self.num_campaigns)
+        granted: NDArray[np.bool_] = directive.premium_grant[:, None, :] == campaign[:, None]
+        return granted
 
     def _keep_accounts(self, outcome: Outcome) -> None:
         feed = self.feed
@@ -267,8 +269,8 @@ class VectorMarket:
         if not np.isfinite(rewards.segment).all():
             b, c, s = (int(i) for i in np.argwhere(~np.isfinite(rewards.segment))[0])
             raise InterludeError(
-                f"reward of campaign {c}, segment {cat.SEGMENTS[s]} is {rewards.segment[b, c, s]} in interval "
-                f"{self.interval - 1} of market seed {int(self.seeds[b])}"
+                f"reward of campaign {c}, segment {cat.SEGMENTS[s]} is {rewards.segment[b, c, s]} "
+                f"in interval {self.interval - 1} of market seed {int(self.seeds[b])}"
             )
 
     def _observations(self) -> Observations:

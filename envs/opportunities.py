@@ -1,4 +1,4 @@
-"""Impression opportunities: who listens, what rivals bid, who wins, what the listener does (a numba kernel)."""
+"""Impression opportunities: who listens, what rivals bid, who wins, what follows (a numba kernel)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DELAY_SHARE = res.DELAY_SHARE
 def _draw_response(  # type: ignore[no-untyped-def]
     seed, t, item, weight, z, arm, click, visible, annoyance, chance
 ):
-    """Completions, skips, dislikes, clicks and conversions caused among `weight` impressions of response z."""
+    """Completions, skips, dislikes, clicks, conversions caused among `weight` impressions of response z."""
     u0, u1, u2, u3 = uniform4(seed, _OUTCOME, t, item, 0)
     v0, v1, v2, v3 = uniform4(seed, _OUTCOME, t, item, 1)
     w0, w1, _w2, _w3 = uniform4(seed, _OUTCOME, t, item, 2)
@@ -47,7 +47,7 @@ def _draw_response(  # type: ignore[no-untyped-def]
 def _market_price(  # type: ignore[no-untyped-def]
     seed, t, item, within, table, scale, level, drift, share, left, pace
 ):
-    """The rivals' price (−1: only the reserve holds; inf: unwinnable) and the rival that owns it (−1: nobody).
+    """The rivals' price (−1: only the reserve; inf: unwinnable) and the rival that owns it (−1: nobody).
 
     One price is drawn per opportunity and owned by one rival; where that one is out of budget or sits
     the auction out, a second one bids 30 % less, and then nobody.

@@ -160,7 +160,7 @@ def fields_of(actions: Actions) -> list[tuple[str, str, NDArray[Any]]]:
         ("monitor", actions.monitor),
         ("orchestrator", actions.orchestrator),
     ):
-        found += [(role, name, getattr(message, name)) for name in message._fields]  # type: ignore[attr-defined]
+        found += [(role, name, getattr(message, name)) for name in message._fields]
     return found
 
 
@@ -186,14 +186,16 @@ def check_actions(
             high = float(CREATIVE_CHOICES[where[-1]] - 1) if role == "creative" else bounds.high
             kind = "whole" if bounds.integer else "finite"
             raise InvalidActionError(
-                f"{agent}: field {field!r} at {where[1:]} is {array[where]!r} in interval {interval} of market "
-                f"seed {int(seeds[where[0]])}; it must be {kind} and within [{bounds.low}, {high}] ({bounds.unit})"
+                f"{agent}: field {field!r} at {where[1:]} is {array[where]!r} in interval {interval} "
+                f"of market seed {int(seeds[where[0]])}; "
+                f"it must be {kind} and within [{bounds.low}, {high}] ({bounds.unit})"
             )
     table = actions.listener_affinity
     expected = (len(seeds), campaigns, listeners)
     if table is not None and table.shape != expected:
         raise InvalidActionError(
-            f"audience_0: listener_affinity has shape {table.shape} in interval {interval}, expected {expected}"
+            f"audience_0: listener_affinity has shape {table.shape} in interval {interval}, "
+            f"expected {expected}"
         )
     if table is not None and not np.isfinite(table).all():
         b, c, i = (int(i) for i in np.argwhere(~np.isfinite(table))[0])

@@ -31,7 +31,7 @@ HEALTH_RECOVERY = 0.015
 HEALTH_THRESHOLD = 1.0
 DISLIKE_RATE = 0.002
 DELAY_SHARE = (0.35, 0.15, 0.50)
-"""Share of conversions within the interval, within a day, later (Chapelle 2014: 35 % in an hour, 50 % in a day)."""
+"""Share of conversions within the interval, a day, later (Chapelle 2014: 35 % in an hour, 50 % in a day)."""
 DELAY_RELEASE = (1.0, 0.25, 0.02)
 """Share of a delay class that is reported each interval."""
 

@@ -48,7 +48,8 @@ def worth_of(outcome: Outcome, parameters: MarketParameters, scenario: Scenario)
 def segment_size(parameters: MarketParameters) -> Float:
     """Listeners of each segment: [B, S]."""
     segments = np.arange(parameters.churn.shape[1])
-    return (parameters.listener_segment[:, :, None] == segments).sum(1).astype(np.float64)
+    size: Float = (parameters.listener_segment[:, :, None] == segments).sum(1).astype(np.float64)
+    return size
 
 
 def rewards_of(outcome: Outcome, worth: Worth, pacing_error: Float, scenario: Scenario) -> Rewards:

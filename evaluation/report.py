@@ -52,7 +52,7 @@ h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-
 .good b { color: #1a7a37; } .bad b { color: #b3261e; } .open b { color: #666; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .86rem; }
-th, td { padding: .32rem .8rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
+th, td { padding: .32rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
 th { color: #666; font-weight: 600; } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 tr.learned td { background: #faf2f7; } tr.privileged td { color: #888; }
 td.words { white-space: normal; text-align: left; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -39,7 +40,8 @@ class Course:
     seed: int = 0
     num_markets: int = 256
     batch_size: int = BATCH_SIZE
-    """Markets stepped together; memory and speed only, no figure depends on it."""
+    """Markets stepped together. No figure of a scripted team depends on it; a learned one's may in its
+    seventh digit, for matrix products round by their shape."""
     taste_pool: Float | None = field(default=None, hash=False, compare=False)
     """[pool, D] tastes of real listeners, or None for the synthetic population."""
 
@@ -115,7 +117,8 @@ def worker_pool(workers: int) -> Iterator[Executor | None]:
         yield None
         return
     warm_up()
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
         yield pool
 
 
@@ -131,18 +134,17 @@ def listening_tastes(directory: Path) -> Float:
 
 
 def warm_up() -> None:
-    """Compiles the market's kernels (about 40 s, once on a machine) by making and stepping a small market."""
-    from envs.protocol import MAX_AGGRESSION, Actions, quiet_board
+    """Compiles the market's kernels (about 40 s, once on a machine) by playing a small market."""
     from envs.scenario import load_scenario
+    from policies.registry import make_team
 
-    scenario = load_scenario("quick")
-    market = VectorMarket(scenario, 1)
-    market.reset(market_seeds("train", 0, 0, 1))
-    board, campaigns = quiet_board(1, scenario.campaigns), scenario.campaigns
-    directive = board.directive._replace(aggression_cap=np.full((1, 4), MAX_AGGRESSION))
-    creative = np.zeros((1, campaigns, 4, 4), np.int64)
-    market.step(Actions(board.segment_value, creative, np.zeros((1, campaigns, 8)), board.alert, directive))
-    market.expectation()
+    scenario = load_scenario("quick").model_copy(update={"intervals": 1})
+    play(make_team("oracle"), Course(scenario, "train", num_markets=1))
+
+
+def _one_thread() -> None:
+    """Keeps a worker's libraries to one thread: the workers share the cores."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @lru_cache(maxsize=4)

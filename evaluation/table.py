@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from evaluation.compare import Comparison, Headline, Standing
-from evaluation.intervals import Interval
+from evaluation.intervals import MIN_RUNS, Interval
 
 COLUMNS: Final = (
     ("spend USD", "spend/spend_usd", ",.0f"),
@@ -88,8 +88,14 @@ def footnotes(comparison: Comparison) -> list[str]:
                 f"seed{'s' if count > 1 else ''} ({seeds})."
             )
     for method, found in comparison.methods.items():
-        said = percent(found) if isinstance(found, Interval) else found
-        notes.append(f"Over training runs ({method}): {said}.")
+        if isinstance(found, Interval):
+            notes.append(f"Over training runs ({method}): J over {comparison.baseline} {percent(found)}.")
+    refused = [method for method, found in comparison.methods.items() if not isinstance(found, Interval)]
+    if refused:
+        notes.append(
+            f"No interval over training runs, which needs at least {MIN_RUNS} runs of a method: "
+            f"{'; '.join(refused)}."
+        )
     for standing in comparison.standings:
         failed = {(i.role, i.interval, i.reason) for i in standing.result.incapacities}
         notes += [

@@ -1,38 +1,24 @@
 """Estimators: what a team believes about hidden responses, from the feedback of the flight.
 
-`KalmanBelief` is a factored extended Kalman filter over log affinity, format and script effects and
-wear-out per campaign and segment, with a Gamma posterior on conversions: it knows the simulator's
-closed forms (model-aware) but no interaction, mood or wear-in, so it stays an approximation.
-`RatioBelief` keeps one Gamma ratio of observed to expected skips an asset: what a team without the
-simulator could build. `TrueResponse` reads the truth.
+`KalmanBelief` (policies/kalman.py) knows the simulator's closed forms (model-aware), `RatioBelief`
+(policies/ratio.py) is what a team without the simulator could build, `TrueResponse` reads the truth.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 
 from envs import catalogue as cat
 from envs import response as res
-from envs.kernel import kernel
-from envs.philox import normals
-from envs.scenario import Scenario
 from envs.state import Float
 from policies.evidence import Evidence
 from policies.policy import Flight
-from policies.valuation import ATTENTIVE_SHARE, Estimate
+from policies.valuation import Estimate
 
-_ARMS, _HAZARD, _CLICK, _FIT = cat.ARMS, cat.ARM_HAZARD, cat.ARM_CLICK, cat.ARM_FIT
-_NEEDS_SCREEN, _VISIBLE = cat.NEEDS_SCREEN, cat.SCREEN_VISIBLE_PROBABILITY
-_ARM_CONVERSION = cat.ARM_CONVERSION
-SKIP_SHARE = 0.7
+SKIP_SHARE: Final = 0.7
 """Of the impressions not completed, how many are skipped (the rest fade out)."""
-MEAN_ACTIVITY_CLICK = float(cat.ACTIVITY_CLICK.mean())
-X = 1 + cat.F + cat.V + 1
-"""Hidden log effects of a segment: affinity, formats, scripts, wear-out."""
-_WEAR = X - 1
 
 
 class Estimator(Protocol):
@@ -51,320 +37,14 @@ class Estimator(Protocol):
         """Responses [M, S, K] drawn from the posterior (Thompson sampling): what creatives are chosen by."""
 
 
-def _smooth(old: Float, new: Float, weight: float) -> Float:
+def smooth(old: Float, new: Float, weight: float) -> Float:
+    """Running mean."""
     return (1.0 - weight) * old + weight * new
 
 
 def memory_room(now: Evidence, recall: Float) -> Float:
     """[M, S] unfilled memory over massing, by the survey."""
     return np.clip(1.0 - recall, 0.05, 1.0) / (1.0 + res.SPACING * now.recent_exposure)
-
-
-@kernel
-def _predict(x, rest, arm, p, wear, fatigue, quality, attention):  # type: ignore[no-untyped-def]
-    """Log response of the asset on air at a placement, and its derivative's format and script slots."""
-    f, v = _ARMS[arm, 0], _ARMS[arm, 1]
-    fit = _FIT[arm, p]
-    log_z = x[0] + x[1 + f] + x[1 + cat.F + v] + rest[arm] - x[_WEAR] * wear[f, v] - fatigue
-    return log_z + math.log(fit * attention * quality), 1 + f, 1 + cat.F + v
-
-
-@kernel
-def _assimilate(  # type: ignore[no-untyped-def]
-    x, covariance, rest, rest_variance, arm, h, mean, slope, variance, observed
-):
-    """One scalar extended-Kalman update with the innovation clipped at 2.5 standard deviations.
-
-    The arm's own rest (what format and script do not explain) is kept uncorrelated with the factors.
-    """
-    ph = np.zeros(X)
-    own = rest_variance[arm]
-    total = own
-    for i in range(X):
-        for j in range(X):
-            ph[i] += covariance[i, j] * h[j]
-    for i in range(X):
-        total += h[i] * ph[i]
-    spread = slope * slope * total + variance
-    limit = 2.5 * math.sqrt(spread)
-    innovation = min(limit, max(-limit, observed - mean))
-    rest[arm] += slope * own / spread * innovation
-    rest_variance[arm] = own - slope * slope * own * own / spread
-    for i in range(X):
-        x[i] += slope * ph[i] / spread * innovation
-    for i in range(X):
-        for j in range(X):
-            covariance[i, j] -= slope * slope * ph[i] * ph[j] / spread
-
-
-@kernel
-def _filter(
-    x,
-    covariance,
-    rest,
-    rest_variance,
-    suspicion,
-    exposure,
-    arm,
-    wins,
-    quality,
-    skips,
-    clicks,
-    completions,
-    wear,
-    fatigue,
-    attention,
-    weight,
-    noise,
-):  # type: ignore[no-untyped-def]
-    """Updates x [M, S, X], covariance [M, S, X, X], rest and its variance [M, S, K], suspicion [M, P]; fills exposure [M, S] with Σ z."""
-    rows, segments, placements = wins.shape
-    for m in range(rows):
-        for p in range(placements):
-            expected, seen = 0.0, 0.0
-            for s in range(segments):
-                n, a = wins[m, s, p], arm[m, s]
-                if n <= 0.0 or _FIT[a, p] <= 0.0:
-                    continue
-                log_z, _f, _v = _predict(
-                    x[m, s], rest[m, s], a, p, wear[m, s], fatigue[m, s], quality[m, s, p], attention[m, p]
-                )
-                z = max(0.02, math.exp(log_z))
-                done = math.exp(-_HAZARD[a] * z ** (-res.COMPLETION_ELASTICITY))
-                expected += weight * n * ATTENTIVE_SHARE * done
-                seen += completions[m, s, p]
-            if expected > 3.0 * weight:
-                ratio = math.log((seen + weight) / (expected + weight))
-                suspicion[m, p] = 0.5 * suspicion[m, p] + 0.5 * ratio
-            else:
-                suspicion[m, p] *= 0.7
-            doubtful = expected > 3.0 * weight and seen < 0.6 * expected
-            for s in range(segments):
-                n, a = wins[m, s, p], arm[m, s]
-                if n <= 0.0 or _FIT[a, p] <= 0.0:
-                    continue
-                log_z, f, v = _predict(
-                    x[m, s], rest[m, s], a, p, wear[m, s], fatigue[m, s], quality[m, s, p], attention[m, p]
-                )
-                z = max(0.02, math.exp(log_z))
-                exposure[m, s] += n * z * (0.25 if doubtful else 1.0)
-                if doubtful:
-                    continue
-                h = np.zeros(X)
-                h[0], h[f], h[v] = 1.0, 1.0, 1.0
-                h[_WEAR] = -wear[m, s, _ARMS[a, 0], _ARMS[a, 1]]
-                hazard = _HAZARD[a] * z ** (-res.COMPLETION_ELASTICITY)
-                done = math.exp(-hazard)
-                trials = weight * n * ATTENTIVE_SHARE
-                mean = trials * SKIP_SHARE * (1.0 - done)
-                slope = -trials * SKIP_SHARE * done * hazard * res.COMPLETION_ELASTICITY
-                variance = mean + slope * slope * (0.3 / n + noise) + mean * mean * 0.06 / n + 0.5
-                _assimilate(
-                    x[m, s],
-                    covariance[m, s],
-                    rest[m, s],
-                    rest_variance[m, s],
-                    a,
-                    h,
-                    mean,
-                    slope,
-                    variance,
-                    skips[m, s, p],
-                )
-                visible = 1.0 if _NEEDS_SCREEN[_ARMS[a, 0]] else _VISIBLE[p]
-                rate = res.CLICK_RATE * _CLICK[a] * MEAN_ACTIVITY_CLICK
-                mean = trials * rate * z * (1.0 + (res.VISIBLE_CLICK_FACTOR - 1.0) * visible)
-                variance = mean + mean * mean * (0.6 / n + 0.04 + noise) + 0.3
-                _assimilate(
-                    x[m, s],
-                    covariance[m, s],
-                    rest[m, s],
-                    rest_variance[m, s],
-                    a,
-                    h,
-                    mean,
-                    mean,
-                    variance,
-                    clicks[m, s, p],
-                )
-
-
-class KalmanBelief:
-    """Factored Bayesian filter over the hidden log effects; model-aware."""
-
-    _STREAM = 500
-
-    def __init__(
-        self,
-        exploration: float = 0.5,
-        model_noise: float = 0.03,
-        drift: float = 0.002,
-        prior_conversions: float = 20.0,
-    ) -> None:
-        """Sets how much is explored and trusted.
-
-        `exploration` scales the posterior's spread in `draw` (0 = always the mean); `model_noise` is the
-        variance of log response that moods add to an observation, `drift` the variance that wear-in and
-        the clock add to it every interval; `prior_conversions` weigh the brief.
-        """
-        self.exploration, self.model_noise, self.drift = exploration, model_noise, drift
-        self.prior_conversions = prior_conversions
-
-    def start(self, flight: Flight, first: Evidence) -> None:
-        """Priors of the briefs, sharpened by the hint."""
-        self.scenario: Scenario = flight.scenario
-        response = flight.scenario.response
-        rows = len(first.budget_usd)
-        own, hint = response.affinity_sd**-2, response.affinity_hint_sd**-2
-        self.x = np.zeros((rows, cat.S, X))
-        self.x[..., 0] = (first.brief_log_affinity * own + np.log(first.affinity_hint) * hint) / (own + hint)
-        self.x[..., 1 : 1 + cat.F] = first.brief_log_format
-        self.x[..., 1 + cat.F : _WEAR] = first.brief_log_script
-        self.x[..., _WEAR] = first.brief_wear_out[:, None]
-        self.prior = self.x.copy()
-        self.rest = np.zeros((rows, cat.S, cat.K))
-        self.rest_variance = np.full((rows, cat.S, cat.K), response.interaction_sd**2)
-        self._flight, self._tick = flight, 0
-        variances = [1.0 / (own + hint), *[response.format_sd**2] * cat.F, *[response.script_sd**2] * cat.V]
-        self.covariance = np.zeros((rows, cat.S, X, X))
-        self.covariance[..., range(_WEAR), range(_WEAR)] = np.array(variances)
-        self.covariance[..., _WEAR, _WEAR] = ((0.15 * first.brief_wear_out) ** 2)[:, None]
-        self.suspicion = np.zeros((rows, cat.P))
-        self.recall = np.full((rows, cat.S), 0.02)
-        self.seen = np.full(rows, self.prior_conversions)
-        self.foretold = np.full(rows, self.prior_conversions)
-        self.pool = np.zeros((rows, len(res.DELAY_SHARE)))
-
-    def update(self, before: Evidence, now: Evidence) -> None:
-        """Assimilates skips, clicks, completions and conversions of one interval."""
-        self.covariance[..., 0, 0] += self.drift
-        exposure = np.zeros((len(self.seen), cat.S))
-        shown = np.where(now.wins > 0, now.predicted_won / np.maximum(1.0, now.wins), 1.0)
-        affinity = np.where(
-            before.elapsed_fraction[:, None] > 0, before.segment_affinity, before.affinity_hint
-        )
-        quality = np.maximum(0.05, shown / np.maximum(1e-6, affinity)[..., None])
-        weight = float(self.scenario.impression_weight)
-        _filter(
-            self.x, self.covariance, self.rest, self.rest_variance, self.suspicion, exposure, before.arm, now.wins, quality, now.skips, now.clicks,
-            now.completions, before.wear, before.fatigue, before.attention, weight, self.model_noise,
-        )  # fmt: skip
-        self.recall = _smooth(self.recall, now.recall_survey, 0.5)
-        opened = res.FUNNEL_BASE + res.FUNNEL_SLOPE * np.clip(self.recall, 0.0, 1.0)
-        rate = res.CONVERSION_RATE * weight * ATTENTIVE_SHARE * before.brief_conversion[:, None]
-        caused = (rate * _ARM_CONVERSION[before.arm] * opened * exposure).sum(1)
-        self.pool += caused[:, None] * np.array(res.DELAY_SHARE)
-        reported = self.pool * np.array(res.DELAY_RELEASE)
-        self.pool -= reported
-        self.foretold += reported.sum(1)
-        self.seen += now.conversions.sum(1)
-
-    def conversion(self, now: Evidence) -> Float:
-        """[M] posterior mean of the conversion factor."""
-        return now.brief_conversion * self.seen / self.foretold
-
-    def log_asset(self) -> Float:
-        """[M, S, F, V] log effect of every asset, affinity included, before wear and fatigue."""
-        formats, scripts = self.x[..., 1 : 1 + cat.F], self.x[..., 1 + cat.F : _WEAR]
-        return self.x[..., 0][..., None, None] + formats[..., None] + scripts[..., None, :]
-
-    def log_arm(self, now: Evidence) -> Float:
-        """[M, S, K] log response of every arm, after wear and fatigue."""
-        log_z = (
-            self.log_asset() - self.x[..., _WEAR][..., None, None] * now.wear - now.fatigue[..., None, None]
-        )
-        return log_z[..., _ARMS[:, 0], _ARMS[:, 1]] + self.rest
-
-    def draw(self, now: Evidence) -> Float:
-        """Factors from their joint posterior, rests from their own."""
-        if self.exploration <= 0.0:
-            return np.exp(self.log_arm(now))
-        self._tick += 1
-        shape = (self._flight.num_campaigns, cat.S, X + cat.K)
-        noise = self.exploration * normals(self._flight.seeds, self._STREAM + self._tick, shape)
-        noise = noise.reshape(len(self.x), cat.S, X + cat.K)
-        root = np.linalg.cholesky(self.covariance + 1e-9 * np.eye(X))
-        factors = (root * noise[..., None, :X]).sum(-1)
-        formats, scripts = factors[..., 1 : 1 + cat.F], factors[..., 1 + cat.F : _WEAR]
-        shift = formats[..., _ARMS[:, 0]] + scripts[..., _ARMS[:, 1]]
-        return np.exp(self.log_arm(now) + shift + noise[..., X:] * np.sqrt(self.rest_variance))
-
-    def estimate(self, now: Evidence) -> Estimate:
-        """Responses at the posterior mean."""
-        return Estimate(
-            response=np.exp(self.log_arm(now)),
-            conversion=self.conversion(now),
-            recall=now.brief_recall,
-            recall_decay=now.brief_recall_decay,
-            funnel=np.clip(self.recall, 0.0, 1.0),
-            memory_room=memory_room(now, self.recall),
-            fatigue=now.fatigue,
-        )
-
-
-class RatioBelief:
-    """Brief × a Gamma posterior of observed over expected engagement per asset, by Thompson sampling.
-
-    Expected skips follow the asset's predicted response; nothing of wear-out, funnel or moods is inferred.
-    """
-
-    _STREAM = 200
-
-    def __init__(self, exploration: float = 0.9, strength: float = 6.0) -> None:
-        """`strength` is the prior's weight in impressions; `exploration` scales the posterior's spread."""
-        self.exploration, self.strength = exploration, strength
-
-    def start(self, flight: Flight, first: Evidence) -> None:
-        """Every asset starts at the brief's ratio of 1."""
-        rows = len(first.budget_usd)
-        self.scenario = flight.scenario
-        self._flight, self._tick = flight, 0
-        shape = (rows, cat.S, cat.F, cat.V)
-        self.evidence, self.log_ratio = np.full(shape, self.strength), np.zeros(shape)
-        self.recall = np.full((rows, cat.S), 0.02)
-
-    def update(self, before: Evidence, now: Evidence) -> None:
-        """Moves the asset on air towards the response its skips tell of."""
-        n = now.wins.sum(-1)
-        hazard = _HAZARD[before.arm]
-        trials = self.scenario.impression_weight * n * ATTENTIVE_SHARE * SKIP_SHARE
-        fit = (_FIT[before.arm] * before.attention[:, None] * now.predicted_won).sum(-1) / np.maximum(1.0, n)
-        lost = np.clip((now.skips.sum(-1) + 0.5) / np.maximum(1.0, trials), 1e-4, 0.95)
-        response = (-np.log(1.0 - lost) / hazard) ** (-1.0 / res.COMPLETION_ELASTICITY)
-        rows, segments = np.indices(before.arm.shape)
-        f, v = _ARMS[before.arm, 0], _ARMS[before.arm, 1]
-        brief = np.exp(before.brief_log_format[rows, segments, f] - before.fatigue)
-        told = np.log(np.clip(response / np.maximum(1e-3, fit * brief), 0.1, 10.0))
-        seen = n > 0
-        old = self.evidence[rows, segments, f, v]
-        share = np.where(seen, n / (old + n), 0.0)
-        self.log_ratio[rows, segments, f, v] += share * (told - self.log_ratio[rows, segments, f, v])
-        self.evidence[rows, segments, f, v] = np.minimum(old + np.where(seen, n, 0.0), 400.0)
-        self.recall = _smooth(self.recall, now.recall_survey, 0.5)
-        self._tick += 1
-
-    def _responses(self, now: Evidence, log_ratio: Float) -> Float:
-        log_z = np.log(now.affinity_hint)[..., None, None] + now.brief_log_format[..., None] + log_ratio
-        log_z = log_z - now.brief_wear_out[:, None, None, None] * now.wear - now.fatigue[..., None, None]
-        return np.ascontiguousarray(np.exp(log_z)[..., _ARMS[:, 0], _ARMS[:, 1]])
-
-    def draw(self, now: Evidence) -> Float:
-        """Ratios from their posteriors."""
-        shape = (self._flight.num_campaigns, cat.S, cat.F, cat.V)
-        noise = normals(self._flight.seeds, self._STREAM + self._tick, shape).reshape(self.log_ratio.shape)
-        return self._responses(now, self.log_ratio + self.exploration * noise / np.sqrt(self.evidence))
-
-    def estimate(self, now: Evidence) -> Estimate:
-        """Responses at the posterior mean."""
-        return Estimate(
-            response=self._responses(now, self.log_ratio),
-            conversion=now.brief_conversion,
-            recall=now.brief_recall,
-            recall_decay=now.brief_recall_decay,
-            funnel=np.clip(self.recall, 0.0, 1.0),
-            memory_room=memory_room(now, self.recall),
-            fatigue=now.fatigue,
-        )
 
 
 class TrueResponse:

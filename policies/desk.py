@@ -17,8 +17,9 @@ from envs import catalogue as cat
 from envs.observation import Observation
 from envs.protocol import MAX_MULTIPLIER_LOG
 from envs.state import Bool, Float
-from policies.belief import Estimator, KalmanBelief, X
+from policies.belief import Estimator
 from policies.evidence import Evidence, evidence_of
+from policies.kalman import KalmanBelief, X
 from policies.pacing import Pacer, PacingKnobs
 from policies.policy import Flight
 from policies.valuation import (
@@ -116,7 +117,8 @@ class CampaignDesk:
 
     def _allowed(self, now: Evidence) -> Bool:
         video = cat.ARMS[:, 0] == cat.VIDEO
-        return ~video | (now.premium_grant[..., None] > 0.5)
+        allowed: Bool = ~video | (now.premium_grant[..., None] > 0.5)
+        return allowed
 
     def _bid(self, now: Evidence, value: Float) -> Float:
         """Log-multipliers [M, 1 + P + S] that come nearest to bidding value / dual on every cell."""
@@ -176,7 +178,8 @@ def additive(wish: Float, valid: Bool) -> Float:
         segment = rest.sum(2) / np.maximum(1.0, weight.sum(2))
     level = np.where(count > 0, level, -MAX_MULTIPLIER_LOG)
     logs = np.concatenate([level[:, None], placement, segment], 1)
-    return np.clip(logs, -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
+    clipped: Float = np.clip(logs, -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
+    return clipped
 
 
 __all__ = [

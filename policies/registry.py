@@ -9,10 +9,12 @@ from functools import lru_cache
 
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
-from policies.belief import Estimator, KalmanBelief, RatioBelief, TrueResponse
+from policies.belief import Estimator, TrueResponse
 from policies.desk import CampaignDesk, DeskKnobs
+from policies.kalman import KalmanBelief
 from policies.pacing import PacingKnobs
 from policies.policy import Policy
+from policies.ratio import RatioBelief
 from policies.scripted_audience import SegmentAverage, TrueAffinity
 from policies.scripted_bidding import DeskBidding, PacedBidding, RandomBidding
 from policies.scripted_creative import DeskCreative, RandomCreative, RotatingCreative

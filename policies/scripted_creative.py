@@ -32,7 +32,8 @@ class DeskCreative:
         """Creatives [B, C, S, 4]."""
         self.desk.advance(observation)
         scores = np.where(self.desk.arm_mask, self.desk.arm_log_score, -np.inf)
-        return cat.ARMS[scores.argmax(-1)]
+        chosen: Int = cat.ARMS[scores.argmax(-1)]
+        return chosen
 
 
 class RotatingCreative:
@@ -48,7 +49,7 @@ class RotatingCreative:
         early: float = 1,
         reach: float = 1.0,
     ) -> None:
-        """`rotation_intervals` between scripts, fixed length and call; `reach` weighs a format's inventory."""
+        """`rotation_intervals` between scripts, fixed length and call; `reach` weighs inventory."""
         self.name, self.rotation, self.reach = name, max(1, round(rotation_intervals)), reach
         self.long, self.early = int(long > 0.5), int(early > 0.5)
 

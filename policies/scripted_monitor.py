@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.catalogue import ADVICE, ALERT_KINDS, MAX_CAMPAIGNS, P
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import Alert
+from envs.state import Bool, Int
 from policies.policy import Flight
 
 _SCHEMA = SCHEMAS["monitor"]
@@ -41,7 +45,7 @@ class RatioMonitor:
         """Alerts for every campaign and placement."""
         row = observation[:, 0].astype(np.float64)
 
-        def view(name: str) -> np.ndarray:  # type: ignore[type-arg]
+        def view(name: str) -> NDArray[Any]:
             return _SCHEMA.view(row, name)
 
         wins = view("wins")
@@ -77,7 +81,7 @@ class RatioMonitor:
         severity = np.select([fraud, outage, ahead, dear | surge], [3, 1, 2, 1], 0)
         return Alert(advice=self._advice(fraud, ahead), kind=kind, severity=severity)
 
-    def _advice(self, fraud: np.ndarray, ahead: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def _advice(self, fraud: Bool, ahead: Bool) -> Int:
         """Pauses fraud; after four quiet intervals probes again by resuming."""
         self._quiet = np.where(self._paused, self._quiet + 1, 0)
         probe = self._paused & (self._quiet >= 4)

@@ -7,6 +7,7 @@ import numpy as np
 from envs.catalogue import ADVICE, MAX_CAMPAIGNS, S
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import MAX_AGGRESSION, Directive
+from envs.state import Float, Int
 from policies.policy import Flight
 
 _SCHEMA = SCHEMAS["orchestrator"]
@@ -50,15 +51,16 @@ class RuleBook:
             premium_grant=grant,
         )
 
-    def _rotation(self, markets: int) -> np.ndarray:  # type: ignore[type-arg]
+    def _rotation(self, markets: int) -> Int:
         turn = (self._interval // 4 + np.arange(S)) % self._campaigns
         return np.broadcast_to(1 + turn, (markets, S)).copy()
 
-    def _by_promise(self, row: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def _by_promise(self, row: Float) -> Int:
         affinity = np.log(np.maximum(1e-3, _SCHEMA.view(row, "segment_affinity")))
         left = _SCHEMA.view(row, "budget_left_usd") / np.maximum(1e-9, _SCHEMA.view(row, "budget_usd"))
         time_left = 1.0 - _SCHEMA.view(row, "elapsed_fraction")
         pressure = self.pressure * np.log((left + 0.01) / (time_left + 0.01)[:, None])
         promise = affinity + _SCHEMA.view(row, "brief_log_video") + pressure[..., None]
         promise = np.where(_SCHEMA.view(row, "campaign_mask")[..., None] > 0.5, promise, -np.inf)
-        return 1 + promise.argmax(1)
+        grant: Int = 1 + promise.argmax(1)
+        return grant

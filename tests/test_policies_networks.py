@@ -27,7 +27,10 @@ def seen(seed: int = 0, campaigns: int = C) -> tuple[torch.Tensor, torch.Tensor,
     schema = SCHEMAS["bidding"]
     high = np.minimum(schema.high, 1e5)
     observation = rng.uniform(schema.low, high, (B, campaigns, schema.size)).astype(np.float32)
-    beliefs = rng.normal(size=(B, campaigns, CAMPAIGN_BELIEF)), rng.normal(size=(B, campaigns, S, SEGMENT_BELIEF))
+    beliefs = (
+        rng.normal(size=(B, campaigns, CAMPAIGN_BELIEF)),
+        rng.normal(size=(B, campaigns, S, SEGMENT_BELIEF)),
+    )
     return torch.from_numpy(observation), *(torch.from_numpy(b.astype(np.float32)) for b in beliefs)
 
 
@@ -39,7 +42,10 @@ def scores(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_columns_cover_every_field_once() -> None:
-    for columns, schema in ((CAMPAIGN_COLUMNS, SCHEMAS["bidding"]), (MARKET_COLUMNS, SCHEMAS["orchestrator"])):
+    for columns, schema in (
+        (CAMPAIGN_COLUMNS, SCHEMAS["bidding"]),
+        (MARKET_COLUMNS, SCHEMAS["orchestrator"]),
+    ):
         flat = columns.plain + [column for member in columns.grouped for column in member]
         assert len(flat) == len(set(flat))
         mask = schema.slices.get("campaign_mask")
@@ -106,7 +112,9 @@ def test_beliefs_and_scores_matter_only_where_switched_on() -> None:
     alike = plain(observation, *beliefs, score, mask)
     torch.testing.assert_close(alike, plain(observation, *other_beliefs, other_score, mask))
     full = CreativeActor(NetworkSettings())
-    assert not torch.allclose(full(observation, *beliefs, score, mask), full(observation, *other_beliefs, score, mask))
+    assert not torch.allclose(
+        full(observation, *beliefs, score, mask), full(observation, *other_beliefs, score, mask)
+    )
     assert not plain.model_aware
     assert full.model_aware
 

@@ -138,7 +138,9 @@ def test_tensorboard_holds_the_kpis_and_how_learning_went(trained: Path) -> None
     assert [event.step for event in events.Scalars(OBJECTIVE)] == [24, 48, 72, 96]
 
 
-def test_the_same_seed_gives_the_same_run_and_another_does_not(trained: Path, config: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_run_and_another_does_not(
+    trained: Path, config: Path, tmp_path: Path
+) -> None:
     assert_same(trained, train(load_training(config), tmp_path / "twin"))
     other = train(load_training(config, ["iterations=1"], seed=1), tmp_path / "other")
     assert lines(other)[0]["kpis"] != lines(trained)[0]["kpis"]
@@ -172,7 +174,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
     said = resume(run)
     assert any("weights.safetensors is damaged" in line for line in said)
     assert_same(trained, run)
-    for folder in ("checkpoint", "checkpoint.previous"):
+    for folder in ("checkpoint", "checkpoint.previous"):  # the good one before is still there
+        assert (run / folder / "optimizer.safetensors").stat().st_size > 0
         (run / folder / "optimizer.safetensors").write_bytes(b"")
     with pytest.raises(InterludeError, match=r"(?s)checkpoint/optimizer.*checkpoint\.previous/optimizer"):
         resume(run)
@@ -240,16 +243,34 @@ def test_remote_runners_and_learner_give_a_run_too(config: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("roles", [["creative"], ["bidding"]])
 @pytest.mark.parametrize("critic", ["unprivileged", "independent"])
-def test_one_role_may_learn_alone_with_any_critic(roles: list[str], critic: str, config: Path, tmp_path: Path) -> None:
-    overrides = [f"learned_roles={json.dumps(roles)}", f"critic={critic}", "iterations=1", "development.every=0"]
+def test_one_role_may_learn_alone_with_any_critic(
+    roles: list[str], critic: str, config: Path, tmp_path: Path
+) -> None:
+    overrides = [
+        f"learned_roles={json.dumps(roles)}",
+        f"critic={critic}",
+        "iterations=1",
+        "development.every=0",
+    ]
     overrides += ["networks.belief=false", "networks.creative_residual=false", "ppo.team_reward_fraction=0.5"]
     run = train(load_training(config, overrides), tmp_path / "run")
     assert set(load_run_policies(run)) == set(roles)
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_ends_with_its_code(sent: signal.Signals, code: int, config: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "interlude", "train", "--config", str(config), "--set", "iterations=100000"]
+def test_a_signal_saves_and_ends_with_its_code(
+    sent: signal.Signals, code: int, config: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "interlude",
+        "train",
+        "--config",
+        str(config),
+        "--set",
+        "iterations=100000",
+    ]
     with subprocess.Popen(
         [*command, "--run-dir", str(tmp_path / "run")], stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:

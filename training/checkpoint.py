@@ -7,6 +7,7 @@ beside it after that.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -113,17 +114,23 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(run: Path) -> tuple[Checkpoint, list[str]]:
-    """The newest good checkpoint of a run, and what was wrong with a newer one.
+    """The newest good checkpoint of a run, and what was wrong with a newer one, which is put aside.
 
     Raises:
         InterludeError: there is none, or it was trained on other observations; every fault is named.
     """
+    newest, previous = run / FOLDER, run / f"{FOLDER}.previous"
     faults: list[str] = []
-    for folder in (run / FOLDER, run / f"{FOLDER}.previous"):
+    for folder in (newest, previous):
         try:
-            return _load(folder), faults
+            found = _load(folder)
         except DamagedFileError as error:
             faults.append(str(error))
+            continue
+        if folder is previous and newest.exists():  # or the next save would take it for a good one
+            shutil.rmtree(run / f"{FOLDER}.damaged", ignore_errors=True)
+            newest.rename(run / f"{FOLDER}.damaged")
+        return found, faults
     raise InterludeError(f"{run} has no checkpoint that can be resumed:\n  " + "\n  ".join(faults))
 
 

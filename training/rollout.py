@@ -62,8 +62,10 @@ class Moment(NamedTuple):
     step: Step
 
 
-def moments(market: VectorMarket, team: Team, seeds: NDArray[np.uint64]) -> Iterator[Moment]:
-    """Plays a flight, interval by interval.
+def moments(
+    market: VectorMarket, team: Team, seeds: NDArray[np.uint64], *, truth: bool = True
+) -> Iterator[Moment]:
+    """Plays a flight, interval by interval; without `truth` its blocks are empty.
 
     Raises:
         InterludeError: an observation, a reward or an action is not finite; agent, field, interval and
@@ -74,11 +76,16 @@ def moments(market: VectorMarket, team: Team, seeds: NDArray[np.uint64]) -> Iter
     terminated = False
     while not terminated:
         check_finite(observations, market)
-        truth = privileged_blocks(market)
+        blocks = privileged_blocks(market) if truth else _no_truth(market)
         actions = team.act(observations)
         step = market.step(actions)
-        yield Moment(observations, actions, *truth, step)
+        yield Moment(observations, actions, *blocks, step)
         observations, terminated = step.observations, step.terminated
+
+
+def _no_truth(market: VectorMarket) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    b, c = market.num_markets, market.num_campaigns
+    return np.zeros((b, 0), np.float32), np.zeros((b, c, 0), np.float32)
 
 
 def check_finite(observations: Observations, market: VectorMarket) -> None:
@@ -123,13 +130,14 @@ def learned_desk(team: Team) -> CampaignDesk:
 
 
 def play_rollout(
-    market: VectorMarket, team: Team, seeds: NDArray[np.uint64], team_reward_fraction: float
+    market: VectorMarket, team: Team, seeds: NDArray[np.uint64], configuration: TrainingConfiguration
 ) -> Rollout:
     """Plays a flight of a team from `learning_team` and keeps all that learning needs."""
     rows: dict[str, list[NDArray[Any]]] = {}
     bids: list[Float] = []
     ledger: FlightLedger | None = None
-    for moment in moments(market, team, seeds):
+    truth = configuration.critic == "shared"
+    for moment in moments(market, team, seeds, truth=truth):
         ledger = ledger or FlightLedger(market)
         ledger.add(moment.step)
         outcome = moment.step.outcome
@@ -138,7 +146,7 @@ def play_rollout(
             "orchestrator": moment.observations.orchestrator[:, 0],
             "market_truth": moment.market_truth,
             "campaign_truth": moment.campaign_truth,
-            "reward": mixed_rewards(moment.step.rewards, team_reward_fraction),
+            "reward": mixed_rewards(moment.step.rewards, configuration.ppo.team_reward_fraction),
             **_decisions(team),
         }
         for name, array in columns.items():

@@ -101,7 +101,7 @@ class MarketRunner(EnvRunner, Checkpointable):
             raise ValueError("this run has used up its training markets: go on with another seed")
         seeds = market_seeds("train", self.training.seed, start, count)
         with self.metrics.log_time(SAMPLE_TIMER):
-            rollout = play_rollout(self.market, self.team, seeds, self.training.ppo.team_reward_fraction)
+            rollout = play_rollout(self.market, self.team, seeds, self.training)
         self.flight += 1
         self._log(rollout)
         return [rollout]

@@ -1,0 +1,150 @@
+"""What goes into and comes out of an exported network: named tensors with shapes, types and units.
+
+One table for export, runtime, manifest and model card. Free axes: N rows (campaigns of any number of
+markets), C campaigns of a market; the others have the lengths of `envs.catalogue`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.catalogue import CREATIVE_CHOICES, K, S
+from envs.observation import SCHEMAS, Observation
+from envs.protocol import MAX_MULTIPLIER_LOG
+from policies.desk import BIDDING_ACTION, CAMPAIGN_BELIEF, SEGMENT_BELIEF, CampaignDesk
+
+Arrays = dict[str, NDArray[Any]]
+
+ROLES_OF_CAMPAIGNS: Final = ("creative", "bidding")
+"""Roles that may be learned: one row is one campaign."""
+CRITIC: Final = "critic"
+TOLERANCE: Final = 1e-5
+"""Most that an exported network may differ from what it was exported from; see `difference`."""
+REFUSED_LOGIT: Final = -1e9
+
+
+class TensorSpec(NamedTuple):
+    """One input or output of an exported network."""
+
+    name: str
+    dtype: str  # as numpy calls it
+    shape: tuple[int, ...]  # without the free axes
+    unit: str
+    low: float | None
+    high: float | None
+    meaning: str
+
+
+class ModelSpec(NamedTuple):
+    """One exported network."""
+
+    axes: tuple[str, ...]  # the free axes of its inputs and outputs
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def _observation(role: str) -> TensorSpec:
+    meaning = f"fields of schema/{role}.json, each in its own unit"
+    name = "orchestrator" if role == "orchestrator" else "observation"
+    return TensorSpec(name, "float32", (SCHEMAS[role].size,), "mixed", None, None, meaning)
+
+
+_SEEN = (
+    _observation("bidding"),
+    TensorSpec("campaign_belief", "float32", (CAMPAIGN_BELIEF,), "scaled", None, None, "desk: the campaign"),
+    TensorSpec(
+        "segment_belief", "float32", (S, SEGMENT_BELIEF), "scaled", None, None, "desk: responses by segment"
+    ),
+)
+_LOG_FACTOR = ("log factor", -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
+MODELS: Final[Mapping[str, ModelSpec]] = {
+    "creative": ModelSpec(
+        ("N",),
+        (
+            *_SEEN,
+            TensorSpec(
+                "arm_log_score", "float32", (S, K), "log factor", None, 0.0, "desk: surplus over the best arm's"
+            ),
+            TensorSpec("arm_mask", "bool", (S, K), "flag", 0, 1, "desk: arms that may be trafficked"),
+        ),
+        (
+            TensorSpec(
+                "creative",
+                "int64",
+                (S, len(CREATIVE_CHOICES)),
+                "index",
+                0,
+                max(CREATIVE_CHOICES) - 1,
+                "likeliest format, script, length and call to action of each segment",
+            ),
+            TensorSpec(
+                "logits", "float32", (S, K), "logit", REFUSED_LOGIT, None, "preference of arms; -1e9 = refused"
+            ),
+        ),
+    ),
+    "bidding": ModelSpec(
+        ("N",),
+        (
+            *_SEEN,
+            TensorSpec("base_log_multiplier", "float32", (BIDDING_ACTION,), *_LOG_FACTOR, "desk: the rule's bid"),
+        ),
+        (
+            TensorSpec(
+                "log_multiplier",
+                "float32",
+                (BIDDING_ACTION,),
+                *_LOG_FACTOR,
+                "global, by placement and by segment; a cell's bid is predicted value × exp(their sum)",
+            ),
+        ),
+    ),
+    CRITIC: ModelSpec(
+        ("N", "C"),
+        (*_SEEN, _observation("orchestrator")),
+        (
+            TensorSpec(
+                "value_usd",
+                "float32",
+                (2 + S,),
+                "USD",
+                None,
+                None,
+                "expected reward of the flight's rest to creative, bidding and each segment",
+            ),
+        ),
+    ),
+}
+"""Inputs and outputs of the networks by name; the critic's `orchestrator` input has no campaign axis."""
+
+
+def desk_tensors(desk: CampaignDesk, observation: Observation) -> Arrays:
+    """What actors are fed in the interval that the desk has just advanced to: [B, C, …] each."""
+    segment, campaign = desk.belief_features()
+    return {
+        "observation": observation,
+        "campaign_belief": campaign,
+        "segment_belief": segment,
+        "arm_log_score": desk.arm_log_score,
+        "arm_mask": desk.arm_mask,
+        "base_log_multiplier": desk.base_log_multiplier,
+    }
+
+
+def flat(tensors: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Tensors [B, C, …] as rows [N = B × C, …]."""
+    return {name: array.reshape(-1, *array.shape[2:]) for name, array in tensors.items()}
+
+
+def difference(name: str, expected: NDArray[Any], found: NDArray[Any]) -> float:
+    """Largest difference between two computations of an output.
+
+    Absolute for numbers up to 1 and relative above; of values in USD, relative to the largest of them.
+    """
+    scale = np.maximum(1.0, np.abs(expected))
+    if name == "value_usd":
+        scale = scale.max()
+    return float(np.max(np.abs(expected.astype(np.float64) - found) / scale, initial=0.0))

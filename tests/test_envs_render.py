@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.markets import RandomTeam, play, started, tiny
+
+from envs.constants import INVALID_TRAFFIC, RIVAL_SURGE
+from envs.paths import ROOT
+from envs.picture import HEIGHT, WIDTH
+from envs.render import Viewer, demonstration, demonstration_actions, main
+
+
+def test_a_viewer_remembers_the_flight_of_one_market_of_a_batch() -> None:
+    market = started(tiny(), 3)
+    viewer = Viewer(market, 2)
+    team, total = RandomTeam(), 0.0
+    for _ in range(4):
+        step = market.step(team(market))
+        viewer.watch(step)
+        total += step.rewards.team[2]
+    assert viewer.objective_usd == pytest.approx(total) and len(viewer.frames) == 4
+    assert np.allclose(viewer.frames[-1].spent_fraction, market.feed.spend_usd[2] / market.feed.budget_usd[2])
+    text = viewer.ansi()
+    assert str(market.seeds[2]) in text and "interval 4 of 6" in text
+    assert all(viewer.campaign_name(c) in text for c in range(2))
+    assert f"{market.outcome.spend_usd[2, 1, 3, 0]:9.2f} / " in text  # type: ignore[union-attr]
+    assert "orchestrator_0" in text
+    viewer.reset()
+    assert not viewer.frames and not viewer.bulletins
+
+
+def test_the_clock_and_begun_incidents_are_told() -> None:
+    market = started(tiny(intervals=30, intervals_per_day=12, incidents={"incident_probability": 0.0}))
+    m = market.parameters
+    m.incident_kind[0], m.incident_start[0], m.incident_length[0] = (INVALID_TRAFFIC, RIVAL_SURGE), (2, 20), 40
+    m.incident_placement[0] = 1
+    viewer = Viewer(market)
+    assert viewer.clock() == "day 1, 00:00, interval 0 of 30" and viewer.incidents() == []
+    for _ in range(15):
+        viewer.watch(market.step(RandomTeam()(market)))
+    assert viewer.clock() == "day 2, 06:00, interval 15 of 30"
+    assert viewer.incidents() == [("invalid traffic on podcast break", 2, 30)]
+    assert "incident (hidden from agents): invalid traffic on podcast break, 2 to 30" in viewer.ansi()
+
+
+def test_the_example_of_the_design_can_be_seen() -> None:
+    """Audience finds a segment, the orchestrator grants video, creative moves there, budget and bids follow."""
+    viewer = demonstration("default", seed=7, intervals=20)
+    said = [(t, told.sender, told.text) for t, told in viewer.bulletins if told.campaign == 1]
+    found = next(t for t, who, text in said if who == "audience_0" and "focused are worth" in text)
+    later = [(who, text) for t, who, text in said if found < t <= found + 3]
+    assert ("orchestrator_0", "grants video for focused to campaign 1") in later
+    assert any(who == "orchestrator_0" and text.startswith("moves budget to campaign 1") for who, text in later)
+    assert any(who == "creative_1" and text.startswith("video for focused") for who, text in later)
+    assert any(who == "bidding_1" and text.startswith("bids up") for who, text in later)
+
+
+def test_the_demonstration_plays_every_market_to_the_end() -> None:
+    for campaigns in (1, 4):
+        market = started(tiny(campaigns=campaigns, intervals=30, intervals_per_day=4), 4)
+        steps = play(market, demonstration_actions)
+        assert steps[-1].terminated and sum(step.outcome.wins.sum() for step in steps) > 0
+
+
+def test_the_picture_of_the_readme_can_be_drawn_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "market.png"
+    assert main([str(file)]) == 0
+    header = file.read_bytes()[:24]
+    assert header[1:4] == b"PNG"
+    assert (int.from_bytes(header[16:20]), int.from_bytes(header[20:24])) == (WIDTH, HEIGHT)
+    assert (ROOT / "docs" / "market.png").read_bytes()[16:24] == header[16:24]
+    assert main([]) == 2 and "usage" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import data_equivalence
+from support.markets import RandomTeam, leaves, quiet, started, tiny
+
+from envs.catalogue import CREATIVE_CHOICES, MAX_CAMPAIGNS, VIDEO, P, S
+from envs.observation import ROLES, SCHEMAS
+from envs.protocol import BOUNDS, InvalidActionError, check_actions
+from envs.spaces import (
+    action_space,
+    agent_names,
+    creative_mask,
+    decode,
+    encode,
+    observation_space,
+    role_of,
+    state_space,
+)
+
+
+def test_agents_have_a_stable_order() -> None:
+    assert agent_names(2) == [
+        *("audience_0", "creative_0", "creative_1", "bidding_0", "bidding_1", "monitor_0", "orchestrator_0")
+    ]
+    assert [role_of(agent)[0] for agent in agent_names(1)] == list(ROLES)
+    assert role_of("bidding_3") == ("bidding", 3)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_observation_spaces_come_from_the_schemas(role: str) -> None:
+    space = observation_space(role)
+    assert space.shape == (SCHEMAS[role].size,) and space.dtype == np.float32
+    assert np.array_equal(space.low, SCHEMAS[role].low) and np.array_equal(space.high, SCHEMAS[role].high)
+
+
+def test_action_spaces_are_those_of_the_design() -> None:
+    audience, bidding = action_space("audience"), action_space("bidding")
+    assert isinstance(audience, gymnasium.spaces.Box) and audience.shape == (MAX_CAMPAIGNS, S, 2)
+    assert audience.high[0, 0].tolist() == [BOUNDS["audience"][name].high for name in ("affinity", "confidence")]
+    assert isinstance(bidding, gymnasium.spaces.Box) and bidding.shape == (1 + P + S,)
+    assert action_space("creative") == gymnasium.spaces.MultiDiscrete(list(CREATIVE_CHOICES) * S)
+    monitor = action_space("monitor")
+    assert isinstance(monitor, gymnasium.spaces.MultiDiscrete) and monitor.nvec.size == MAX_CAMPAIGNS * P * 3
+    orchestrator = action_space("orchestrator")
+    assert isinstance(orchestrator, gymnasium.spaces.Dict)
+    kinds = {name: type(space).__name__ for name, space in orchestrator.items()}
+    assert kinds == {
+        "aggression_cap": "Box",
+        "budget_share": "Box",
+        "pause": "MultiBinary",
+        "premium_grant": "MultiDiscrete",
+        "throttle": "Box",
+    }
+    assert orchestrator["throttle"].shape == (MAX_CAMPAIGNS, P)
+    assert orchestrator["premium_grant"] == gymnasium.spaces.MultiDiscrete([MAX_CAMPAIGNS + 1] * S)
+
+
+@pytest.mark.parametrize("campaigns", [1, 3])
+def test_every_sample_is_an_action_and_its_encoding_is_its_decoding(campaigns: int) -> None:
+    spaces = {agent: action_space(role_of(agent)[0]) for agent in agent_names(campaigns)}
+    for n, space in enumerate(spaces.values()):
+        space.seed(n)
+    seeds = np.array([7], np.uint64)
+    for _ in range(30):
+        sample = {agent: space.sample() for agent, space in spaces.items()}
+        actions = decode(sample, campaigns, "here")
+        check_actions(actions, campaigns, 32, 0, seeds)
+        assert data_equivalence(encode(actions), sample, exact=True)
+
+
+def test_one_market_of_a_batch_can_be_encoded() -> None:
+    market = started(tiny(), 3)
+    actions = RandomTeam()(market)
+    again = decode(encode(actions, 2), 2, "here")
+    for whole, one in zip(leaves(actions), leaves(again), strict=True):
+        assert np.array_equal(whole[2:], one)
+
+
+def test_the_extremes_of_every_space_are_actions() -> None:
+    low = {agent: action_space(role_of(agent)[0]) for agent in agent_names(2)}
+    seeds = np.array([7], np.uint64)
+    for end in ("low", "high"):
+        edge = {}
+        for agent, space in low.items():
+            if isinstance(space, gymnasium.spaces.Box):
+                edge[agent] = getattr(space, end)
+            elif isinstance(space, gymnasium.spaces.MultiDiscrete):
+                edge[agent] = space.nvec - 1 if end == "high" else 0 * space.nvec
+            else:
+                edge[agent] = encode(quiet(started(tiny())))[agent]
+        check_actions(decode(edge, 2, "here"), 2, 32, 0, seeds)
+
+
+def test_the_mask_allows_video_where_it_is_granted() -> None:
+    mask = creative_mask(np.array([True, False, False, True]))
+    space = action_space("creative")
+    space.seed(0)
+    formats = np.array([space.sample(mask) for _ in range(300)]).reshape(300, S, 4)[..., 0]
+    assert ((formats == VIDEO).any(0) == [True, False, False, True]).all()
+    assert len(mask) == 4 * S and all(part.any() for part in mask)
+
+
+@pytest.mark.parametrize(
+    ("agent", "action", "says"),
+    [
+        ("bidding_1", np.zeros(7), "field 'log_multiplier' has shape (7,) HERE, expected (8,)"),
+        ("creative_0", np.zeros(16), "field 'creative' holds"),
+        ("creative_0", np.zeros((4, 4), int), "expected (16,)"),
+        ("audience_0", None, "field 'affinity' holds None HERE"),
+        ("audience_0", [[1.0], [1.0, 2.0]], "expected numbers of shape (4, 4, 2)"),
+        ("monitor_0", "quiet", "expected whole numbers of shape (36,)"),
+        ("orchestrator_0", 3, "expected a dictionary with the fields budget_share,"),
+        ("orchestrator_0", {"pause": np.zeros(4)}, "got pause"),
+    ],
+)
+def test_a_wrong_form_is_an_error_that_teaches(agent: str, action: object, says: str) -> None:
+    actions = encode(quiet(started(tiny())))
+    actions[agent] = action
+    with pytest.raises(InvalidActionError) as caught:
+        decode(actions, 2, "HERE")
+    assert str(caught.value).startswith(f"{agent}: ") and says in str(caught.value)
+
+
+def test_a_wrong_field_of_the_directive_is_named() -> None:
+    actions = encode(quiet(started(tiny())))
+    actions["orchestrator_0"]["pause"] = np.zeros(4)
+    with pytest.raises(InvalidActionError, match="orchestrator_0: field 'pause' holds"):
+        decode(actions, 2, "here")
+
+
+def test_the_state_space_allows_absent_campaigns() -> None:
+    space = state_space()
+    market = started(tiny(campaigns=1))
+    assert space.contains(market.state()[0])
+    assert (space.low < space.high).all()

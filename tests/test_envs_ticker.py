@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+from support.markets import RandomTeam, started, tiny
+
+from envs.catalogue import VIDEO
+from envs.protocol import Board, quiet_board
+from envs.ticker import Bulletin, news
+
+
+def told(board: Board) -> list[Bulletin]:
+    return news(quiet_board(1, 2), board, 0, 2)
+
+
+def test_silence_is_no_news() -> None:
+    assert told(quiet_board(1, 2)) == []
+    market = started(tiny())
+    market.step(RandomTeam()(market))
+    assert news(market.board, market.board, 0, 2) == []
+
+
+def test_every_sender_is_quoted() -> None:
+    board = quiet_board(1, 2)
+    board.segment_value.affinity[0, 1, 2] = 1.8
+    board.segment_value.confidence[0, 1, 2] = 0.7
+    board.creative_plan.format[0, 1, 2] = VIDEO
+    board.creative_plan.expected_completion[0, 1, 2] = 0.83
+    board.spend_plan.marginal_price_usd[0, 1] = 2.0
+    board.alert.kind[0, 0, 1], board.alert.severity[0, 0, 1], board.alert.advice[0, 0, 1] = 1, 3, 2
+    board.directive.budget_share[0] = (0.5, 2.0, 1.0, 1.0)
+    board.directive.aggression_cap[0, 1] = 3.0
+    board.directive.throttle[0, 0, 1] = 0.25
+    board.directive.pause[0, 0] = 1
+    board.directive.premium_grant[0, 2] = 2
+    assert [f"{b.sender} ({b.campaign}): {b.text}" for b in told(board)] == [
+        "audience_0 (1): active are worth 1.8 x to campaign 1 (70% sure)",
+        "creative_1 (1): video for active: 83% should complete",
+        "bidding_1 (1): bids 2.00 USD, pacing +0%, wins 0%",
+        "monitor_0 (0): critical: invalid traffic for campaign 0 on podcast break -> pause",
+        "orchestrator_0 (0): pauses campaign 0",
+        "orchestrator_0 (0): moves budget from campaign 0 (weight 0.50)",
+        "orchestrator_0 (0): throttles campaign 0 on podcast break to 25%",
+        "orchestrator_0 (1): moves budget to campaign 1 (weight 2.00)",
+        "orchestrator_0 (1): caps the bids of campaign 1 at 3.0 x value",
+        "orchestrator_0 (1): grants video for active to campaign 1",
+    ]
+
+
+def test_small_changes_and_absent_campaigns_are_no_news() -> None:
+    board, before = quiet_board(1, 2), quiet_board(1, 2)
+    for one, price in ((before, 1.0), (board, 1.1)):
+        one.spend_plan.marginal_price_usd[:] = price
+    board.directive.budget_share[0] = (1.0, 1.1, 2.0, 2.0)
+    board.segment_value.affinity[0, 3] = np.arange(4.0)
+    board.alert.kind[0, 2] = 1
+    board.directive.premium_grant[0] = 3
+    assert news(before, board, 0, 2) == []
+    board.spend_plan.marginal_price_usd[0, 0] = 0.5
+    assert news(before, board, 0, 2)[0].text.startswith("bids down 50%")
+
+
+def test_random_boards_are_quoted_without_fail() -> None:
+    market = started(tiny(campaigns=4), 2)
+    for _ in range(6):
+        before = market.board
+        market.step(RandomTeam()(market))
+        for b in range(2):
+            assert all(bulletin.text for bulletin in news(before, market.board, b, 4))

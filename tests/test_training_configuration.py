@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from envs.configuration import load_yaml, validate
+from envs.errors import ConfigurationError, UnknownNameError
+from envs.paths import configs_directory
+from training.configuration import TrainingConfiguration, load_training
+
+NAMES = sorted(path.stem for path in (configs_directory() / "training").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_configuration_is_valid_and_named_like_its_file(name: str) -> None:
+    configuration = load_training(name)
+    assert configuration.name == name
+    assert configuration.description
+    assert configuration.load_scenario().campaigns >= 1
+
+
+def test_the_resolved_copy_is_the_same_configuration(tmp_path: Path) -> None:
+    configuration = load_training("quick", ["ppo.gamma=0.9"], seed=5)
+    path = tmp_path / "config.yaml"
+    path.write_text(configuration.to_yaml())
+    assert validate(TrainingConfiguration, load_yaml(path), path) == configuration
+    assert (configuration.ppo.gamma, configuration.seed) == (0.9, 5)
+
+
+def test_the_hash_names_the_experiment_and_not_the_seed() -> None:
+    plain = load_training("quick")
+    assert plain.hash == load_training("quick", seed=9).hash
+    assert plain.hash != load_training("quick", ["ppo.gamma=0.9"]).hash
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("ppo.gama=0.9", "did you mean 'gamma'"),
+        ("ppo.gamma=2", "ppo.gamma"),
+        ("critic=sharred", "did you mean 'shared'"),
+        ("base_team=oracel", "did you mean 'oracle'"),
+        ("scenario=quik", "quick"),
+        ("learned_roles=[]", "learned_roles must name"),
+        ("learned_roles=[bidding, bidding]", "each once"),
+        ("ppo.minibatches=1024", "sampling.markets|rows"),
+        ("sampling.markets=0", "sampling.markets"),
+    ],
+)
+def test_a_fault_names_the_key_and_what_is_valid(override: str, message: str) -> None:
+    overrides = [override, "sampling.markets=1"] if "minibatches" in override else [override]
+    with pytest.raises(ConfigurationError, match=message):
+        load_training("quick", overrides)
+
+
+def test_an_unknown_name_lists_the_valid_ones() -> None:
+    with pytest.raises(UnknownNameError, match="quick"):
+        load_training("quickk")
