@@ -239,16 +239,16 @@ def _headline(result: str, tag: str, hero: Standing, siloed: Standing) -> Headli
 
 def _methods(standings: Sequence[Standing], baseline: str) -> dict[str, Interval | str]:
     """Lift over the baseline of every method with several training runs, or why it has no interval."""
-    runs: dict[str, list[Standing]] = defaultdict(list)
+    runs: dict[str, dict[tuple[int, ...], Standing]] = defaultdict(dict)
     for standing in standings:
-        if standing.entrant.method is not None:
-            runs[standing.entrant.method].append(standing)
+        if standing.entrant.method is not None:  # a run that is there twice counts once
+            runs[standing.entrant.method].setdefault(standing.entrant.training_seeds, standing)
     base = next(s.objective.estimate for s in standings if s.entrant.name == baseline)
     found: dict[str, Interval | str] = {}
     for group in runs.values():
-        label = ", ".join(sorted(standing.entrant.name for standing in group))
+        label = ", ".join(sorted(standing.entrant.name for standing in group.values()))
         try:
-            found[label] = over_runs([standing.objective.estimate for standing in group], base)
+            found[label] = over_runs([standing.objective.estimate for standing in group.values()], base)
         except TooFewRunsError as refusal:
             found[label] = str(refusal)
     return found

@@ -19,6 +19,7 @@ from envs.configuration import load_yaml
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.observation import ROLES
 from envs.paths import ROOT
+from policies import load_team
 from policies.policy import Policy
 from policies.registry import TEAMS, make_team, team_names
 from policies.team import Team
@@ -176,16 +177,18 @@ class _Workshop:
         )
 
     def _bundle(self, directory: Path) -> Origin:
-        manifest = _manifest(directory)
-        team: Team = importlib.import_module("policies").load_team(directory)
-        roles = manifest.get("learned_roles") or list(_ACTING)
+        if self.sample:
+            raise ConfigurationError(
+                f"{directory}: a bundle takes the likeliest action; to sample, name the run it was made from"
+            )
+        team, manifest = load_team(directory), _manifest(directory)
+        roles = manifest.get("learned_roles", ())
         return Origin(
             name=directory.resolve().name,
             policies=dict(team.policies),
             knowledge="model-aware" if team.model_aware else "model-free",
             learned_roles=tuple(role for role in ROLES if role in roles),
             training_seed=manifest.get("training_seed"),
-            method=manifest.get("configuration_hash"),
         )
 
 

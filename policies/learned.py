@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs.catalogue import ARMS, K, S
-from envs.observation import Observation
+from envs.catalogue import ARM_FORMAT, ARMS, VIDEO, K, S
+from envs.observation import SCHEMAS, Observation
 from envs.philox import normals, uniforms
-from envs.state import Float, Int
+from envs.state import Bool, Float, Int
 from policies.desk import BIDDING_ACTION, CampaignDesk
 from policies.networks import BiddingActor, CreativeActor, Extra
 from policies.policy import Flight, Policy
@@ -57,7 +57,11 @@ class _Learned:
         """Number of the noise stream of this interval."""
         return base + (self.sample_seed % _SAMPLE_SEEDS) * _MAX_INTERVALS + self._interval
 
-    def _extra(self) -> Extra:
+    def _advanced(self, observation: Observation) -> Extra | None:
+        """The desk's beliefs after this observation; a policy that stands on no desk leaves it alone."""
+        if not self.model_aware:
+            return None
+        self.desk.advance(observation)
         segment, campaign = self.desk.belief_features()
         return torch.from_numpy(campaign), torch.from_numpy(segment)
 
@@ -81,9 +85,11 @@ class LearnedCreative(_Learned):
     @torch.inference_mode()
     def act(self, observation: Observation) -> Int:
         """Creatives [B, C, S, 4] for observations [B, C, ·]."""
-        self.desk.advance(observation)
-        plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._extra())
-        score, mask = torch.from_numpy(self.desk.arm_log_score), torch.from_numpy(self.desk.arm_mask)
+        plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._advanced(observation))
+        self.arm_mask = allowed_arms(observation)
+        shape = self.arm_mask.shape
+        self.arm_log_score = self.desk.arm_log_score if self.model_aware else np.zeros(shape, np.float32)
+        score, mask = torch.from_numpy(self.arm_log_score), torch.from_numpy(self.arm_mask)
         logits = self.actor.logits(plain, grouped, score, mask)
         ranked = logits + self._gumbel(observation.shape[1]) if self.sample else logits
         arm = ranked.argmax(-1)
@@ -118,14 +124,14 @@ class LearnedBidding(_Learned):
     @torch.inference_mode()
     def act(self, observation: Observation) -> Float:
         """Log-multipliers [B, C, 1 + P + S] for observations [B, C, ·]."""
-        self.desk.advance(observation)
-        plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._extra())
+        plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._advanced(observation))
         mean = self.actor.mean(plain, grouped)
         action = mean + self.actor.log_std.exp() * self._normal(observation.shape[1]) if self.sample else mean
         log_probability = gaussian_log_probability(action, mean, self.actor.log_std)
         self.decision = Decision(plain, grouped, action, log_probability)
         self._interval += 1
-        log = self.actor.log_multiplier(action, torch.from_numpy(self.desk.base_log_multiplier))
+        base = self.desk.base_log_multiplier if self.model_aware else np.zeros(action.shape, np.float32)
+        log = self.actor.log_multiplier(action, torch.from_numpy(base))
         bid: Float = log.numpy().astype(np.float64)
         return bid
 
@@ -133,6 +139,13 @@ class LearnedBidding(_Learned):
         """[B, C, 1 + P + S] standard normal noise."""
         draws = normals(self._seeds, self._stream(BIDDING_STREAM), (campaigns, BIDDING_ACTION))
         return torch.from_numpy(draws).float()
+
+
+def allowed_arms(observation: Observation) -> Bool:
+    """[..., S, K] arms that a campaign may traffic now: video needs a premium grant."""
+    granted = SCHEMAS["creative"].view(observation, "premium_grant") > 0.5
+    allowed: Bool = (ARM_FORMAT != VIDEO) | granted[..., None]
+    return allowed
 
 
 def gaussian_log_probability(value: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ markets), C campaigns of a market; the others have the lengths of `envs.catalogu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from envs.catalogue import CREATIVE_CHOICES, K, S
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import MAX_MULTIPLIER_LOG
+from envs.protocol import BOUNDS, MAX_MULTIPLIER_LOG, action_shape
 from policies.desk import BIDDING_ACTION, CAMPAIGN_BELIEF, SEGMENT_BELIEF, CampaignDesk
 
 Arrays = dict[str, NDArray[Any]]
@@ -67,7 +68,13 @@ MODELS: Final[Mapping[str, ModelSpec]] = {
         (
             *_SEEN,
             TensorSpec(
-                "arm_log_score", "float32", (S, K), "log factor", None, 0.0, "desk: surplus over the best arm's"
+                "arm_log_score",
+                "float32",
+                (S, K),
+                "log factor",
+                None,
+                0.0,
+                "desk: surplus of each arm / the best's",
             ),
             TensorSpec("arm_mask", "bool", (S, K), "flag", 0, 1, "desk: arms that may be trafficked"),
         ),
@@ -82,7 +89,7 @@ MODELS: Final[Mapping[str, ModelSpec]] = {
                 "likeliest format, script, length and call to action of each segment",
             ),
             TensorSpec(
-                "logits", "float32", (S, K), "logit", REFUSED_LOGIT, None, "preference of arms; -1e9 = refused"
+                "logits", "float32", (S, K), "logit", REFUSED_LOGIT, None, "of each arm; -1e9 = refused"
             ),
         ),
     ),
@@ -90,7 +97,9 @@ MODELS: Final[Mapping[str, ModelSpec]] = {
         ("N",),
         (
             *_SEEN,
-            TensorSpec("base_log_multiplier", "float32", (BIDDING_ACTION,), *_LOG_FACTOR, "desk: the rule's bid"),
+            TensorSpec(
+                "base_log_multiplier", "float32", (BIDDING_ACTION,), *_LOG_FACTOR, "desk: the rule's bid"
+            ),
         ),
         (
             TensorSpec(
@@ -121,6 +130,38 @@ MODELS: Final[Mapping[str, ModelSpec]] = {
 """Inputs and outputs of the networks by name; the critic's `orchestrator` input has no campaign axis."""
 
 
+def describe(name: str) -> dict[str, Any]:
+    """Inputs and outputs of a network as plain data, free axes by their letters."""
+    spec = MODELS[name]
+
+    def one(tensor: TensorSpec) -> dict[str, Any]:
+        free = spec.axes[:1] if tensor.name == "orchestrator" else spec.axes
+        return tensor._asdict() | {"shape": [*free, *tensor.shape]}
+
+    return {"inputs": [one(tensor) for tensor in spec.inputs], "outputs": [one(t) for t in spec.outputs]}
+
+
+def role_schema(role: str) -> dict[str, Any]:
+    """What a role sees and may do: fields, shapes, units and bounds."""
+    schema = SCHEMAS[role]
+    return {
+        "role": role,
+        "hash": schema.hash,
+        "observation_size": schema.size,
+        "observation": [{**asdict(f), "start": schema.slices[f.name].start} for f in schema.fields],
+        "action": [
+            {"name": name, "shape": _action_shape(role, name), **asdict(bounds)}
+            for name, bounds in BOUNDS[role].items()
+        ],
+    }
+
+
+def _action_shape(role: str, name: str) -> list[int]:
+    """Shape of one agent's part of an action."""
+    shape = action_shape(role, name, 1)
+    return list(shape[1:] if role in ROLES_OF_CAMPAIGNS else shape)
+
+
 def desk_tensors(desk: CampaignDesk, observation: Observation) -> Arrays:
     """What actors are fed in the interval that the desk has just advanced to: [B, C, …] each."""
     segment, campaign = desk.belief_features()
@@ -135,7 +176,7 @@ def desk_tensors(desk: CampaignDesk, observation: Observation) -> Arrays:
 
 
 def flat(tensors: Mapping[str, NDArray[Any]]) -> Arrays:
-    """Tensors [B, C, …] as rows [N = B × C, …]."""
+    """The two leading axes of tensors as one: [B, C, …] as rows [N = B × C, …]."""
     return {name: array.reshape(-1, *array.shape[2:]) for name, array in tensors.items()}
 
 
@@ -148,3 +189,10 @@ def difference(name: str, expected: NDArray[Any], found: NDArray[Any]) -> float:
     if name == "value_usd":
         scale = scale.max()
     return float(np.max(np.abs(expected.astype(np.float64) - found) / scale, initial=0.0))
+
+
+def disagreements(logits: NDArray[Any], expected: NDArray[Any], found: NDArray[Any]) -> int:
+    """Segments [..., S] whose creatives [..., S, 4] differ though the best arm's logit leads clearly."""
+    best = np.sort(logits, -1)[..., -2:]
+    clear = best[..., 1] - best[..., 0] > TOLERANCE * np.maximum(1.0, np.abs(best[..., 1]))
+    return int(((expected != found).any(-1) & clear).sum())

@@ -197,14 +197,20 @@ def test_misuse_is_told_what_is_right() -> None:
     environment.reset(seed=2)
     seed = int(environment.market.seeds[0])
     good = encode(quiet(environment.market))
-    with pytest.raises(UnknownNameError, match="unknown agent 'bidding_2'.*Valid names: audience_0, creative_0"):
+    with pytest.raises(
+        UnknownNameError, match=r"unknown agent 'bidding_2'.*Valid names: audience_0, creative_0"
+    ):
         environment.step({**good, "bidding_2": good["bidding_1"]})
-    with pytest.raises(InvalidActionError, match=f"no action for bidding_0, monitor_0 in interval 0 .*{seed}"):
+    with pytest.raises(
+        InvalidActionError, match=f"no action for bidding_0, monitor_0 in interval 0 .*{seed}"
+    ):
         environment.step({a: action for a, action in good.items() if a not in ("bidding_0", "monitor_0")})
     for value in (np.nan, np.inf, 4.5):
         bad = np.zeros(8)
         bad[3] = value
-        with pytest.raises(InvalidActionError, match=rf"bidding_1: .*'log_multiplier' .*interval 0 .*seed {seed}"):
+        with pytest.raises(
+            InvalidActionError, match=rf"bidding_1: .*'log_multiplier' .*interval 0 .*seed {seed}"
+        ):
             environment.step({**good, "bidding_1": bad})
     with pytest.raises(InvalidActionError, match=f"creative_0: field 'creative' .*interval 0 .*seed {seed}"):
         environment.step({**good, "creative_0": np.full(16, 2)})
@@ -212,7 +218,7 @@ def test_misuse_is_told_what_is_right() -> None:
     for _ in range(6):
         environment.step(good)
     for actions in (good, {}):
-        with pytest.raises(InterludeError, match="after the end: all agents finished.*call reset"):
+        with pytest.raises(InterludeError, match=r"after the end: all agents finished.*call reset"):
             environment.step(actions)
     environment.reset()
     environment.step(good)
@@ -260,7 +266,11 @@ def test_it_renders_from_the_first_interval_to_the_last(mode: str) -> None:
         if mode == "ansi":
             assert isinstance(picture, str) and "ad_market_v0" in picture
         else:
-            assert isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.shape == (800, 1200, 3)
+            assert (
+                isinstance(picture, np.ndarray)
+                and picture.dtype == np.uint8
+                and picture.shape == (800, 1200, 3)
+            )
     assert not same(pictures[0], pictures[1])
 
 

@@ -73,7 +73,13 @@ def test_memory_and_funnel_are_means_weighted_by_response_and_health() -> None:
     expectation = expected_response(m, state, 3)
     lingering, negative = np.zeros((1, 1024)), np.zeros((1, 1024), np.bool_)
     lingering_response(
-        m.affinity[0], m.wear_in[0], m.irritable[0], state.annoyance[0], state.exposures[0], lingering, negative
+        m.affinity[0],
+        m.wear_in[0],
+        m.irritable[0],
+        state.annoyance[0],
+        state.exposures[0],
+        lingering,
+        negative,
     )
     weight = lingering[0] * state.health[0]
     recall = res.recall_of(state.memory_slow, state.memory_fast)[0, 0]
@@ -81,7 +87,9 @@ def test_memory_and_funnel_are_means_weighted_by_response_and_health() -> None:
     for s in range(S):
         who = m.listener_segment[0] == s
         assert expectation.funnel[0, 0, s] == pytest.approx((weight * recall)[who].sum() / weight[who].sum())
-        assert expectation.memory_room[0, 0, s] == pytest.approx((weight * room)[who].sum() / weight[who].sum())
+        assert expectation.memory_room[0, 0, s] == pytest.approx(
+            (weight * room)[who].sum() / weight[who].sum()
+        )
 
 
 def test_wear_lowers_the_expectation_of_the_asset_that_aired_and_burn_out_more_so() -> None:

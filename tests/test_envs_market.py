@@ -38,8 +38,18 @@ def trace(market: VectorMarket, team: Any) -> list[np.ndarray]:
     found = [*leaves(market._observations()), market.state(), market.privileged_state()]
     while market.interval < market.scenario.intervals:
         step = market.step(team(market))
-        found += [*leaves(step.observations), *leaves(step.rewards), *leaves(step.outcome), *leaves(step.worth)]
-        found += [market.state(), market.privileged_state(), *leaves(market.board), *leaves(market.expectation())]
+        found += [
+            *leaves(step.observations),
+            *leaves(step.rewards),
+            *leaves(step.outcome),
+            *leaves(step.worth),
+        ]
+        found += [
+            market.state(),
+            market.privileged_state(),
+            *leaves(market.board),
+            *leaves(market.expectation()),
+        ]
     return found
 
 
@@ -218,7 +228,10 @@ def test_incidents_are_hidden_from_observations_and_known_to_the_privileged_stat
     scenario = tiny(intervals=12, incidents={"incident_probability": 1.0})
     market, calm = started(scenario, 16), started(scenario, 16)
     calm.parameters.incident_kind[:] = 0
-    assert all(np.array_equal(a, b) for a, b in zip(leaves(market._observations()), leaves(calm._observations()), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(leaves(market._observations()), leaves(calm._observations()), strict=True)
+    )
     for _ in range(8):
         outcome = market.step(quiet(market)).outcome
     assert (outcome.incident > 0).any()
@@ -232,7 +245,9 @@ def test_the_default_market_is_one_worth_playing() -> None:
     market = started(load_scenario("default"), 4)
     steps = play(market, lambda m: with_bids(quiet(m), -0.5))
     spent = market.feed.spend_usd.sum() / market.feed.budget_usd.sum()
-    wins = sum(step.outcome.wins.sum() for step in steps) / sum(step.outcome.opportunities.sum() for step in steps)
+    wins = sum(step.outcome.wins.sum() for step in steps) / sum(
+        step.outcome.opportunities.sum() for step in steps
+    )
     health = market.market_state.health.mean()
     assert 0.2 < spent <= 1.0 and 0.02 < wins < 0.9 and 0.3 < health <= 1.0
     assert sum(step.outcome.conversions_caused.sum() for step in steps) > 0

@@ -81,7 +81,9 @@ def test_fields_tell_what_happened() -> None:
     assert np.allclose(field("opportunities"), out.opportunities[:, None])
     assert np.allclose(field("wins"), out.wins)
     assert np.allclose(field("spend_usd"), out.spend_usd)
-    assert np.allclose(field("budget_left_fraction"), market.market_state.budget_left_usd / market.feed.budget_usd)
+    assert np.allclose(
+        field("budget_left_fraction"), market.market_state.budget_left_usd / market.feed.budget_usd
+    )
     assert np.allclose(field("completions"), out.completions * out.tracked[:, None, None])
     assert np.allclose(field("health"), out.health[:, None])
     formats = ARMS[market.market_state.on_air, 0]

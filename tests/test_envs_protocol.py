@@ -71,7 +71,8 @@ def test_a_creative_choice_is_checked_by_its_own_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "says"), [(np.full((1, 2, 32), np.nan), "campaign 0, listener 0"), (np.ones((1, 2, 31)), "shape")]
+    ("table", "says"),
+    [(np.full((1, 2, 32), np.nan), "campaign 0, listener 0"), (np.ones((1, 2, 31)), "shape")],
 )
 def test_the_table_of_single_listeners_is_checked(table: Any, says: str) -> None:
     market = started(tiny())

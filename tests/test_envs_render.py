@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from support.markets import RandomTeam, play, started, tiny
 
+from envs.catalogue import VIDEO, P
 from envs.constants import INVALID_TRAFFIC, RIVAL_SURGE
 from envs.paths import ROOT
 from envs.picture import HEIGHT, WIDTH
-from envs.render import Viewer, demonstration, demonstration_actions, main
+from envs.render import Viewer, demonstration_actions, main
 
 
 def test_a_viewer_remembers_the_flight_of_one_market_of_a_batch() -> None:
@@ -34,7 +35,11 @@ def test_a_viewer_remembers_the_flight_of_one_market_of_a_batch() -> None:
 def test_the_clock_and_begun_incidents_are_told() -> None:
     market = started(tiny(intervals=30, intervals_per_day=12, incidents={"incident_probability": 0.0}))
     m = market.parameters
-    m.incident_kind[0], m.incident_start[0], m.incident_length[0] = (INVALID_TRAFFIC, RIVAL_SURGE), (2, 20), 40
+    m.incident_kind[0], m.incident_start[0], m.incident_length[0] = (
+        (INVALID_TRAFFIC, RIVAL_SURGE),
+        (2, 20),
+        40,
+    )
     m.incident_placement[0] = 1
     viewer = Viewer(market)
     assert viewer.clock() == "day 1, 00:00, interval 0 of 30" and viewer.incidents() == []
@@ -46,15 +51,33 @@ def test_the_clock_and_begun_incidents_are_told() -> None:
 
 
 def test_the_example_of_the_design_can_be_seen() -> None:
-    """Audience finds a segment, the orchestrator grants video, creative moves there, budget and bids follow."""
-    viewer = demonstration("default", seed=7, intervals=20)
-    said = [(t, told.sender, told.text) for t, told in viewer.bulletins if told.campaign == 1]
-    found = next(t for t, who, text in said if who == "audience_0" and "focused are worth" in text)
-    later = [(who, text) for t, who, text in said if found < t <= found + 3]
-    assert ("orchestrator_0", "grants video for focused to campaign 1") in later
-    assert any(who == "orchestrator_0" and text.startswith("moves budget to campaign 1") for who, text in later)
-    assert any(who == "creative_1" and text.startswith("video for focused") for who, text in later)
-    assert any(who == "bidding_1" and text.startswith("bids up") for who, text in later)
+    """Audience finds a segment, orchestrator grants video, creative moves there; budget and bids follow."""
+    scenario = tiny(
+        intervals=12, intervals_per_day=4, budget_fraction=1.0, response={"affinity_hint_sd": 0.0}
+    )
+    market = started(scenario, 8)
+    hint = market.parameters.affinity_hint[:, 1]
+    b = int(hint.max(-1).argmax())  # the market in which campaign 1 has most to gain
+    s = int(hint[b].argmax())
+    viewer = Viewer(market, b)
+    boards, budgets, bids = [], [], []
+    for _ in range(8):
+        actions = demonstration_actions(market)
+        bids.append(actions.bidding[b, 1, 1 + P :])
+        viewer.watch(market.step(actions))
+        boards.append(market.board)
+        budgets.append(market.feed.budget_usd[b, 1])
+    found = scenario.intervals_per_day  # from then on audience knows campaign 1
+    assert boards[found - 1].segment_value.affinity[b, 1, s] == 1.0
+    assert boards[found].segment_value.affinity[b, 1].argmax() == s
+    assert boards[found + 1].directive.premium_grant[b, s] == 2
+    assert boards[found + 2].creative_plan.format[b, 1, s] == VIDEO
+    assert budgets[found + 2] > budgets[found]
+    assert bids[found][s] == 0.0 < bids[found + 2][s]
+    told = [(t, news.sender) for t, news in viewer.bulletins if news.campaign == 1 and t > found]
+    order = [(found + 1, "audience_0"), (found + 2, "orchestrator_0"), (found + 3, "creative_1")]
+    assert next(message for message in told if message in order) == order[0]
+    assert set(order) <= set(told)
 
 
 def test_the_demonstration_plays_every_market_to_the_end() -> None:

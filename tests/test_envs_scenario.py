@@ -59,7 +59,7 @@ def test_unknown_scenario_names_the_valid_ones() -> None:
 def test_a_bad_value_is_refused_where_it_stands(tmp_path: Path, line: str, says: str) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text(f"name: bad\ndescription: bad.\n{line}\n")
-    with pytest.raises(ConfigurationError, match="bad.yaml:3") as caught:
+    with pytest.raises(ConfigurationError, match=r"bad\.yaml:3") as caught:
         load_scenario(str(file))
     assert says in str(caught.value)
 

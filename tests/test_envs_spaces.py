@@ -39,7 +39,9 @@ def test_observation_spaces_come_from_the_schemas(role: str) -> None:
 def test_action_spaces_are_those_of_the_design() -> None:
     audience, bidding = action_space("audience"), action_space("bidding")
     assert isinstance(audience, gymnasium.spaces.Box) and audience.shape == (MAX_CAMPAIGNS, S, 2)
-    assert audience.high[0, 0].tolist() == [BOUNDS["audience"][name].high for name in ("affinity", "confidence")]
+    assert audience.high[0, 0].tolist() == [
+        BOUNDS["audience"][name].high for name in ("affinity", "confidence")
+    ]
     assert isinstance(bidding, gymnasium.spaces.Box) and bidding.shape == (1 + P + S,)
     assert action_space("creative") == gymnasium.spaces.MultiDiscrete(list(CREATIVE_CHOICES) * S)
     monitor = action_space("monitor")

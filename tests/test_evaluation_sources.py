@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-import policies
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.observation import ROLES
 from evaluation.sources import STAND_IN_TEAM, TeamSource, expand
@@ -141,10 +140,12 @@ def test_a_run_directory(tmp_path: Path) -> None:
 def test_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = {"kind": "interlude-bundle", "learned_roles": ["bidding"], "training_seed": 7}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    monkeypatch.setattr(policies, "load_team", lambda directory: make_team("value-aware"), raising=False)
+    monkeypatch.setattr("evaluation.sources.load_team", lambda directory: make_team("value-aware"))
     entrant = TeamSource(str(tmp_path)).resolve()
     assert entrant.name == tmp_path.name
     assert (entrant.learned_roles, entrant.training_seeds) == (("bidding",), (7,))
+    with pytest.raises(ConfigurationError, match="a bundle takes the likeliest action"):
+        TeamSource(str(tmp_path), sample=True).resolve()
 
 
 def test_a_damaged_manifest_is_named(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,10 @@ def learning_batch(
     columns: Columns, critic: Critic, ppo: PpoSettings, device: torch.device | str = "cpu"
 ) -> tuple[Batch, dict[str, float]]:
     """Rows of every module from rollout columns [T, B, ...], and how well the critic explains."""
-    data = {name: torch.from_numpy(array).to(device) for name, array in columns.items()}
+    data = {
+        name: torch.from_numpy(np.require(array, requirements="W")).to(device)
+        for name, array in columns.items()
+    }
     campaign = (data["plain"], data["grouped"])
     own, market = critic.features(
         campaign, data["orchestrator"], data["market_truth"], data["campaign_truth"]

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -186,4 +187,4 @@ def _learner_state(algorithm: MarketPPO) -> State:
 
 
 def _copy(value: Any) -> Tensor:
-    return torch.as_tensor(value).detach().clone()
+    return torch.from_numpy(np.array(value))

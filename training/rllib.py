@@ -11,9 +11,12 @@ from typing import Any
 from ray.rllib.algorithms import ppo
 from ray.rllib.algorithms.ppo.torch import ppo_torch_learner
 from ray.rllib.core import ALL_MODULES, COMPONENT_LEARNER, COMPONENT_OPTIMIZER, COMPONENT_RL_MODULE
+from ray.rllib.core import columns as columns_
+from ray.rllib.core.distribution.torch import torch_distribution
 from ray.rllib.core.rl_module import multi_rl_module, rl_module
+from ray.rllib.core.rl_module.apis import value_function_api
 from ray.rllib.core.rl_module.torch import torch_rl_module
-from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES, env_runner
+from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES, env_runner, multi_agent_env
 from ray.rllib.policy import sample_batch
 from ray.rllib.utils import checkpoints
 from ray.rllib.utils.metrics import (
@@ -43,6 +46,11 @@ MultiRLModuleSpec: Any = multi_rl_module.MultiRLModuleSpec
 TorchRLModule: Any = torch_rl_module.TorchRLModule
 EnvRunner: Any = env_runner.EnvRunner
 Checkpointable: Any = checkpoints.Checkpointable
+Columns: Any = columns_.Columns
+ValueFunctionAPI: Any = value_function_api.ValueFunctionAPI
+MultiAgentEnv: Any = multi_agent_env.MultiAgentEnv
+TorchDiagGaussian: Any = torch_distribution.TorchDiagGaussian
+TorchMultiCategorical: Any = torch_distribution.TorchMultiCategorical
 SampleBatch: Any = sample_batch.SampleBatch
 MultiAgentBatch: Any = sample_batch.MultiAgentBatch
 
@@ -71,12 +79,17 @@ __all__ = [
     "TIMERS",
     "WEIGHTS_SEQ_NO",
     "Checkpointable",
+    "Columns",
     "EnvRunner",
     "MultiAgentBatch",
+    "MultiAgentEnv",
     "MultiRLModuleSpec",
     "PPOConfig",
     "PPOTorchLearner",
     "RLModuleSpec",
     "SampleBatch",
+    "TorchDiagGaussian",
+    "TorchMultiCategorical",
     "TorchRLModule",
+    "ValueFunctionAPI",
 ]

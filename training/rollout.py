@@ -170,8 +170,8 @@ def _decisions(team: Team) -> Columns:
             columns |= {
                 "arm": choice,
                 "arm_log_probability": log_probability,
-                "arm_log_score": policy.desk.arm_log_score,
-                "arm_mask": policy.desk.arm_mask,
+                "arm_log_score": policy.arm_log_score,
+                "arm_mask": policy.arm_mask,
             }
         else:
             columns |= {"action": choice, "action_log_probability": log_probability}

@@ -36,6 +36,14 @@ FLIGHT = "flight"
 KPI = "kpi"
 
 
+def first_market(flight: int, worker: int, runners: int, count: int) -> int:
+    """Index of the first of `count` markets of a worker's flight: no two flights share one.
+
+    Worker 0 is the local one; remote workers count from 1.
+    """
+    return (flight * max(1, runners) + max(0, worker - 1)) * count
+
+
 class MarketRunner(EnvRunner, Checkpointable):
     """Plays one flight of `sampling.markets` markets a call, each flight on markets never played before.
 
@@ -93,10 +101,8 @@ class MarketRunner(EnvRunner, Checkpointable):
             raise RuntimeError("this runner has no markets: it only holds weights")
         if flight is not None:
             self.flight = flight
-        runners = max(1, self.config.num_env_runners)
-        slot = max(0, self.worker_index - 1)
         count = self.market.num_markets
-        start = (self.flight * runners + slot) * count
+        start = first_market(self.flight, self.worker_index, self.config.num_env_runners, count)
         if start + count > FIRST_MARKET:
             raise ValueError("this run has used up its training markets: go on with another seed")
         seeds = market_seeds("train", self.training.seed, start, count)

@@ -50,6 +50,7 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
     rows: list[tuple[Tensor, ...]] = []
     desk = learned_desk(team)
     for moment in moments(market, team, market_seeds("train", configuration.seed, FIRST_MARKET, MARKETS)):
+        desk.advance(moment.observations.bidding)
         segment, campaign = desk.belief_features()
         reward = mixed_rewards(moment.step.rewards, configuration.ppo.team_reward_fraction)
         seen = (

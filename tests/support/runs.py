@@ -1,0 +1,57 @@
+"""Run directories for tests: untrained networks where training is not what is tested."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from envs.observation import schema_hash
+from policies.critic import ObservableCritic
+from policies.networks import BiddingActor, CreativeActor, NetworkSettings
+from policies.weights import NETWORKS, save_networks
+
+SCENARIO = """
+name: tiny
+description: for tests
+campaigns: 2
+intervals: 6
+intervals_per_day: 3
+opportunities_per_interval: 24
+listeners: {count: 32}
+"""
+SETTINGS = NetworkSettings(creative_hidden=8, bidding_hidden=8, critic_hidden=8)
+
+
+def a_scenario(folder: Path) -> Path:
+    """The file of a scenario that plays in milliseconds."""
+    path = folder / "scenario.yaml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def a_run(
+    path: Path,
+    scenario: Path,
+    roles: tuple[str, ...] = ("creative", "bidding"),
+    settings: NetworkSettings = SETTINGS,
+    base_team: str = "certainty-equivalent",
+) -> Path:
+    """A run directory whose networks are random, and loud enough to leave the desk's rule."""
+    torch.manual_seed(0)
+    networks = {name: NETWORKS[name](settings) for name in (*roles, "critic")}
+    for network in networks.values():
+        if isinstance(network, CreativeActor | BiddingActor):
+            torch.nn.init.normal_(network.output.weight, std=0.5)
+        if isinstance(network, ObservableCritic):
+            network.return_scale.fill_(2000.0)
+    path.mkdir(parents=True)
+    learned = ", ".join(roles)
+    (path / "config.yaml").write_text(
+        f"name: tiny\nscenario: {scenario}\nseed: 3\nbase_team: {base_team}\nlearned_roles: [{learned}]\n"
+    )
+    about = {"kind": "interlude-run", "git_commit": "abc", "schema_hash": schema_hash()}
+    (path / "manifest.json").write_text(json.dumps(about))
+    save_networks(path / "policies", networks, settings, {"configuration_hash": "0123456789ab"})
+    return path

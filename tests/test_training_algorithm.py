@@ -1,0 +1,204 @@
+"""Faults in runners and learners, and that RLlib still calls what we override."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.errors import InterludeError
+from envs.observation import SCHEMAS
+from training import algorithm as module
+from training.algorithm import MarketPPO, build_algorithm, role_of, shards
+from training.configuration import TrainingConfiguration
+from training.rollout import Rollout
+from training.warm_up import warm_up
+
+ray = pytest.importorskip("ray")
+
+SCENARIO = """
+name: tiny
+description: for tests
+campaigns: 2
+intervals: 5
+intervals_per_day: 3
+opportunities_per_interval: 24
+listeners: {count: 32}
+"""
+
+
+@pytest.fixture(scope="module")
+def configuration(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfiguration:
+    path = tmp_path_factory.mktemp("scenarios") / "tiny.yaml"
+    path.write_text(SCENARIO)
+    return TrainingConfiguration.model_validate(
+        {
+            "name": "tiny",
+            "scenario": str(path),
+            "ppo": {"epochs": 2, "minibatches": 3},
+            "sampling": {"markets": 4},
+            "iterations": 4,
+        }
+    )
+
+
+@pytest.fixture
+def algorithm(configuration: TrainingConfiguration) -> Iterator[MarketPPO]:
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    if not ray.is_initialized():
+        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
+    built = build_algorithm(configuration, warm_up(configuration))
+    yield built
+    built.stop()
+
+
+def test_every_hook_that_is_overridden_is_called(
+    algorithm: MarketPPO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = algorithm.learner_group._learner
+    hooks = [
+        "before_gradient_based_update",
+        "_create_iterator_if_necessary",
+        "_uncompiled_update",
+        "compute_loss_for_module",
+        "_log_metrics",
+        "_log_steps_trained_metrics",
+        "after_gradient_based_update",
+    ]
+    called: dict[str, int] = {}
+    for name in hooks:
+        attribute = "_possibly_compiled_update" if name == "_uncompiled_update" else name
+        real = getattr(learner, attribute)
+
+        def counted(*args: object, real: object = real, name: str = name, **kwargs: object) -> object:
+            called[name] = called.get(name, 0) + 1
+            return real(*args, **kwargs)  # type: ignore[operator]
+
+        monkeypatch.setattr(learner, attribute, counted)
+    algorithm.train()
+    steps = 2 * 3  # epochs x minibatches, the same number for every module
+    assert called == dict(zip(hooks, [1, 1, steps, 3 * steps, steps, steps, 1], strict=True))
+
+
+def test_the_critic_stays_with_the_learner(algorithm: MarketPPO) -> None:
+    runner = algorithm.env_runner_group.local_env_runner
+    assert set(runner.module.keys()) == {"creative", "bidding"}
+    assert set(algorithm.learner_group._learner.module.keys()) == {
+        "creative",
+        "bidding",
+        "orchestrator_critic",
+    }
+    assert algorithm.learner_group._learner.rl_module_required_apis() == []
+
+
+def test_runners_act_with_the_weights_just_learned_and_new_markets_every_time(algorithm: MarketPPO) -> None:
+    runner = algorithm.env_runner_group.local_env_runner
+    before = runner.module["creative"].actor.output.weight.detach().clone()
+    algorithm.train()
+    seeds = runner.market.seeds.copy()
+    algorithm.train()
+    assert not set(seeds) & set(runner.market.seeds)
+    learned = algorithm.learner_group._learner.module["creative"].unwrapped().actor.output.weight
+    assert (runner.module["creative"].actor.output.weight == learned).all()
+    assert not (before == learned).all()
+
+
+def test_the_learning_rate_falls_with_the_runs_progress(algorithm: MarketPPO) -> None:
+    rates = []
+    for progress in (0.0, 0.5, 1.0):
+        algorithm.progress = progress
+        rates.append(algorithm.train()["learners"]["creative"]["learning_rate"])
+    assert rates == pytest.approx([1e-3, 5.5e-4, 1e-4])
+
+
+def test_an_observation_that_is_not_finite_stops_training_and_is_named(
+    algorithm: MarketPPO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market = algorithm.env_runner_group.local_env_runner.market
+    reset = market.reset
+
+    def faulty(seeds: np.ndarray) -> object:
+        observations = reset(seeds)
+        observations.creative[1, 0, SCHEMAS["creative"].slices["wear"].start] = np.inf
+        return observations
+
+    monkeypatch.setattr(market, "reset", faulty)
+    with pytest.raises(InterludeError, match=r"creative_0.*'wear' is inf in interval 0 of market seed \d+"):
+        algorithm.train()
+
+
+def test_learning_that_diverged_is_told(algorithm: MarketPPO) -> None:
+    critic = algorithm.learner_group._learner.module["orchestrator_critic"].unwrapped().critic
+    critic.observable.network.output.bias.data.fill_(float("nan"))
+    with pytest.raises(InterludeError, match=r"orchestrator_critic: value_loss.* not finite"):
+        algorithm.train()
+
+
+def test_no_samples_are_told_and_not_taken_for_progress(
+    algorithm: MarketPPO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = algorithm.env_runner_group
+    asked = []
+    monkeypatch.setattr(group, "num_remote_workers", lambda: 2)
+    monkeypatch.setattr(group, "foreach_env_runner", lambda *a, **k: asked.append(1) or [])
+    monkeypatch.setattr(group, "probe_unhealthy_env_runners", lambda: [])
+    with pytest.raises(InterludeError, match="no env runner gave samples in 4 attempts"):
+        algorithm.train()
+    assert len(asked) == 4
+
+
+def test_a_fault_that_a_restart_would_not_mend_comes_through_from_afar(algorithm: MarketPPO) -> None:
+    with pytest.raises(InterludeError, match="market"):
+        algorithm._taken([InterludeError("a market went wrong")])
+
+    class Faulty:
+        def sample(self, flight: int) -> None:
+            raise InterludeError("a market went wrong")
+
+    assert isinstance(module._play(Faulty(), 0), InterludeError)  # type: ignore[arg-type]
+
+
+def test_runners_never_share_a_market(configuration: TrainingConfiguration) -> None:
+    from training.runner import first_market
+
+    starts = {first_market(flight, worker, 3, 4) for flight in range(5) for worker in (1, 2, 3)}
+    assert sorted(starts) == list(range(0, 60, 4))
+    assert first_market(2, 0, 0, 4) == 8
+
+
+def test_shards_are_whole_markets() -> None:
+    rollouts = [Rollout({"reward": np.full((5, 2, 1), i)}, {}, np.zeros(1)) for i in range(2)]
+    parts = shards(rollouts, 2)
+    assert [part[0].columns["reward"].shape for part in parts] == [(5, 2, 1)] * 2
+    assert [part[0].columns["reward"].max() for part in parts] == [0, 1]
+
+
+def test_roles_of_agents() -> None:
+    assert (role_of("creative_2"), role_of("bidding_0")) == ("creative", "bidding")
+
+
+@pytest.mark.slow
+def test_a_killed_runner_comes_back_and_goes_on_where_the_driver_is(
+    configuration: TrainingConfiguration, tmp_path: Path
+) -> None:
+    if not ray.is_initialized():
+        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
+    remote = configuration.model_copy(
+        update={"sampling": configuration.sampling.model_copy(update={"num_env_runners": 2})}
+    )
+    built = build_algorithm(remote, warm_up(remote))
+    try:
+        built.train()
+        ray.kill(next(iter(built.env_runner_group._worker_manager.actors().values())), no_restart=False)
+        for _ in range(8):
+            built.train()
+            assert built.rollouts
+            assert np.isfinite(built.rollouts[0].columns["reward"]).all()
+        assert len(built.rollouts) == 2
+        flights = built.env_runner_group.foreach_env_runner(
+            lambda runner: runner.flight, local_env_runner=False
+        )
+        assert flights == [built.flight] * 2
+    finally:
+        built.stop()
