@@ -29,9 +29,11 @@ from policies.registry import Knob, knob_space, make_team, tuned_knobs
 
 GENERATION: Final = 8
 """Trials proposed together; a proposal depends on earlier generations alone, not on the workers."""
-FIRST: Final = 2 * GENERATION
+FIRST: Final = GENERATION
 """Trials that are uniform draws before any refinement; afterwards every fourth is."""
 DOUBLING_GAIN: Final = 0.002
+MINIMUM: Final = 128
+"""Trials before a search may call itself converged: in 5 to 10 dimensions 32 draws without luck prove nothing."""
 _DIGITS = 5
 
 Knobs = dict[str, float]
@@ -125,7 +127,7 @@ def tune(
     before = _rounded(tuned_knobs(search.team))
     first = _try(search.team, before, courses)
     trials = _resumed(state, first)
-    size, gain = 2 * FIRST, np.inf
+    size, gain = 4 * FIRST, np.inf
     while True:
         while len(trials) < size:
             proposals = [propose(space, trials, search.seed, len(trials) + i) for i in range(GENERATION)]
@@ -135,7 +137,7 @@ def tune(
             if watch is not None:
                 watch(search.team, len(trials), max(scores(trials)))
         gain = max(scores(trials[:size])) / max(scores(trials[: size // 2])) - 1.0
-        if gain < DOUBLING_GAIN or size >= search.max_trials:
+        if (gain < DOUBLING_GAIN and size >= MINIMUM) or size >= search.max_trials:
             break
         size = min(2 * size, search.max_trials)
     best = trials[int(np.argmax(scores(trials[:size])))]

@@ -83,7 +83,6 @@ class CampaignDesk:
         """Takes in an interval's observation [B, C, ·]; a second call in the same interval does nothing."""
         if self._seen is not None and np.array_equal(self._seen, observation):
             return
-        self._seen = observation.copy()
         now = evidence_of(observation)
         if self._before is None:
             self.estimator.start(self._flight, now)
@@ -96,6 +95,7 @@ class CampaignDesk:
         self._before = now
         self._interval += 1
         self._think(now)
+        self._seen = observation.copy()  # last: where this failed, the other role's call fails too
 
     def _usual_volume(self) -> float:
         return self._flight.scenario.opportunities_per_interval / (cat.S * cat.P)

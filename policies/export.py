@@ -115,11 +115,11 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
         fed = desk_tensors(desk, observations.bidding)
         for name, array in {**fed, "orchestrator": observations.orchestrator[:, 0]}.items():
             rows.setdefault(name, []).append(array.copy())
-        actions = team.act(observations)
-        for role in networks.keys() & set(ROLES_OF_CAMPAIGNS):
-            answer = run_torch(role, networks[role], fed)[MODELS[role].outputs[0].name]
-            actions = actions._replace(**{role: answer})
-        observations = market.step(actions).observations
+        learned: dict[str, Any] = {
+            role: run_torch(role, networks[role], fed)[MODELS[role].outputs[0].name]
+            for role in networks.keys() & set(ROLES_OF_CAMPAIGNS)
+        }
+        observations = market.step(team.act(observations)._replace(**learned)).observations
     return {"seeds": market.seeds.copy()} | {name: np.stack(arrays) for name, arrays in rows.items()}
 
 
@@ -156,6 +156,7 @@ def _draft(
         "model_aware": aware,
         "schema_hash": schema_hash(),
         "schema_hashes": {role: schema.hash for role, schema in SCHEMAS.items()},
+        "scenario": scenario.name,
         "models": {name: describe(name) for name in networks},
         "desk": tuned_knobs(DESK_TEAM),
         "base_team": {"name": base, "knobs": tuned_knobs(base)},

@@ -32,8 +32,8 @@ def _what(facts: dict[str, Any]) -> str:
     )
     return (
         f"# {facts['name']}\n\nA team of five advertising agents for audio streams. Learned: {roles}. The "
-        f"other roles follow the rules of the scripted team `{facts['base_team']['name']}`; where a role fails, "
-        f"`{facts['stand_in_team']['name']}` stands in. {aware}\n\n"
+        f"other roles follow the rules of the scripted team `{facts['base_team']['name']}`; where a role "
+        f"fails, `{facts['stand_in_team']['name']}` stands in. {aware}\n\n"
         '```python\nfrom policies import load_team\n\nteam = load_team("path/to/this/folder")\n```'
     )
 
@@ -57,15 +57,15 @@ def _tensors(facts: dict[str, Any]) -> str:
     return (
         "## Networks\n\nN: campaigns of any number of markets; C: campaigns of one market. Normalisation, "
         f"masks and decoding are in the graph.\n\n{table}\n\nObservation schema `{facts['schema_hash']}`; "
-        "fields and bounds in `schema/`. What the desk computes comes from Interlude's `CampaignDesk` with the knobs in "
-        "`manifest.json`."
+        "fields and bounds in `schema/`. What the desk computes comes from Interlude's `CampaignDesk` with "
+        "the knobs in `manifest.json`."
     )
 
 
 def _training(facts: dict[str, Any]) -> str:
     training, sources = facts["training"], facts["data_sources"]
     rows = [
-        ("scenario", training["configuration"].get("scenario", "default")),
+        ("scenario", facts["scenario"]),
         ("configuration", f"`{training['configuration_hash']}`, in full in `manifest.json`"),
         ("seed", training["seed"]),
         ("iterations", training["iteration"]),

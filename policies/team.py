@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from envs.catalogue import CREATIVE_CHOICES
 from envs.errors import InterludeError
 from envs.market import Observations
 from envs.observation import ROLES
-from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue
+from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue, action_shape
 from policies.policy import Flight, Policy
 
 
@@ -63,10 +64,10 @@ class Team:
         """Every role's action; a failing role is replaced by its stand-in."""
         answers = {role: self._answer(role, getattr(observations, role)) for role in ROLES}
         self._interval += 1
-        audience = answers["audience"]
-        table = getattr(self.policies["audience"], "listener_affinity", None)
+        heard = None if self._failed("audience") else self.policies["audience"]
+        table = getattr(heard, "listener_affinity", None)
         return Actions(
-            audience=audience,
+            audience=answers["audience"],
             creative=answers["creative"],
             bidding=answers["bidding"],
             monitor=answers["monitor"],
@@ -85,7 +86,7 @@ class Team:
         started = time.perf_counter()
         try:
             answer = self.policies[role].act(observation)
-            problem = _problem(role, answer)
+            problem = _problem(role, answer, self._flight)
         except Exception as error:
             if stand_in is None:
                 raise
@@ -98,16 +99,22 @@ class Team:
         return spare
 
 
-def _problem(role: str, answer: Any) -> str | None:
+def _problem(role: str, answer: Any, flight: Flight) -> str | None:
     """Why an answer cannot be used, or None."""
     if role in ("creative", "bidding"):
         arrays = [(next(iter(BOUNDS[role])), np.asarray(answer))]
     elif isinstance(answer, SegmentValue | Alert | Directive):
-        arrays = [(name, getattr(answer, name)) for name in answer._fields]
+        arrays = [(name, np.asarray(getattr(answer, name))) for name in answer._fields]
     else:
         return f"answered with {type(answer).__name__}"
     for name, array in arrays:
+        shape = (flight.num_markets, *action_shape(role, name, flight.num_campaigns))
+        if array.shape != shape:
+            return f"field {name!r} has shape {array.shape}, expected {shape}"
         bounds = BOUNDS[role][name]
-        if not ((array >= bounds.low) & (array <= bounds.high)).all():
+        high = np.array(CREATIVE_CHOICES) - 1 if role == "creative" else bounds.high
+        if not ((array >= bounds.low) & (array <= high)).all():
             return f"field {name!r} is not finite or outside [{bounds.low}, {bounds.high}]"
+        if bounds.integer and (array != np.floor(array)).any():
+            return f"field {name!r} holds numbers that are not whole"
     return None

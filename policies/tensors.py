@@ -57,75 +57,46 @@ def _observation(role: str) -> TensorSpec:
 _SEEN = (
     _observation("bidding"),
     TensorSpec("campaign_belief", "float32", (CAMPAIGN_BELIEF,), "scaled", None, None, "desk: the campaign"),
-    TensorSpec(
-        "segment_belief", "float32", (S, SEGMENT_BELIEF), "scaled", None, None, "desk: responses by segment"
-    ),
+    TensorSpec("segment_belief", "float32", (S, SEGMENT_BELIEF), "scaled", None, None, "desk: its segments"),
 )
 _LOG_FACTOR = ("log factor", -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
+_ARM_LOG_SCORE = TensorSpec(
+    "arm_log_score", "float32", (S, K), "log factor", None, 0.0, "desk: surplus of each arm over the best's"
+)
+_ARM_MASK = TensorSpec("arm_mask", "bool", (S, K), "flag", 0, 1, "desk: arms that may be trafficked")
+_BASE_LOG_MULTIPLIER = TensorSpec(
+    "base_log_multiplier", "float32", (BIDDING_ACTION,), *_LOG_FACTOR, "desk: the rule's bid"
+)
+_CREATIVE = TensorSpec(
+    "creative",
+    "int64",
+    (S, len(CREATIVE_CHOICES)),
+    "index",
+    0,
+    max(CREATIVE_CHOICES) - 1,
+    "likeliest format, script, length and call to action of each segment",
+)
+_LOGITS = TensorSpec("logits", "float32", (S, K), "logit", REFUSED_LOGIT, None, "of each arm; -1e9 = refused")
+_LOG_MULTIPLIER = TensorSpec(
+    "log_multiplier",
+    "float32",
+    (BIDDING_ACTION,),
+    *_LOG_FACTOR,
+    "global, by placement, by segment; a bid is predicted value × exp(their sum)",
+)
+_VALUE = TensorSpec(
+    "value_usd",
+    "float32",
+    (2 + S,),
+    "USD",
+    None,
+    None,
+    "expected reward of the flight's rest to creative, bidding and each segment",
+)
 MODELS: Final[Mapping[str, ModelSpec]] = {
-    "creative": ModelSpec(
-        ("N",),
-        (
-            *_SEEN,
-            TensorSpec(
-                "arm_log_score",
-                "float32",
-                (S, K),
-                "log factor",
-                None,
-                0.0,
-                "desk: surplus of each arm / the best's",
-            ),
-            TensorSpec("arm_mask", "bool", (S, K), "flag", 0, 1, "desk: arms that may be trafficked"),
-        ),
-        (
-            TensorSpec(
-                "creative",
-                "int64",
-                (S, len(CREATIVE_CHOICES)),
-                "index",
-                0,
-                max(CREATIVE_CHOICES) - 1,
-                "likeliest format, script, length and call to action of each segment",
-            ),
-            TensorSpec(
-                "logits", "float32", (S, K), "logit", REFUSED_LOGIT, None, "of each arm; -1e9 = refused"
-            ),
-        ),
-    ),
-    "bidding": ModelSpec(
-        ("N",),
-        (
-            *_SEEN,
-            TensorSpec(
-                "base_log_multiplier", "float32", (BIDDING_ACTION,), *_LOG_FACTOR, "desk: the rule's bid"
-            ),
-        ),
-        (
-            TensorSpec(
-                "log_multiplier",
-                "float32",
-                (BIDDING_ACTION,),
-                *_LOG_FACTOR,
-                "global, by placement and by segment; a cell's bid is predicted value × exp(their sum)",
-            ),
-        ),
-    ),
-    CRITIC: ModelSpec(
-        ("N", "C"),
-        (*_SEEN, _observation("orchestrator")),
-        (
-            TensorSpec(
-                "value_usd",
-                "float32",
-                (2 + S,),
-                "USD",
-                None,
-                None,
-                "expected reward of the flight's rest to creative, bidding and each segment",
-            ),
-        ),
-    ),
+    "creative": ModelSpec(("N",), (*_SEEN, _ARM_LOG_SCORE, _ARM_MASK), (_CREATIVE, _LOGITS)),
+    "bidding": ModelSpec(("N",), (*_SEEN, _BASE_LOG_MULTIPLIER), (_LOG_MULTIPLIER,)),
+    CRITIC: ModelSpec(("N", "C"), (*_SEEN, _observation("orchestrator")), (_VALUE,)),
 }
 """Inputs and outputs of the networks by name; the critic's `orchestrator` input has no campaign axis."""
 

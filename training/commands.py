@@ -71,3 +71,38 @@ def train(
     result = {"run_directory": run.path, **last}
     rows = [(tag, f"{value:.4g}") for tag, value in last.get("kpis", {}).items()]
     emit(result, f"{format_table(('KPI, last flights', 'mean'), rows)}\n\n{run.path}", json_out)
+
+
+def benchmark(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smoke test of a minute: one small size each.")
+    ] = False,
+    scenario: Annotated[str, typer.Option("--scenario", help="Market to learn on.")] = "quick",
+    json_out: JsonOption = None,
+) -> None:
+    """Measure the speed of the market and of learning against stock RLlib and plain PyTorch."""
+    from envs.scenario import load_scenario
+
+    check_writable(json_out)
+    load_scenario(scenario)
+
+    from training.benchmark import BAR_PLAIN, BAR_STOCK, Plan, measure
+    from training.progress import ProgressReport
+
+    with ProgressReport(bar=False) as report:
+        speed = measure(Plan.quick() if quick else Plan(), scenario, report.say)
+    sizes = {"kernel": speed.kernel, "stock": speed.stock, "ours": speed.ours, "plain": speed.plain}
+    best = {name: max(found, key=found.__getitem__) for name, found in sizes.items()}
+    rows = [(name, str(best[name]), f"{found[best[name]]:.0f}") for name, found in sizes.items()]
+    ratios = (
+        f"ours / stock  {speed.ours_over_stock:.1f} (bar {BAR_STOCK:g})\n"
+        f"ours / plain  {speed.ours_over_plain:.2f} (bar {BAR_PLAIN:g})"
+    )
+    result = {
+        "scenario": scenario,
+        "market_steps_per_second": sizes,
+        "ours_over_stock": speed.ours_over_stock,
+        "ours_over_plain": speed.ours_over_plain,
+        "bars": {"ours_over_stock": BAR_STOCK, "ours_over_plain": BAR_PLAIN},
+    }
+    emit(result, f"{format_table(('path', 'best size', 'market-steps/s'), rows)}\n\n{ratios}", json_out)

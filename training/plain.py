@@ -16,7 +16,7 @@ from training.batch import CRITIC, learning_batch, minibatches, permutation_gene
 from training.configuration import TrainingConfiguration
 from training.critic import Critic, critic_loss
 from training.losses import bidding_loss, creative_loss
-from training.rollout import Rollout, learning_team, play_rollout
+from training.rollout import Actors, Rollout, learning_team, play_rollout
 from training.warm_up import WarmUp, apply_statistics
 
 
@@ -42,7 +42,7 @@ class PlainTrainer:
             for name, module in self.modules.items()
         }
         self.market = VectorMarket(configuration.load_scenario(), configuration.sampling.markets)
-        actors = {"creative": self.creative, "bidding": self.bidding}
+        actors: Actors = {"creative": self.creative, "bidding": self.bidding}
         self.team = learning_team(configuration, actors, sample=True)
 
     def iteration(self, number: int, seeds: NDArray[np.uint64]) -> Rollout:
@@ -56,14 +56,15 @@ class PlainTrainer:
             optimizer.param_groups[0]["lr"] = rate
         generator = permutation_generator(self.configuration.seed, number)
         for part in minibatches(batch, ppo.epochs, ppo.minibatches, generator):
-            creative, bidding, critic = part["creative"], part["bidding"], part[CRITIC]
-            inputs = (creative[name] for name in ("plain", "grouped", "arm_log_score", "arm_mask"))
-            chosen = (creative[name] for name in ("arm", "arm_log_probability", "advantage"))
-            loss, _ = creative_loss(self.creative.logits(*inputs), *chosen, ppo)
-            mean = self.bidding.mean(bidding["plain"], bidding["grouped"])
-            chosen = (bidding[name] for name in ("action", "action_log_probability", "advantage"))
-            loss = loss + bidding_loss(mean, self.bidding.log_std, *chosen, ppo)[0]
-            loss = loss + critic_loss(self.critic(critic["own"], critic["market"]), critic["target"])
+            row = part["creative"]
+            logits = self.creative.logits(row["plain"], row["grouped"], row["arm_log_score"], row["arm_mask"])
+            loss, _ = creative_loss(logits, row["arm"], row["arm_log_probability"], row["advantage"], ppo)
+            row = part["bidding"]
+            mean, log_std = self.bidding.mean(row["plain"], row["grouped"]), self.bidding.log_std
+            chosen = (row["action"], row["action_log_probability"], row["advantage"])
+            loss = loss + bidding_loss(mean, log_std, *chosen, ppo)[0]
+            row = part[CRITIC]
+            loss = loss + critic_loss(self.critic(row["own"], row["market"]), row["target"])
             for optimizer in self.optimizers.values():
                 optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

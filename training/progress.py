@@ -19,12 +19,12 @@ PLAIN_LINE_SECONDS: Final = 15.0
 class ProgressReport:
     """Tells on standard error how a run goes."""
 
-    def __init__(self) -> None:
-        """Chooses by whether standard error is a terminal."""
+    def __init__(self, *, bar: bool = True) -> None:
+        """Chooses by whether standard error is a terminal; lines alone without `bar`."""
         console = Console(stderr=True)
         self._bar: Progress | None = None
         self._said = -PLAIN_LINE_SECONDS
-        if console.is_terminal:
+        if bar and console.is_terminal:
             columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             self._bar = Progress(*columns, console=console)
             self._task = self._bar.add_task("starting", total=1.0)
