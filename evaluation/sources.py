@@ -1,7 +1,8 @@
 """What a TEAM on the command line means, and the team it makes.
 
 A TEAM is a scripted team's name, a run directory, a bundle directory or `reference`; `BASE+role=SOURCE`
-replaces roles, SOURCE being any of these, or `module:Class` for a policy of the user's own.
+replaces roles, SOURCE being any of these, a scripted policy of the role (`creative=thompson`), or
+`module:Class` for a policy of the user's own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from envs.observation import ROLES
 from envs.paths import ROOT
 from policies import load_team
 from policies.policy import Policy
-from policies.registry import TEAMS, make_team, team_names
+from policies.registry import TEAMS, make_policy, make_team, policy_knowledge, policy_names, team_names
 from policies.team import Team
 
 Knowledge = Literal["model-free", "part model-aware", "model-aware", "privileged"]
@@ -134,6 +135,10 @@ class _Workshop:
         """One role of a source, or the user's own policy."""
         if re.fullmatch(r"[\w.]+:\w+", source):
             return Origin(source, {role: _own_policy(source)}, "model-free")
+        if source not in TEAMS and source in policy_names(role):
+            return Origin(
+                source, {role: make_policy(role, source)}, _knowledge(policy_knowledge(role, source))
+            )
         origin = self.team(source)
         if origin.learned_roles and role not in origin.learned_roles:
             raise ConfigurationError(

@@ -162,6 +162,51 @@ TEAMS: dict[str, TeamSpec] = {
 }
 
 
+_POLICY_SOURCES: dict[str, dict[str, str]] = {
+    "audience": {"segment-average": "siloed", "oracle": "oracle"},
+    "creative": {
+        "random": "random",
+        "rotate": "pid",
+        "thompson": "value-aware",
+        "shadow-price": "shadow-price",
+        "certainty-equivalent": "certainty-equivalent",
+        "oracle": "oracle",
+    },
+    "bidding": {
+        "random": "random",
+        "pid": "pid",
+        "adaptive-dual": "siloed",
+        "value": "value-aware",
+        "shadow-price": "shadow-price",
+        "certainty-equivalent": "certainty-equivalent",
+        "oracle": "oracle",
+    },
+    "monitor": {"quiet": "random", "ratio-detectors": "siloed"},
+    "orchestrator": {"rotation": "siloed", "rule-book": "value-aware"},
+}
+"""Scripted policies of each role by name, and the team whose tuned knobs they take."""
+
+
+def policy_names(role: str) -> list[str]:
+    """Names of a role's scripted policies."""
+    if role not in _POLICY_SOURCES:
+        raise UnknownNameError("role", role, list(_POLICY_SOURCES))
+    return list(_POLICY_SOURCES[role])
+
+
+def make_policy(role: str, name: str) -> Policy:
+    """A role's scripted policy by name, alone, with the tuned knobs of the team it comes from."""
+    if name not in policy_names(role):
+        raise UnknownNameError(f"{role} policy", name, policy_names(role))
+    return make_team(_POLICY_SOURCES[role][name]).policies[role]
+
+
+def policy_knowledge(role: str, name: str) -> str:
+    """What a role's scripted policy knows of the simulator."""
+    policy_names(role)
+    return TEAMS[_POLICY_SOURCES[role][name]].knowledge
+
+
 def team_names() -> list[str]:
     """Names of the scripted teams, from the plainest to the oracle."""
     return list(TEAMS)
