@@ -33,7 +33,7 @@ FIRST: Final = GENERATION
 """Trials that are uniform draws before any refinement; afterwards every fourth is."""
 DOUBLING_GAIN: Final = 0.002
 MINIMUM: Final = 128
-"""Trials before a search may call itself converged: 32 draws without luck prove nothing in 5 to 10 dimensions."""
+"""Trials before a search may call itself converged: 32 draws in 5 to 10 dimensions prove nothing."""
 _DIGITS = 5
 
 Knobs = dict[str, float]

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Final
 
 from envs.observation import ROLES
-from policies.registry import TEAMS, make_team
-
-KNOWLEDGE: Final = ("model-free", "part model-aware", "model-aware", "privileged")
-"""What may be known of the simulator, least first: nothing, some of its equations, all, its hidden truth."""
+from policies.registry import TEAMS, make_policy, make_team, policy_knowledge, policy_names
 
 
 @dataclass(frozen=True)
@@ -25,23 +21,21 @@ class Listed:
 
 
 def describe_policies() -> list[Listed]:
-    """Every policy of the scripted teams, by role.
-
-    A policy knows what the least knowing of its teams knows: the rule book of the oracle is that of others.
-    """
-    teams: dict[tuple[str, str], list[str]] = {}
-    descriptions: dict[tuple[str, str], str] = {}
-    for team in TEAMS:
-        for role, policy in make_team(team).policies.items():
-            teams.setdefault((role, policy.name), []).append(team)
-            descriptions[role, policy.name] = inspect.getdoc(type(policy)) or ""
+    """Every scripted policy, by role."""
+    serving = {team: make_team(team).policies for team in TEAMS}
     return [
         Listed(
             role=role,
             name=name,
-            knowledge=min((TEAMS[team].knowledge for team in found), key=KNOWLEDGE.index),
-            description=descriptions[role, name].partition("\n")[0].rstrip("."),
-            teams=tuple(found),
+            knowledge=policy_knowledge(role, name),
+            description=_first_line(type(policy)),
+            teams=tuple(team for team, policies in serving.items() if policies[role].name == policy.name),
         )
-        for (role, name), found in sorted(teams.items(), key=lambda entry: ROLES.index(entry[0][0]))
+        for role in ROLES
+        for name in policy_names(role)
+        for policy in (make_policy(role, name),)
     ]
+
+
+def _first_line(kind: type) -> str:
+    return (inspect.getdoc(kind) or "").partition("\n")[0].rstrip(".")

@@ -234,11 +234,19 @@ def test_learned_policies_play_the_same_alone_and_in_a_batch(trained: Path, conf
     np.testing.assert_allclose(flights[0][:, 1], flights[1][:, 0], rtol=1e-5)
 
 
-def test_remote_runners_and_learner_give_a_run_too(config: Path, tmp_path: Path) -> None:
-    configuration = load_training(config, ["sampling.num_env_runners=2", "num_learners=1", "iterations=2"])
-    run = train(configuration, tmp_path / "run")
+def test_remote_runners_give_a_run_too(config: Path, tmp_path: Path) -> None:
+    overrides = ["sampling.num_env_runners=2", "iterations=2", "development.every=0"]
+    run = train(load_training(config, overrides), tmp_path / "run")
     assert lines(run)[-1]["market_steps"] == 2 * 2 * 4 * 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learners", [1, 2])
+def test_remote_learners_give_a_run_too(learners: int, config: Path, tmp_path: Path) -> None:
+    overrides = [f"num_learners={learners}", "iterations=2", "development.every=0"]
+    run = train(load_training(config, overrides), tmp_path / "run")
     assert np.isfinite(lines(run)[-1]["learner"]["creative"]["kl"])
+    resume(run, "iterations=3")
 
 
 @pytest.mark.parametrize("roles", [["creative"], ["bidding"]])
@@ -257,7 +265,9 @@ def test_one_role_may_learn_alone_with_any_critic(
     assert set(load_run_policies(run)) == set(roles)
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
+)
 def test_a_signal_saves_and_ends_with_its_code(
     sent: signal.Signals, code: int, config: Path, tmp_path: Path
 ) -> None:

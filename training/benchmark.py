@@ -38,7 +38,7 @@ Iterate = Callable[[], int]
 class Plan:
     """What is measured, and for how long."""
 
-    stock_environments: tuple[int, ...] = (1, 8, 32)
+    stock_environments: tuple[int, ...] = (1, 8, 32, 64)
     markets: tuple[int, ...] = (48, 128, 256)
     kernel_markets: tuple[int, ...] = (1, 16, 64, 256)
     seconds: float = 12.0

@@ -187,4 +187,5 @@ def _learner_state(algorithm: MarketPPO) -> State:
 
 
 def _copy(value: Any) -> Tensor:
-    return torch.from_numpy(np.array(value))
+    """A tensor of its own; RLlib hands scalar parameters over as Python floats, all of ours are float32."""
+    return torch.from_numpy(np.array(value, np.float32))

@@ -32,6 +32,7 @@ def running_ray(workers: int, address: str | None = None) -> Iterator[None]:
         return
     logging.getLogger("ray.rllib").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message=".*Overriding environment rllib")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     quiet = logging.ERROR
     if address is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from envs.observation import schema_hash
 from policies.critic import ObservableCritic
+from policies.export import export
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
 from policies.weights import NETWORKS, save_networks
 
@@ -55,3 +57,13 @@ def a_run(
     (path / "manifest.json").write_text(json.dumps(about))
     save_networks(path / "policies", networks, settings, {"configuration_hash": "0123456789ab"})
     return path
+
+
+@cache
+def exported(base: Path) -> tuple[Path, Path]:
+    """A run under the folder and its bundle, made once a session; tests copy what they change."""
+    folder = base / "exported"
+    folder.mkdir()
+    run = a_run(folder / "run", a_scenario(folder))
+    export(run, folder / "bundle")
+    return run, folder / "bundle"
