@@ -64,15 +64,14 @@ class Team:
         """Every role's action; a failing role is replaced by its stand-in."""
         answers = {role: self._answer(role, getattr(observations, role)) for role in ROLES}
         self._interval += 1
-        heard = None if self._failed("audience") else self.policies["audience"]
-        table = getattr(heard, "listener_affinity", None)
+        heard = (self.stand_ins if self._failed("audience") else self.policies)["audience"]
         return Actions(
             audience=answers["audience"],
             creative=answers["creative"],
             bidding=answers["bidding"],
             monitor=answers["monitor"],
             orchestrator=answers["orchestrator"],
-            listener_affinity=table,
+            listener_affinity=getattr(heard, "listener_affinity", None),
         )
 
     def _failed(self, role: str) -> bool:
@@ -87,6 +86,8 @@ class Team:
         try:
             answer = self.policies[role].act(observation)
             problem = _problem(role, answer, self._flight)
+            if problem is None and role == "audience":
+                problem = _table_problem(self.policies[role], self._flight)
         except Exception as error:
             if stand_in is None:
                 raise
@@ -118,3 +119,12 @@ def _problem(role: str, answer: Any, flight: Flight) -> str | None:
         if bounds.integer and (array != np.floor(array)).any():
             return f"field {name!r} holds numbers that are not whole"
     return None
+
+
+def _table_problem(audience: Policy, flight: Flight) -> str | None:
+    """Why an audience's table of single listeners cannot be used, or None."""
+    table = getattr(audience, "listener_affinity", None)
+    shape = (flight.num_markets, flight.num_campaigns, flight.scenario.listeners.count)
+    if table is None or (np.shape(table) == shape and np.isfinite(table).all()):
+        return None
+    return f"listener_affinity is not finite or not of shape {shape}"

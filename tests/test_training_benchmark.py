@@ -1,0 +1,91 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from envs.seeds import market_seeds
+from training.algorithm import build_algorithm
+from training.benchmark import Plan, Speed, measure, steps_per_second
+from training.checkpoint import Counters, capture
+from training.configuration import TrainingConfiguration
+from training.plain import PlainTrainer
+from training.warm_up import warm_up
+
+ray = pytest.importorskip("ray")
+
+SCENARIO = """
+name: tiny
+description: for tests
+campaigns: 2
+intervals: 5
+intervals_per_day: 3
+opportunities_per_interval: 24
+listeners: {count: 32}
+"""
+
+
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    if not ray.is_initialized():
+        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
+    path = tmp_path_factory.mktemp("scenarios") / "tiny.yaml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def test_rllib_learns_what_the_plain_loop_learns(scenario: Path) -> None:
+    """The native runner and the trimmed learner change the speed and nothing else."""
+    configuration = TrainingConfiguration.model_validate(
+        {"name": "tiny", "scenario": str(scenario), "sampling": {"markets": 4}, "iterations": 5}
+    )
+    start = warm_up(configuration)
+    algorithm = build_algorithm(configuration, start)
+    plain = PlainTrainer(configuration, start)
+    weights = capture(algorithm, Counters(), start).weights
+    for name, module in plain.modules.items():
+        inner = f"{name}/{'critic' if name == 'orchestrator_critic' else 'actor'}."
+        module.load_state_dict({k.removeprefix(inner): v for k, v in weights.items() if k.startswith(inner)})
+    try:
+        for iteration in range(3):
+            algorithm.train()
+            rollout = plain.iteration(iteration, market_seeds("train", 0, iteration * 4, 4))
+            for name, array in rollout.columns.items():
+                assert (array == algorithm.rollouts[0].columns[name]).all(), (iteration, name)
+        weights = capture(algorithm, Counters(), start).weights
+        for name, module in plain.modules.items():
+            part = "critic" if name == "orchestrator_critic" else "actor"
+            for key, value in module.state_dict().items():
+                torch.testing.assert_close(weights[f"{name}/{part}.{key}"], value, atol=1e-6, rtol=1e-5)
+    finally:
+        algorithm.stop()
+
+
+def test_the_benchmark_runs(scenario: Path) -> None:
+    said: list[str] = []
+    plan = Plan(stock_environments=(2,), markets=(4,), kernel_markets=(2,), seconds=0.0)
+    speed = measure(plan, str(scenario), said.append)
+    assert [set(speeds) for speeds in (speed.kernel, speed.stock, speed.ours, speed.plain)] == [
+        {2},
+        {2},
+        {4},
+        {4},
+    ]
+    assert speed.ours_over_stock > 1
+    assert len(said) == 4
+
+
+def test_ratios_are_of_the_best_sizes() -> None:
+    speed = Speed(
+        kernel={1: 9.0}, stock={1: 10.0, 8: 20.0}, ours={1: 160.0, 2: 200.0}, plain={1: 250.0, 2: 100.0}
+    )
+    assert speed.ours_over_stock == 10.0
+    assert speed.ours_over_plain == 0.8
+
+
+def test_the_first_iteration_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 1.0, 2.0, 4.0])
+    monkeypatch.setattr("training.benchmark.time.perf_counter", lambda: next(clock))
+    counts = iter([1000, 6, 6])
+    assert steps_per_second(lambda: next(counts), 3.0) == pytest.approx(12 / 4.0)
