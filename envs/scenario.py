@@ -119,7 +119,7 @@ class Scenario(_Part):
     """Real impressions that one simulated opportunity stands for."""
     time_acceleration: Positive = 20.0
     """How much faster listening reacts to ad load than in the field; 1 in calibration tests."""
-    budget_fraction: Positive = 0.11
+    budget_fraction: Positive = 0.06
     """Median campaign budget as a fraction of the flight's volume at the price level."""
     verticals: tuple[Vertical, ...] = get_args(Vertical)[:6]
     """Verticals that training and development markets draw from."""

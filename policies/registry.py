@@ -46,15 +46,15 @@ class TeamSpec:
 
 
 _PACING = {
-    "initial_dual": Knob(0.1, 6.0, 0.6, log=True),
-    "step": Knob(0.02, 0.4, 0.17, log=True),
+    "initial_dual": Knob(0.2, 8.0, 1.2, log=True),
+    "step": Knob(0.02, 0.4, 0.12, log=True),
     "tilt": Knob(-0.6, 0.6, 0.1),
 }
 _VALUE = {**_PACING, "price_sd": Knob(0.3, 1.5, 0.45), "exploration": Knob(0.0, 2.0, 0.3)}
 _SHADOW = {
     **_VALUE,
-    "recall_price": Knob(0.0, 2.0, 0.1),
-    "funnel_price": Knob(0.0, 3.0, 0.1),
+    "recall_price": Knob(0.0, 1.0, 0.03),
+    "funnel_price": Knob(0.0, 1.0, 0.08),
     "fatigue_usd": Knob(0.0, 6.0, 1.5),
 }
 
@@ -144,7 +144,7 @@ TEAMS: dict[str, TeamSpec] = {
         "T0: adaptive dual pacing of affinity bids, Thompson sampling of creatives, grants by turns",
         "model-free",
         _siloed,
-        {**_VALUE, **_DAMPING, "creative_dual": Knob(0.1, 6.0, 0.6, log=True)},
+        {**_VALUE, **_DAMPING, "creative_dual": Knob(0.2, 8.0, 1.2, log=True)},
     ),
     "value-aware": TeamSpec("T1: bids on the creative's immediate value", "model-free", _value_aware, _VALUE),
     "shadow-price": TeamSpec(

@@ -90,11 +90,12 @@ def team_with(role: str, fault: Callable[[Any], Any], deadline: float = float("i
 @pytest.mark.parametrize("role", ROLES)
 def test_the_stand_in_takes_over_and_the_others_go_on(role: str, fault: Callable[[Any], Any]) -> None:
     team = team_with(role, fault, 0.2 if fault is late else float("inf"))
-    failed_by_then = []
-    for moment in flight(team, SCENARIO, 3):
-        failed_by_then.append(len(team.incapacities))
+    moments = [(moment, len(team.incapacities)) for moment in flight(team, SCENARIO, 3)]
+    moment = moments[-1][0]
     assert moment.step.terminated
-    assert failed_by_then == [int(interval >= FAILS_AT) for interval in range(SCENARIO.intervals)]
+    assert [failed for _, failed in moments] == [
+        int(interval >= FAILS_AT) for interval in range(SCENARIO.intervals)
+    ]
     (incapacity,) = team.incapacities
     assert (incapacity.role, incapacity.interval) == (role, FAILS_AT)
     assert FAULTS[fault] in incapacity.reason

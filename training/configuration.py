@@ -34,9 +34,11 @@ class PpoSettings(_Part):
     epochs: Annotated[int, Field(ge=1, le=64)] = 4
     minibatches: Annotated[int, Field(ge=1, le=1024)] = 6
     """Per epoch; a minibatch holds whole markets at single intervals, so that the critic sees them whole."""
-    learning_rate: Positive = 1e-3
-    final_learning_rate: NonNegative = 1e-4
-    """Reached linearly at the end of the run."""
+    creative_learning_rate: Positive = 1e-3
+    bidding_learning_rate: Positive = 1e-3
+    critic_learning_rate: Positive = 1e-3
+    final_learning_rate_fraction: Fraction = 0.1
+    """What is left of the learning rates at the end of the run, reached linearly."""
     gamma: Fraction = 0.995
     lambda_: Fraction = 0.95
     clip: Positive = 0.2
@@ -48,6 +50,12 @@ class PpoSettings(_Part):
     """Share of a creative's advantage that comes from its own segment; the rest from the whole."""
     team_reward_fraction: Fraction = 1.0
     """Share of the team's reward in every agent's; the rest is its own."""
+
+    def learning_rate(self, module: str, progress: float) -> float:
+        """Adam's step of a module (a learned role, or the critic) when a share of the run is over."""
+        rates = {"creative": self.creative_learning_rate, "bidding": self.bidding_learning_rate}
+        left = 1.0 + progress * (self.final_learning_rate_fraction - 1.0)
+        return rates.get(module, self.critic_learning_rate) * left
 
 
 class Sampling(_Part):

@@ -43,25 +43,23 @@ class MarketLearner(PPOTorchLearner):
         """Builds modules and optimisers."""
         self.training = TrainingConfiguration.model_validate(self.config.env_config["training"])
         self._sums: dict[str, dict[str, list[Tensor]]] = {}
-        self._iteration, self._rows = 0, 0
+        self._iteration, self._progress, self._rows = 0, 0.0, 0
         torch.set_num_threads(1)
         super().build()
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """One fused Adam a module; its learning rate is set before each update."""
         parameters = self.get_parameters(self.module[module_id])
-        optimizer = torch.optim.Adam(parameters, lr=self.training.ppo.learning_rate, eps=1e-5, fused=True)
+        optimizer = torch.optim.Adam(parameters, eps=1e-5, fused=True)
         self.register_optimizer(module_id=module_id, optimizer=optimizer, params=parameters)
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Sets the learning rate: linear in the run's progress."""
+        """Sets the learning rates: linear in the run's progress."""
         self._iteration = int(timesteps[ITERATION])
-        ppo = self.training.ppo
-        self.learning_rate = ppo.learning_rate + timesteps[PROGRESS] * (
-            ppo.final_learning_rate - ppo.learning_rate
-        )
-        for optimizer in self._named_optimizers.values():
-            self._set_optimizer_lr(optimizer, self.learning_rate)
+        self._progress = float(timesteps[PROGRESS])
+        for name, optimizer in self._named_optimizers.items():
+            module = self._optimizer_name_to_module[name]
+            self._set_optimizer_lr(optimizer, self.training.ppo.learning_rate(module, self._progress))
 
     def _create_iterator_if_necessary(
         self,
@@ -150,9 +148,10 @@ class MarketLearner(PPOTorchLearner):
             if astray:
                 raise InterludeError(
                     f"{module_id}: {', '.join(astray)} is not finite in iteration {self._iteration}: "
-                    "training has diverged; lower ppo.learning_rate or ppo.gradient_clip"
+                    "training has diverged; lower its learning rate or ppo.gradient_clip"
                 )
-            self.metrics.log_dict({**means, "learning_rate": self.learning_rate}, key=module_id, window=1)
+            means["learning_rate"] = self.training.ppo.learning_rate(module_id, self._progress)
+            self.metrics.log_dict(means, key=module_id, window=1)
             self.metrics.log_value(
                 (module_id, NUM_MODULE_STEPS_TRAINED_LIFETIME), self._rows, reduce="lifetime_sum"
             )

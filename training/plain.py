@@ -38,7 +38,7 @@ class PlainTrainer:
             CRITIC: self.critic,
         }
         self.optimizers = {
-            name: torch.optim.Adam(module.parameters(), lr=ppo.learning_rate, eps=1e-5, fused=True)
+            name: torch.optim.Adam(module.parameters(), eps=1e-5, fused=True)
             for name, module in self.modules.items()
         }
         self.market = VectorMarket(configuration.load_scenario(), configuration.sampling.markets)
@@ -51,9 +51,8 @@ class PlainTrainer:
         rollout = play_rollout(self.market, self.team, seeds, self.configuration)
         batch, _ = learning_batch(rollout.columns, self.critic, ppo)
         share = min(1.0, number / self.configuration.iterations)
-        for optimizer in self.optimizers.values():
-            rate = ppo.learning_rate + share * (ppo.final_learning_rate - ppo.learning_rate)
-            optimizer.param_groups[0]["lr"] = rate
+        for name, optimizer in self.optimizers.items():
+            optimizer.param_groups[0]["lr"] = ppo.learning_rate(name, share)
         generator = permutation_generator(self.configuration.seed, number)
         for part in minibatches(batch, ppo.epochs, ppo.minibatches, generator):
             row = part["creative"]

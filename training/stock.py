@@ -175,7 +175,7 @@ def build_stock(configuration: TrainingConfiguration, environments: int, market_
             train_batch_size_per_learner=market_steps,
             minibatch_size=max(1, market_steps * campaigns // ppo.minibatches),
             num_epochs=ppo.epochs,
-            lr=ppo.learning_rate,
+            lr=ppo.creative_learning_rate,
             gamma=ppo.gamma,
             lambda_=ppo.lambda_,
             clip_param=ppo.clip,

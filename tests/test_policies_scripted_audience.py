@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from support.flights import flight
+from support.markets import started, tiny
+
+from envs.catalogue import MAX_CAMPAIGNS, S
+from envs.observation import SCHEMAS, Observation
+from envs.scenario import load_scenario
+from policies.policy import flight_of
+from policies.registry import make_team
+from policies.scripted_audience import SegmentAverage, TrueAffinity
+
+TOLD = flight_of(started(tiny(), 1))
+
+
+def seen(**fields: float) -> Observation:
+    """An audience observation of one market."""
+    schema = SCHEMAS["audience"]
+    shapes = {field.name: np.zeros(field.shape) for field in schema.fields}
+    values = {name: array + fields.get(name, 0.0) for name, array in shapes.items()}
+    return schema.pack({name: array[None] for name, array in values.items()}, (1,))[:, None]
+
+
+def test_the_first_word_is_the_hint_without_confidence() -> None:
+    policy = SegmentAverage()
+    policy.start(TOLD)
+    value = policy.act(seen(affinity_hint=1.7))
+    assert value.affinity.shape == value.confidence.shape == (1, MAX_CAMPAIGNS, S)
+    np.testing.assert_allclose(value.affinity, 1.7, rtol=1e-6)
+    assert (value.confidence == 0.0).all()
+
+
+def test_clicks_correct_the_hint_as_a_gamma_posterior() -> None:
+    policy = SegmentAverage(prior_clicks=40.0)
+    policy.start(TOLD)
+    value = policy.act(seen(affinity_hint=1.0, clicks=30.0, expected_clicks=20.0))
+    np.testing.assert_allclose(value.affinity, 70.0 / 60.0)
+    np.testing.assert_allclose(value.confidence, 20.0 / 60.0)
+
+
+def test_a_flood_of_clicks_is_not_believed() -> None:
+    """Invalid traffic: an interval counts at most thrice what was foretold."""
+    policy = SegmentAverage()
+    policy.start(TOLD)
+    value = policy.act(seen(affinity_hint=1.0, clicks=10_000.0, expected_clicks=1.0))
+    np.testing.assert_allclose(value.affinity, 46.0 / 41.0)
+
+
+def test_over_a_flight_segments_are_told_apart_better() -> None:
+    """Of a campaign's segments: which are worth more than its others, against the truth."""
+    scenario = load_scenario("quick")
+    errors = []
+    for moment in flight(make_team("value-aware"), scenario, 32):
+        m = moment.market.parameters
+        segment = m.listener_segment[:, None, :, None] == np.arange(S)
+        truth = (m.affinity[..., None] * segment).sum(2) / np.maximum(1, segment.sum(2))
+        told = moment.actions.audience.affinity[:, : scenario.campaigns]
+        apart = [np.log(np.maximum(0.05, a)) for a in (told, truth)]
+        one, other = (a - a.mean(-1, keepdims=True) for a in apart)
+        errors.append(float(np.abs(one - other).mean()))
+    assert errors[-1] < 0.9 * errors[0]
+
+
+def test_the_truth_is_the_mean_over_listeners_and_needs_a_privileged_flight() -> None:
+    market = started(tiny(), 3)
+    oracle = TrueAffinity()
+    with pytest.raises(ValueError, match="evaluation only"):
+        oracle.start(flight_of(market))
+    oracle.start(flight_of(market, privileged=True))
+    value = oracle.act(np.zeros((3, 1, SCHEMAS["audience"].size), np.float32))
+    m = market.parameters
+    listeners = m.affinity[1, 0][m.listener_segment[1] == 2]
+    assert value.affinity[1, 0, 2] == pytest.approx(min(10.0, listeners.mean()))
+    assert (value.affinity[:, 2:] == 1.0).all()
+    assert oracle.listener_affinity is m.affinity

@@ -1,0 +1,98 @@
+from typing import Any
+
+import numpy as np
+from support.flights import flight
+from support.markets import started, tiny
+
+from envs.catalogue import ADVICE, MAX_CAMPAIGNS, P, S
+from envs.observation import SCHEMAS, Observation
+from envs.protocol import MAX_AGGRESSION, Directive
+from policies.policy import flight_of
+from policies.registry import make_team
+from policies.scripted_orchestrator import RuleBook
+from policies.team import Team
+
+TOLD = flight_of(started(tiny(), 1))  # two campaigns
+
+
+def direct(rules: RuleBook, **changes: Any) -> Directive:
+    """The directive for one market of two campaigns alike, but for what changes."""
+    schema = SCHEMAS["orchestrator"]
+    values = {field.name: np.zeros((1, *field.shape)) for field in schema.fields}
+    values["campaign_mask"][:, :2] = 1.0
+    for name in ("budget_usd", "budget_left_usd"):
+        values[name][:] = 1000.0
+    values["segment_affinity"][:] = 1.0
+    for name, value in changes.items():
+        values[name][0] = value
+    observation: Observation = schema.pack(values, (1,))[:, None]
+    return rules.act(observation)
+
+
+def rules(**settings: Any) -> RuleBook:
+    made = RuleBook(**settings)
+    made.start(TOLD)
+    return made
+
+
+def by_campaign(one: float, other: float) -> np.ndarray:
+    return np.repeat(np.array([one, other, 9.0, 9.0]), S).reshape(MAX_CAMPAIGNS, S)
+
+
+def test_video_goes_to_the_campaign_with_the_highest_affinity_that_exists() -> None:
+    grant = direct(rules(), segment_affinity=by_campaign(1.0, 1.5)).premium_grant
+    np.testing.assert_array_equal(grant, [[2] * S])
+
+
+def test_video_goes_where_the_brief_promises_most() -> None:
+    assert (direct(rules(), brief_log_video=by_campaign(0.3, -0.3)).premium_grant == 1).all()
+
+
+def test_money_left_late_in_the_flight_presses_for_video() -> None:
+    left = np.array([100.0, 900.0, 0.0, 0.0])
+    assert (direct(rules(), budget_left_usd=left, elapsed_fraction=0.5).premium_grant == 2).all()
+
+
+def test_rotation_deals_grants_out_by_turns() -> None:
+    made = rules(rotate=True)
+    grants = np.stack([direct(made).premium_grant[0] for _ in range(16)])
+    assert set(np.unique(grants)) == {1, 2}
+    assert (grants[:4] == grants[0]).all()
+    assert (grants[4] != grants[0]).all()
+    np.testing.assert_array_equal((grants == 1).mean(0), 0.5)
+
+
+def test_advice_becomes_a_directive() -> None:
+    advice = np.zeros((MAX_CAMPAIGNS, P))
+    advice[0] = [ADVICE.index("none"), ADVICE.index("throttle"), ADVICE.index("pause")]
+    advice[1] = ADVICE.index("resume")
+    directive = direct(rules(throttle=0.4), alert_advice=advice)
+    np.testing.assert_array_equal(directive.throttle[0, :2], [[1.0, 0.4, 0.0], [1.0, 1.0, 1.0]])
+    assert (directive.aggression_cap == MAX_AGGRESSION).all()
+    assert not directive.pause.any()
+    assert (directive.budget_share == 1.0).all()
+
+
+def test_what_the_monitor_wants_paused_spends_nothing_two_intervals_later() -> None:
+    """Alert posted in t, read and directed in t + 1, enforced in t + 2."""
+
+    class PausesScreens:
+        name, privileged = "pauses", False
+
+        def start(self, told: Any) -> None:
+            self.shape = (told.num_markets, MAX_CAMPAIGNS, P)
+
+        def act(self, observation: Observation) -> Any:
+            from envs.protocol import Alert
+
+            advice = np.zeros(self.shape, np.int64)
+            advice[..., 0] = ADVICE.index("pause")
+            return Alert(advice, np.zeros_like(advice), np.zeros_like(advice))
+
+    policies = {**make_team("pid").policies, "monitor": PausesScreens()}
+    spent = [
+        moment.step.outcome.spend_usd[..., 0].sum()
+        for moment in flight(Team("paused", policies), tiny(opportunities_per_interval=96), 6)
+    ]
+    assert min(spent[:2]) > 0.0
+    assert max(spent[2:]) == 0.0
