@@ -16,7 +16,8 @@ _SCHEMA = SCHEMAS["audience"]
 class SegmentAverage:
     """Past segment averages (the hint), corrected by the clicks of the flight against those foretold.
 
-    A Gamma posterior: (k + clicks) / (k + foretold clicks); k = `prior_clicks`.
+    A Gamma posterior: (k + clicks) / (k + foretold clicks), k = `prior_clicks`, relative to the campaign's
+    geometric mean over segments.
     """
 
     privileged = False
@@ -38,6 +39,8 @@ class SegmentAverage:
         self._seen += np.minimum(clicks, 3.0 * foretold + 3.0)
         self._foretold += foretold
         ratio = (self.prior_clicks + self._seen) / (self.prior_clicks + self._foretold)
+        # What all segments share is the creatives' doing (and briefs' error), not the audience's.
+        ratio = ratio / np.exp(np.log(ratio).mean(-1, keepdims=True))
         confidence = self._foretold / (self.prior_clicks + self._foretold)
         affinity = np.clip(_SCHEMA.view(row, "affinity_hint") * ratio, 0.05, 10.0)
         return SegmentValue(affinity, np.clip(confidence, 0.0, 1.0))
