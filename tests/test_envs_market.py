@@ -85,9 +85,9 @@ def test_a_second_flight_leaves_no_trace_of_the_first() -> None:
 def test_another_seed_or_interval_draws_differently() -> None:
     market = started(tiny(opportunities_per_interval=200), 2)
     steps = play(market, quiet)
-    wins = np.array([step.outcome.wins for step in steps])
-    assert not np.array_equal(wins[:, 0], wins[:, 1])
-    assert not any(np.array_equal(wins[t], wins[t + 1]) for t in range(5))
+    seen = np.array([step.outcome.price_usd for step in steps])  # tight budgets may leave no wins to compare
+    assert not np.array_equal(seen[:, 0], seen[:, 1])
+    assert not any(np.array_equal(seen[t], seen[t + 1]) for t in range(5))
 
 
 def test_float32_actions_do_the_same_as_their_float64_values() -> None:

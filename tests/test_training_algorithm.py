@@ -109,7 +109,7 @@ def test_the_learning_rate_falls_with_the_runs_progress(algorithm: MarketPPO) ->
     for progress in (0.0, 0.5, 1.0):
         algorithm.progress = progress
         rates.append(algorithm.train()["learners"]["creative"]["learning_rate"])
-    assert rates == pytest.approx([1e-3, 5.5e-4, 1e-4])
+    assert rates == pytest.approx([3e-3, 1.65e-3, 3e-4])
 
 
 def test_an_observation_that_is_not_finite_stops_training_and_is_named(

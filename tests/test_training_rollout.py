@@ -12,7 +12,7 @@ from evaluation.metrics import KPIS
 from policies.learned import gaussian_log_probability
 from policies.networks import BiddingActor, CreativeActor
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator, row_count
-from training.configuration import TrainingConfiguration
+from training.configuration import PpoSettings, TrainingConfiguration
 from training.critic import Critic
 from training.losses import returns_to_go
 from training.rollout import Rollout, check_finite, learning_team, mixed_rewards, play_rollout
@@ -120,14 +120,18 @@ def test_rewards_are_mixed() -> None:
     rng = np.random.default_rng(0)
     segment = rng.normal(size=(B, C, 4))
     rewards = Rewards(segment.sum((1, 2)), segment.sum(2), segment, *rng.normal(size=(2, B, C)))
-    team = mixed_rewards(rewards, 1.0)
+    team = mixed_rewards(rewards, PpoSettings(team_reward_fraction=1.0))
     np.testing.assert_allclose(team[..., 0], np.repeat(rewards.team[:, None], C, 1), rtol=1e-6)
     np.testing.assert_allclose(team[..., 2:].sum(-1), team[..., 0], rtol=1e-5)
-    own = mixed_rewards(rewards, 0.0)
+    own = mixed_rewards(rewards, PpoSettings(team_reward_fraction=0.0, own_reward="role"))
     np.testing.assert_allclose(own[..., 0], rewards.creative, rtol=1e-6)
     np.testing.assert_allclose(own[..., 1], rewards.bidding, rtol=1e-6)
     np.testing.assert_allclose(own[..., 2:], rewards.segment, rtol=1e-6)
-    np.testing.assert_allclose(mixed_rewards(rewards, 0.5), (own + team) / 2, atol=1e-6)
+    half = mixed_rewards(rewards, PpoSettings(team_reward_fraction=0.5, own_reward="role"))
+    np.testing.assert_allclose(half, (own + team) / 2, atol=1e-6)
+    own = mixed_rewards(rewards, PpoSettings(team_reward_fraction=0.0))
+    np.testing.assert_allclose(own[..., 0], rewards.campaign, rtol=1e-6)
+    np.testing.assert_allclose(own[..., 2:].sum(-1), own[..., 1], rtol=1e-5)
 
 
 def test_an_observation_that_is_not_finite_is_named(configuration: TrainingConfiguration) -> None:

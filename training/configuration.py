@@ -34,8 +34,8 @@ class PpoSettings(_Part):
     epochs: Annotated[int, Field(ge=1, le=64)] = 4
     minibatches: Annotated[int, Field(ge=1, le=1024)] = 6
     """Per epoch; a minibatch holds whole markets at single intervals, so that the critic sees them whole."""
-    creative_learning_rate: Positive = 1e-3
-    bidding_learning_rate: Positive = 1e-3
+    creative_learning_rate: Positive = 3e-3
+    bidding_learning_rate: Positive = 3e-4
     critic_learning_rate: Positive = 1e-3
     final_learning_rate_fraction: Fraction = 0.1
     """What is left of the learning rates at the end of the run, reached linearly."""
@@ -48,8 +48,10 @@ class PpoSettings(_Part):
     """Largest norm of a network's gradient."""
     segment_credit: Fraction = 0.5
     """Share of a creative's advantage that comes from its own segment; the rest from the whole."""
-    team_reward_fraction: Fraction = 1.0
+    team_reward_fraction: Fraction = 0.5
     """Share of the team's reward in every agent's; the rest is its own."""
+    own_reward: Literal["campaign", "role"] = "campaign"
+    """An agent's own reward: its campaign's part of the objective, or its role's reward."""
 
     def learning_rate(self, module: str, progress: float) -> float:
         """Adam's step of a module (a learned role, or the critic) when a share of the run is over."""

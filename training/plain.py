@@ -27,7 +27,7 @@ class PlainTrainer:
         """Builds networks, optimisers and markets."""
         torch.manual_seed(configuration.seed)
         self.configuration = configuration
-        networks, ppo = configuration.networks, configuration.ppo
+        networks = configuration.networks
         self.creative, self.bidding = CreativeActor(networks), BiddingActor(networks)
         self.critic = Critic(networks, configuration.critic, warm_up.truth_sizes)
         for network in (self.creative, self.bidding, self.critic.observable):

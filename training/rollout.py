@@ -25,7 +25,7 @@ from policies.networks import BiddingActor, CreativeActor
 from policies.policy import Policy, flight_of
 from policies.registry import make_team, tuned_desk
 from policies.team import Team
-from training.configuration import TrainingConfiguration
+from training.configuration import PpoSettings, TrainingConfiguration
 
 Columns = dict[str, NDArray[Any]]
 Actors = Mapping[str, CreativeActor | BiddingActor]
@@ -103,11 +103,13 @@ def check_finite(observations: Observations, market: VectorMarket) -> None:
             )
 
 
-def mixed_rewards(rewards: Rewards, team_fraction: float) -> NDArray[np.float32]:
+def mixed_rewards(rewards: Rewards, ppo: PpoSettings) -> NDArray[np.float32]:
     """Rewards [B, C, 2 + S] USD of the creative role, the bidding role and each segment."""
-    own = np.concatenate([rewards.creative[..., None], rewards.bidding[..., None], rewards.segment], -1)
+    alone = (rewards.creative, rewards.bidding) if ppo.own_reward == "role" else (rewards.campaign,) * 2
+    own = np.concatenate([np.stack(alone, -1), rewards.segment], -1)
     team = np.concatenate([np.repeat(rewards.team[:, None], 2, 1), rewards.segment.sum(1)], -1)  # [B, 2 + S]
-    return (team_fraction * team[:, None] + (1.0 - team_fraction) * own).astype(np.float32)
+    share = ppo.team_reward_fraction
+    return (share * team[:, None] + (1.0 - share) * own).astype(np.float32)
 
 
 def learning_team(configuration: TrainingConfiguration, actors: Actors, *, sample: bool) -> Team:
@@ -146,7 +148,7 @@ def play_rollout(
             "orchestrator": moment.observations.orchestrator[:, 0],
             "market_truth": moment.market_truth,
             "campaign_truth": moment.campaign_truth,
-            "reward": mixed_rewards(moment.step.rewards, configuration.ppo.team_reward_fraction),
+            "reward": mixed_rewards(moment.step.rewards, configuration.ppo),
             **_decisions(team),
         }
         for name, array in columns.items():

@@ -52,7 +52,7 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
     for moment in moments(market, team, market_seeds("train", configuration.seed, FIRST_MARKET, MARKETS)):
         desk.advance(moment.observations.bidding)
         segment, campaign = desk.belief_features()
-        reward = mixed_rewards(moment.step.rewards, configuration.ppo.team_reward_fraction)
+        reward = mixed_rewards(moment.step.rewards, configuration.ppo)
         seen = (
             moment.observations.bidding,
             campaign,
