@@ -34,15 +34,13 @@ from policies.model_card import model_card
 from policies.networks import CreativeActor
 from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch
 from policies.policy import flight_of
-from policies.registry import TEAMS, tuned_knobs
+from policies.registry import DESK_TEAM, TEAMS, tuned_knobs
 from policies.tensors import MODELS, ROLES_OF_CAMPAIGNS, Arrays, describe, desk_tensors, role_schema
 from policies.weights import load_networks, read_manifest
 
 PARITY_OBSERVATIONS: Final = 1000
 GOLDEN_OBSERVATIONS: Final = 64
 MAX_GOLDEN_INTERVALS: Final = 96
-DESK_TEAM: Final = "certainty-equivalent"
-"""Whose knobs the learned policies' desk has."""
 STAND_IN_TEAM: Final = "pid"
 """Its policies stand in for roles that fail: plain, quick, and they read nothing but observations."""
 LIBRARIES: Final = ("interlude", "numpy", "numba", "torch", "onnx", "onnxscript", "onnxruntime")
@@ -158,7 +156,7 @@ def _draft(
         "schema_hashes": {role: schema.hash for role, schema in SCHEMAS.items()},
         "scenario": scenario.name,
         "models": {name: describe(name) for name in networks},
-        "desk": tuned_knobs(DESK_TEAM),
+        "desk": trained.get("desk_knobs", tuned_knobs(DESK_TEAM)),
         "base_team": {"name": base, "knobs": tuned_knobs(base)},
         "stand_in_team": {"name": STAND_IN_TEAM, "knobs": tuned_knobs(STAND_IN_TEAM)},
         "golden": "leading axes: intervals of a flight, markets; then campaigns. Actors take them as rows N",

@@ -19,8 +19,8 @@ from envs.state import Bool, Float, Int
 from policies.desk import BIDDING_ACTION, CampaignDesk
 from policies.networks import BiddingActor, CreativeActor, Extra
 from policies.policy import Flight, Policy
-from policies.registry import tuned_desk
-from policies.weights import load_actors
+from policies.registry import learning_desk
+from policies.weights import load_actors, read_manifest
 
 CREATIVE_STREAM, BIDDING_STREAM = 0x6000_0000, 0x7000_0000
 """Streams of exploration noise: a market's own, so that a sampled flight depends on its seed alone."""
@@ -164,7 +164,7 @@ def load_run_policies(
     """
     run = Path(run_directory)
     actors = load_actors(run / "policies")
-    desk = tuned_desk()
+    desk = learning_desk(read_manifest(run / "policies").get("desk_knobs"))
     policies: dict[str, Policy] = {}
     for role, actor in actors.items():
         kind = LearnedCreative if isinstance(actor, CreativeActor) else LearnedBidding

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
@@ -257,9 +258,13 @@ def make_team(name: str, knobs: Knobs | None = None) -> Team:
     )
 
 
-def tuned_desk() -> CampaignDesk:
-    """A certainty-equivalent desk with its tuned knobs: what learned policies stand on."""
-    knobs = tuned_knobs("certainty-equivalent")
+DESK_TEAM: Final = "certainty-equivalent"
+"""Whose knobs the desk of learned policies has."""
+
+
+def learning_desk(knobs: Knobs | None = None) -> CampaignDesk:
+    """The certainty-equivalent desk that learned policies stand on, with its tuned knobs or with others."""
+    knobs = {**tuned_knobs(DESK_TEAM), **(knobs or {})}
     return _desk(knobs, KalmanBelief(knobs["exploration"]))
 
 

@@ -23,6 +23,7 @@ from envs.errors import InterludeError
 from envs.observation import schema_hash
 from policies.critic import ObservableCritic
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
+from policies.registry import DESK_TEAM, tuned_knobs
 
 MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
@@ -152,6 +153,7 @@ def save_networks(
         "schema_hash": schema_hash(),
         "networks": settings.model_dump(),
         "tensors": shapes,
+        "desk_knobs": tuned_knobs(DESK_TEAM),
         **about,
     }
     write_folder(folder, files, manifest, keep=False)

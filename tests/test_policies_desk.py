@@ -17,7 +17,7 @@ from policies.desk import (
 )
 from policies.policy import flight_of
 from policies.ratio import RatioBelief
-from policies.registry import make_team, tuned_desk
+from policies.registry import learning_desk, make_team
 
 SCENARIO = tiny(intervals=8, opportunities_per_interval=48)
 
@@ -58,7 +58,7 @@ def test_nothing_valid_means_the_lowest_bid_and_all_stays_bounded() -> None:
 
 def test_a_second_look_at_the_same_interval_changes_nothing() -> None:
     """Creative and bidding agents share the desk: it works once an interval."""
-    once, twice = tuned_desk(), tuned_desk()
+    once, twice = learning_desk(), learning_desk()
     for moment in flight(make_team("pid"), SCENARIO, 3):
         if moment.market.interval == 1:
             told = flight_of(moment.market)
@@ -73,7 +73,7 @@ def test_a_second_look_at_the_same_interval_changes_nothing() -> None:
 
 
 def test_another_flight_starts_afresh() -> None:
-    desk, market = tuned_desk(), started(SCENARIO, 2)
+    desk, market = learning_desk(), started(SCENARIO, 2)
     told = flight_of(market)
     desk.start(told)
     desk.advance(market.reset(market.seeds).bidding)
@@ -113,7 +113,7 @@ def test_shapes_types_and_bounds_over_a_flight() -> None:
 def test_beliefs_need_a_filter_and_an_interval() -> None:
     with pytest.raises(TypeError, match="KalmanBelief"):
         CampaignDesk(estimator=RatioBelief()).belief_features()
-    fresh = tuned_desk()
+    fresh = learning_desk()
     fresh.start(flight_of(started(SCENARIO)))
     with pytest.raises(TypeError, match="has advanced"):
         fresh.belief_features()

@@ -13,11 +13,11 @@ from policies import registry
 from policies.registry import (
     describe_teams,
     knob_space,
+    learning_desk,
     make_policy,
     make_team,
     policy_names,
     team_names,
-    tuned_desk,
     tuned_knobs,
 )
 
@@ -66,7 +66,7 @@ def test_knobs_reach_the_team_and_stay_in_their_space() -> None:
         assert tuned_knobs(name).keys() == knob_space(name).keys()
     team = make_team("shadow-price", {"initial_dual": 3.5})
     assert team.policies["bidding"].desk.knobs.pacing.initial_dual == 3.5  # type: ignore[attr-defined]
-    assert tuned_desk().knobs.price_sd == tuned_knobs("certainty-equivalent")["price_sd"]
+    assert learning_desk().knobs.price_sd == tuned_knobs("certainty-equivalent")["price_sd"]
 
 
 def test_tuned_knobs_come_from_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from policies.desk import CampaignDesk
 from policies.learned import LearnedBidding, LearnedCreative
 from policies.networks import BiddingActor, CreativeActor
 from policies.policy import Policy, flight_of
-from policies.registry import make_team, tuned_desk
+from policies.registry import learning_desk, make_team
 from policies.team import Team
 from training.configuration import PpoSettings, TrainingConfiguration
 
@@ -115,7 +115,7 @@ def mixed_rewards(rewards: Rewards, ppo: PpoSettings) -> NDArray[np.float32]:
 def learning_team(configuration: TrainingConfiguration, actors: Actors, *, sample: bool) -> Team:
     """The base team with learned policies in the roles of `actors`, on one desk."""
     base = make_team(configuration.base_team)
-    desk = tuned_desk()
+    desk = learning_desk()
     learned: dict[str, Policy] = {}
     for role, actor in actors.items():
         if isinstance(actor, CreativeActor):
