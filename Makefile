@@ -41,8 +41,8 @@ $(STAMP): requirements.lock pyproject.toml
 
 train: install
 	$(BIN)/interlude train --config $(CONFIG) --run-dir $(RUN)
-	$(BIN)/interlude evaluate $(RUN) $(BASELINES) --split held_out --json $(RUN)/evaluation.json --report $(RUN)/report.html
-	$(BIN)/interlude export $(RUN) --output $(RUN)/bundle
+	$(BIN)/interlude evaluate $(RUN) $(BASELINES) --split held_out --json $(RUN)/evaluation.json --report $(RUN)/report.html --tensorboard $(RUN)/tensorboard
+	$(BIN)/interlude export $(RUN) --output $(RUN)/bundle --evaluation $(RUN)/evaluation.json
 	@echo
 	@echo "report       $(RUN)/report.html"
 	@echo "TensorBoard  $(BIN)/tensorboard --logdir $(RUN)/tensorboard"
