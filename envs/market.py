@@ -142,8 +142,7 @@ class VectorMarket:
             InterludeError: before reset or after the flight's end.
             InvalidActionError: an action that is not finite or outside its space.
         """
-        if self.interval < 0:
-            raise InterludeError("step() before reset(): call reset(seeds) first")
+        self._check_started("step")
         if self.interval >= self.scenario.intervals:
             raise InterludeError(
                 f"the flight ended after {self.scenario.intervals} intervals: call reset(seeds)"
@@ -175,6 +174,10 @@ class VectorMarket:
         rewards = rewards_of(outcome, worth, self.pacing_error(), self.scenario)
         self._check_finite(rewards)
         return Step(self._observations(), rewards, self.interval == self.scenario.intervals, outcome, worth)
+
+    def _check_started(self, what: str) -> None:
+        if self.interval < 0:
+            raise InterludeError(f"{what}() before reset(): call reset(seeds) first")
 
     def _split_budgets(self, directive: Directive) -> None:
         """Re-splits what is left in proportion to left × weight; the total never changes."""
@@ -291,6 +294,7 @@ class VectorMarket:
         Layout: orchestrator observation, then MAX_CAMPAIGNS campaign observations (zeros where there is
         no campaign).
         """
+        self._check_started("state")
         views = observe_all(self)
         padded = np.zeros((self.num_markets, MAX_CAMPAIGNS, SCHEMAS["bidding"].size), np.float32)
         padded[:, : self.num_campaigns] = views["bidding"]
@@ -298,6 +302,7 @@ class VectorMarket:
 
     def privileged_state(self) -> Observation:
         """Hidden truth for training and evaluation only [B, ·]: a market block, then MAX_CAMPAIGNS blocks."""
+        self._check_started("privileged_state")
         market, campaign = privileged_blocks(self)
         padded = np.zeros((self.num_markets, MAX_CAMPAIGNS, campaign.shape[-1]), np.float32)
         padded[:, : self.num_campaigns] = campaign

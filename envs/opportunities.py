@@ -191,8 +191,9 @@ def play_opportunities(  # type: ignore[no-untyped-def]
                             out.price_usd[b, c, s, p] += max(floor, second if c == winner else best)
                             out.priced[b, c, s, p] += 1.0
                     if winner < 0 or best < floor:
-                        if owner >= 0:
-                            paid = market if k.first_price else max(0.75 * market, min(best, market))
+                        if owner >= 0 and market >= k.reserve_usd[p]:
+                            runner_up = max(k.reserve_usd[p], 0.75 * market, min(best, market))
+                            paid = market if k.first_price else runner_up
                             left[owner] -= min(paid, left[owner])
                         continue
                     c = winner
@@ -200,6 +201,7 @@ def play_opportunities(  # type: ignore[no-untyped-def]
                     budget[c] = max(0.0, budget[c] - price)
                     out.wins[b, c, s, p] += 1.0
                     out.spend_usd[b, c, s, p] += price
+                    out.won_bid_usd[b, c, s, p] += best
                     out.predicted_won[b, c, s, p] += predicted[c]
                     shown[b, c, i] += 1.0
                     invalid = v2 < bots

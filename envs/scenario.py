@@ -125,7 +125,7 @@ class Scenario(_Part):
     """Verticals that training and development markets draw from."""
     held_out_verticals: tuple[Vertical, ...] = get_args(Vertical)
     """Verticals that held-out markets draw from: all of them, two never trained on."""
-    held_out_price_shift: float = 0.10
+    held_out_price_shift: Annotated[float, Field(ge=-3, le=3, allow_inf_nan=False)] = 0.10
     """Added to the log price level on held-out markets."""
     auction: Auction = Auction()
     rivals: Rivals = Rivals()

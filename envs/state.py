@@ -103,6 +103,7 @@ class Outcome(NamedTuple):
     wins: Float  # cell, simulated impressions
     spend_usd: Float  # cell
     bid_usd: Float  # cell, sum of bids made
+    won_bid_usd: Float  # cell, sum of the bids that won
     price_usd: Float  # cell, sum of prices to beat inside the table
     priced: Float  # cell, how many opportunities had such a price
     predicted_won: Float  # cell, sum over wins of predicted affinity × quality

@@ -30,12 +30,17 @@ def evaluate(
             "teams), or BASE+role=SOURCE, where SOURCE may be module:Class too.",
         ),
     ],
-    scenario: Annotated[str, typer.Option("--scenario", help="Name or YAML file.")] = "default",
+    scenario: Annotated[
+        str | None,
+        typer.Option("--scenario", help="Name or YAML file. [default: what the runs were trained on]"),
+    ] = None,
     split: Annotated[str, typer.Option("--split", help="train, development or held_out.")] = "held_out",
     episodes: Annotated[
         int, typer.Option("--episodes", min=1, help="Markets that every team plays; each is one flight.")
     ] = DEFAULT_EPISODES,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the sequence of markets.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**31 - 1, help="Of the sequence of markets.")
+    ] = 0,
     sample: Annotated[
         bool, typer.Option("--sample", help="Learned policies sample instead of taking the likeliest action.")
     ] = False,
@@ -59,6 +64,7 @@ def evaluate(
     import evaluation
     from envs.errors import UnknownNameError
     from envs.seeds import SPLITS
+    from evaluation.sources import trained_on
 
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
@@ -68,7 +74,7 @@ def evaluate(
     with _watched(episodes) as watch:
         comparison = evaluation.evaluate(
             teams,
-            scenario,
+            scenario or trained_on(teams),
             next(known for known in SPLITS if known == split),
             episodes,
             seed,
@@ -109,7 +115,7 @@ def tune_baselines(
     trials: Annotated[
         int, typer.Option("--trials", min=32, help="Most trials a team; fewer where doubling gains < .2 %.")
     ] = 256,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of markets and search.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Of markets and search.")] = 0,
     state: Annotated[
         Path | None,
         typer.Option("--state", metavar="DIR", help="Trials are kept here. [default: checkpoints/tuning]"),

@@ -20,7 +20,7 @@ from evaluation.intervals import (
 )
 from evaluation.metrics import KPIS, OBJECTIVE
 from evaluation.rollout import Course, Progress, TeamResult, play, play_with_workers, worker_pool
-from evaluation.sources import Entrant, Knowledge, TeamSource, expand
+from evaluation.sources import ALL_SCRIPTED, Entrant, Knowledge, TeamSource, expand
 from policies.team import Team
 
 DEFAULT_BASELINE: Final = "shadow-price"
@@ -169,6 +169,8 @@ def compare(
         InterludeError: two teams share a name.
         UnknownNameError: a TEAM that means nothing.
     """
+    if baseline == ALL_SCRIPTED:
+        raise InterludeError(f"the baseline is one team, and {ALL_SCRIPTED!r} stands for several")
     named = [team for team in teams if isinstance(team, str)]
     sources = expand([*named, baseline, SILOED], sample)
     entered: list[tuple[Entrant, TeamSource | None]] = [(source.resolve(), source) for source in sources]

@@ -47,7 +47,7 @@ _ROWS: Final = (
     Kpi("spend/wasted_fraction", "fraction", "wasted spend / spend", "0", "less", True),
     Kpi("auction/win_rate", "fraction", "wins / bids", "0", "neither"),
     Kpi("auction/cpm_usd", "USD", "1000 * spend / impressions", "0", "less"),
-    Kpi("auction/price_to_bid", "fraction", "mean price of a win / mean bid, lost ones too", "0", "less"),
+    Kpi("auction/price_to_bid", "fraction", "spend / sum of the bids that won", "0", "less"),
     Kpi("auction/cpa_usd", "USD", "spend / conversions reported", "spend: one is about to come", "less"),
     Kpi("response/completion_rate", "fraction", "completions / impressions", "0", "more"),
     Kpi("response/skip_rate", "fraction", "skips / impressions", "0", "less"),
@@ -97,7 +97,7 @@ class Tally(NamedTuple):
     bids: Float  # [..., B]
     wins: Float  # [..., B]
     spend_usd: Float  # [..., B]
-    bid_usd: Float  # [..., B]
+    won_bid_usd: Float  # [..., B]
     completions: Float  # [..., B]
     skips: Float  # [..., B]
     dislikes: Float  # [..., B]
@@ -207,7 +207,6 @@ class FlightLedger:
         """The table's formulas; arrays [..., B]."""
         impressions = total.wins * self._market.scenario.impression_weight
         by_format = _ratio(_by_format(total.won_by_arm), total.wins[..., None])
-        mean_bid = _ratio(total.bid_usd, total.bids)
         intervals = total.intervals[..., None]
         value = total.completions_usd + total.conversions_usd + total.recall_usd
         return {
@@ -223,7 +222,7 @@ class FlightLedger:
             "spend/wasted_fraction": _ratio(total.wasted_usd, total.spend_usd),
             "auction/win_rate": _ratio(total.wins, total.bids),
             "auction/cpm_usd": 1000.0 * _ratio(total.spend_usd, impressions),
-            "auction/price_to_bid": _ratio(_ratio(total.spend_usd, total.wins), mean_bid),
+            "auction/price_to_bid": _ratio(total.spend_usd, total.won_bid_usd),
             "auction/cpa_usd": total.spend_usd / np.maximum(1.0, total.conversions),
             "response/completion_rate": _ratio(total.completions, impressions),
             "response/skip_rate": _ratio(total.skips, impressions),
@@ -246,7 +245,17 @@ class FlightLedger:
 
 
 _SUMMED: Final = (
-    *("opportunities", "bids", "wins", "spend_usd", "bid_usd", "completions", "skips", "dislikes", "clicks"),
+    *(
+        "opportunities",
+        "bids",
+        "wins",
+        "spend_usd",
+        "won_bid_usd",
+        "completions",
+        "skips",
+        "dislikes",
+        "clicks",
+    ),
     *("conversions", "affinity_won"),
 )
 """Fields of an outcome that a tally sums over campaigns, segments and placements."""

@@ -118,6 +118,14 @@ def expand(arguments: Sequence[str], sample: bool = False) -> list[TeamSource]:
     return [TeamSource(name, sample) for name in dict.fromkeys(names)]
 
 
+def trained_on(arguments: Iterable[str]) -> str:
+    """The scenario that the runs among TEAM arguments were trained on, where they agree; else `default`."""
+    parts = [part.rpartition("=")[2] for argument in arguments for part in argument.split("+")]
+    configs = [Path(part) / "config.yaml" for part in parts]
+    found = {str(load_yaml(config).get("scenario", "default")) for config in configs if config.is_file()}
+    return found.pop() if len(found) == 1 else "default"
+
+
 @dataclass
 class _Workshop:
     """Resolves the parts of one TEAM; roles taken from the same source share its desk."""
@@ -230,7 +238,7 @@ def _own_policy(source: str) -> Policy:
     try:
         module = importlib.import_module(module_name)
         policy: Any = getattr(module, class_name)()
-    except (ImportError, AttributeError, TypeError) as error:
+    except Exception as error:  # whatever the user's own code does
         raise ConfigurationError(f"{source}: cannot be made: {error}") from error
     finally:
         sys.path.remove(str(Path.cwd()))

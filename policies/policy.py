@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.observation import Observation
+from envs.philox import uniforms
 from envs.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -39,12 +40,22 @@ class Policy(Protocol):
         """The role's action for observations [B, n, ·]: see `envs.protocol.Actions` for its form."""
 
 
+_POLICY_STREAM = 90
+
+
+def policy_seeds(market_seeds: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Seeds [B] for policies' own draws: one Philox block away from the market's, which stay hidden."""
+    high, low = np.moveaxis((uniforms(market_seeds, _POLICY_STREAM, (2,)) * 2**32).astype(np.uint64), -1, 0)
+    seeds: NDArray[np.uint64] = (high << np.uint64(32)) | low
+    return seeds
+
+
 def flight_of(market: VectorMarket, *, privileged: bool = False) -> Flight:
     """What policies may know of a market that was just reset."""
     return Flight(
         scenario=market.scenario,
         num_markets=market.num_markets,
         num_campaigns=market.num_campaigns,
-        seeds=market.seeds,
+        seeds=policy_seeds(market.seeds),
         market=market if privileged else None,
     )

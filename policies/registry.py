@@ -143,11 +143,13 @@ TEAMS: dict[str, TeamSpec] = {
     ),
     "siloed": TeamSpec(
         "T0: adaptive dual pacing of affinity bids, Thompson sampling of creatives, grants by turns",
-        "model-free",
+        "part model-aware",
         _siloed,
         {**_VALUE, **_DAMPING, "creative_dual": Knob(0.2, 8.0, 1.2, log=True)},
     ),
-    "value-aware": TeamSpec("T1: bids on the creative's immediate value", "model-free", _value_aware, _VALUE),
+    "value-aware": TeamSpec(
+        "T1: bids on the creative's immediate value", "part model-aware", _value_aware, _VALUE
+    ),
     "shadow-price": TeamSpec(
         "T2: T1 with shadow prices of recall and fatigue", "part model-aware", _shadow_price, _SHADOW
     ),

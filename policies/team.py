@@ -57,8 +57,15 @@ class Team:
         self._interval = 0
         self._flight = flight
         self.incapacities.clear()
-        for policy in (*self.policies.values(), *self.stand_ins.values()):
+        for policy in self.stand_ins.values():
             policy.start(flight)
+        for role, policy in self.policies.items():
+            try:
+                policy.start(flight)
+            except Exception as error:
+                if role not in self.stand_ins:
+                    raise
+                self.incapacities.append(Incapacity(role, 0, f"{type(error).__name__}: {error}"))
 
     def act(self, observations: Observations) -> Actions:
         """Every role's action; a failing role is replaced by its stand-in."""

@@ -120,8 +120,9 @@ def naive_auctions(world: World, ctl: Controls, t: int) -> dict[str, NDArray[np.
                 cells["bid_usd"][c, s, p] += bid
             best = max(bids.values(), default=0.0)
             if not bids or best < floor:
-                if owner >= 0:
-                    paid = market if k.first_price else max(0.75 * market, min(best, market))
+                if owner >= 0 and market >= k.reserve_usd[p]:
+                    runner_up = max(k.reserve_usd[p], 0.75 * market, min(best, market))
+                    paid = market if k.first_price else runner_up
                     left[owner] -= min(paid, left[owner])
                 continue
             tied = [c for c, bid in bids.items() if bid == best]

@@ -79,8 +79,7 @@ def test_figures_agree_with_a_plain_count(flown) -> None:  # type: ignore[no-unt
             "spend/wasted_fraction": total("wasted_usd", b) / total("spend_usd", b),
             "auction/win_rate": total("wins", b) / total("bids", b),
             "auction/cpm_usd": 1000 * total("spend_usd", b) / impressions,
-            "auction/price_to_bid": (total("spend_usd", b) / total("wins", b))
-            / (total("bid_usd", b) / total("bids", b)),
+            "auction/price_to_bid": total("spend_usd", b) / total("won_bid_usd", b),
             "auction/cpa_usd": total("spend_usd", b) / max(1.0, total("conversions", b)),
             "response/completion_rate": total("completions", b) / impressions,
             "response/click_rate": total("clicks", b) / impressions,
@@ -106,7 +105,7 @@ def test_formats_share_all_impressions(flown) -> None:  # type: ignore[no-untype
     flight = ledger.finish()
     assert sum(flight[f"creative/{name}_share"] for name in FORMATS) == pytest.approx(np.ones(6))
     assert (ledger.series()["creative/entropy"] == 0).all()  # one creative airs at a time
-    assert (flight["creative/entropy"] > 0.3).all()
+    assert (flight["creative/entropy"] > 0.1).all()
 
 
 def test_a_ratio_without_denominator_is_what_the_table_says() -> None:

@@ -41,7 +41,7 @@ def test_the_top_of_a_bowl_is_found_and_checked_on_other_markets(tmp_path: Path)
     assert found.improved and found.objective_after_usd > found.objective_before_usd
     assert (found.validation_seed, found.validation_markets) == (1, 8)
     assert found.converged and found.doubling_gain_fraction < 0.002
-    assert found.trials == 32
+    assert found.trials == 64
 
 
 def test_a_broken_search_goes_on_where_it_stopped(tmp_path: Path, bowl: list[Knobs]) -> None:
@@ -135,5 +135,5 @@ def test_searches_are_told_apart_by_what_they_search() -> None:
 def test_misuse_is_named() -> None:
     with pytest.raises(ConfigurationError, match="team 'random' has no knobs"):
         Search("random", ("quick",))
-    with pytest.raises(ConfigurationError, match="max_trials must be at least 32, got 8"):
+    with pytest.raises(ConfigurationError, match="max_trials must be at least 16, got 8"):
         Search("pid", max_trials=8)

@@ -93,6 +93,9 @@ def test_signals_end_a_command_with_their_codes_and_clear_up(
         stderr=subprocess.PIPE,
         text=True,
         cwd=interlude.HOME,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # ignored in the background
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "writing\n"

@@ -110,7 +110,8 @@ def test_the_audience_reports_a_high_value_segment(before: Log, after: Log) -> N
 
 
 def test_the_orchestrator_grants_video_there_in_the_interval_after(before: Log, after: Log) -> None:
-    assert (after.granted[FOUND_AT + 1 :] > 0.95).all()
+    assert after.granted[FOUND_AT + 1 :].mean() > 0.97  # at the very end, budget pressure may outbid it
+    assert (after.granted[FOUND_AT + 1 : FOUND_AT + 25] == 1.0).all()
     assert before.granted[FOUND_AT + 1 :].mean() < 0.7
     assert said(after, FOUND_AT + 2, "directive", "premium_grant")[SEGMENT] == CAMPAIGN + 1
 

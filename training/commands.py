@@ -54,9 +54,11 @@ def train(
     configuration = None if resume else load_training(config or "quick", overrides)
 
     from training.progress import ProgressReport
+    from training.rollout import taste_pool
     from training.run_directory import RunDirectory, default_directory
     from training.session import Session
 
+    taste_pool(listening_history)  # a bad file fails before a run directory is made
     if configuration is None:
         assert run_dir is not None
         run = RunDirectory.reopen(run_dir, overrides)
