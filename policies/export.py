@@ -33,7 +33,7 @@ from policies.bundle import GOLDEN, MANIFEST, SCENARIO, Bundle, Manifest
 from policies.model_card import model_card
 from policies.networks import CreativeActor
 from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch
-from policies.policy import flight_of
+from policies.policy import flight_of, policy_seeds
 from policies.registry import DESK_TEAM, TEAMS, tuned_knobs
 from policies.tensors import MODELS, ROLES_OF_CAMPAIGNS, Arrays, describe, desk_tensors, role_schema
 from policies.weights import load_networks, read_manifest
@@ -118,7 +118,7 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
             for role in networks.keys() & set(ROLES_OF_CAMPAIGNS)
         }
         observations = market.step(team.act(observations)._replace(**learned)).observations
-    return {"seeds": market.seeds.copy()} | {name: np.stack(arrays) for name, arrays in rows.items()}
+    return {"seeds": policy_seeds(market.seeds)} | {name: np.stack(arrays) for name, arrays in rows.items()}
 
 
 def _golden(seen: Arrays, networks: Mapping[str, nn.Module]) -> Arrays:
