@@ -20,7 +20,7 @@ from policies.bundle import BundleError
 from policies.export import export
 from policies.learned import load_run_policies
 from policies.model_card import model_card
-from policies.policy import flight_of
+from policies.policy import flight_of, policy_seeds
 from policies.registry import make_team, tuned_knobs
 from policies.team import Team
 from policies.tensors import MODELS, REFUSED_LOGIT, TOLERANCE
@@ -116,7 +116,7 @@ def test_golden_pairs_are_a_real_flight(bundle: Path) -> None:
     assert intervals * markets * campaigns >= 64
     elapsed = SCHEMAS["bidding"].view(golden["observation"], "elapsed_fraction")
     np.testing.assert_allclose(elapsed[:, 0, 0], np.arange(6) / 6, rtol=1e-6)
-    assert (golden["seeds"] == market_seeds("development", 0, 0, markets)).all()
+    assert (golden["seeds"] == policy_seeds(market_seeds("development", 0, 0, markets))).all()
     arm = golden["logits"].argmax(-1)
     np.testing.assert_array_equal(golden["creative"], ARMS[arm])
     assert (np.abs(golden["log_multiplier"]) <= 4.0).all()
@@ -243,7 +243,7 @@ def test_a_trained_run_of_one_role_from_scratch(tmp_path: Path) -> None:
     (tmp_path / "scenario.yaml").write_text(SCENARIO)
     (tmp_path / "tiny.yaml").write_text(
         f"name: tiny\nscenario: {tmp_path / 'scenario.yaml'}\niterations: 2\nlearned_roles: [bidding]\n"
-        "base_team: value-aware\ndevelopment: {every: 0}\nsampling: {markets: 4}\nppo: {minibatches: 2}\n"
+        "base_team: pid\ndevelopment: {every: 0}\nsampling: {markets: 4}\nppo: {minibatches: 2}\n"
         "networks: {bidding_hidden: 8, critic_hidden: 8, belief: false, bidding_residual: false}\n"
     )
     opened = RunDirectory.create(tmp_path / "run", load_training(tmp_path / "tiny.yaml"))
