@@ -256,7 +256,7 @@ def test_a_trained_run_of_one_role_from_scratch(tmp_path: Path) -> None:
     assert manifest["model_aware"] is False
     assert manifest["training"]["iteration"] == 2
     team = load_team(tmp_path / "bundle")
-    assert team.policies["creative"].name == "thompson"
+    assert team.policies["creative"].name == "rotate"
     market = VectorMarket(exporting.load_scenario(str(tmp_path / "scenario.yaml")), 3)
     seen = market.reset(market_seeds("held_out", 0, 0, 3))
     team.start(flight_of(market))
