@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import ArrayLike, NDArray
 
+from envs.kernel import kernel
 from envs.philox import philox4x32
 
 Pricing = Literal["second_price", "first_price", "generalized_second_price", "vcg"]
@@ -23,12 +24,13 @@ TIE_BREAK_STREAM: Final = 0x7135
 
 _MASK = np.uint64(0xFFFFFFFF)
 _FIRST_PRICE, _NEXT_PRICE, _VCG = 0, 1, 2
-_RULE: Final[dict[str, int]] = {
+RULE: Final[dict[str, int]] = {
     "first_price": _FIRST_PRICE,
     "second_price": _NEXT_PRICE,
     "generalized_second_price": _NEXT_PRICE,
     "vcg": _VCG,
 }
+"""The number by which kernels know a pricing rule."""
 
 
 class AuctionResult(NamedTuple):
@@ -42,14 +44,16 @@ class AuctionResult(NamedTuple):
     """[...] bids of each market that were NaN, infinite or negative, and so counted as no bid."""
 
 
-@njit(cache=True)
-def _outranks(bid, bidder, other_bid, other, seed, opportunity):  # type: ignore[no-untyped-def]
+@kernel
+def _outranks(bid, bidder, other_bid, other, seed, interval, opportunity):  # type: ignore[no-untyped-def]
     """Whether a bid stands before another: the higher, else the larger hash, else the lower index."""
     if bid != other_bid:
         return bid > other_bid
     low_key, high_key = seed & _MASK, seed >> uint64(32)
-    high, low, _, _ = philox4x32(bidder, opportunity, 0, TIE_BREAK_STREAM, low_key, high_key)
-    other_high, other_low, _, _ = philox4x32(other, opportunity, 0, TIE_BREAK_STREAM, low_key, high_key)
+    high, low, _, _ = philox4x32(bidder, opportunity, interval, TIE_BREAK_STREAM, low_key, high_key)
+    other_high, other_low, _, _ = philox4x32(
+        other, opportunity, interval, TIE_BREAK_STREAM, low_key, high_key
+    )
     if high != other_high:
         return high > other_high
     if low != other_low:
@@ -57,77 +61,119 @@ def _outranks(bid, bidder, other_bid, other, seed, opportunity):  # type: ignore
     return bidder < other
 
 
-@njit(cache=True, nogil=True)
-def clear_kernel(  # type: ignore[no-untyped-def]
+@kernel
+def clear_pod(  # type: ignore[no-untyped-def]
+    bids,
+    category,
+    bidders,
+    floor,
+    exposure,
+    slots,
+    rule,
+    seed,
+    interval,
+    opportunity,
+    ranked_bid,
+    ranked_bidder,
+    shadow,
+    winner,
+    price,
+):
+    """Sells one opportunity's slots to the first `bidders` of bids [A]; gives how many bids were refused.
+
+    Fills winner [≥ slots] (an index of bids, −1 unsold) and price [≥ slots]. `ranked_*` [≥ slots + 1] hold
+    the best slots + 1 bids that may stand beside each other, best first and 0 where there is none, each
+    with the best bid of its own category that it keeps out (`shadow`), which its price must cover as well.
+    """
+    count, refused = 0, 0
+    for a in range(bidders):
+        bid = bids[a]
+        if not (bid >= 0.0 and bid < np.inf):
+            refused += 1
+            continue
+        if bid < floor:
+            continue
+        kept_out = bid - bid
+        hole = -1
+        if category[a] >= 0:
+            for j in range(count):
+                if category[ranked_bidder[j]] == category[a]:
+                    hole = j
+                    break
+        if hole >= 0:
+            rival = ranked_bidder[hole]
+            if not _outranks(bid, a, ranked_bid[hole], rival, seed, interval, opportunity):
+                shadow[hole] = max(shadow[hole], bid)
+                continue
+            kept_out = ranked_bid[hole]
+        elif count <= slots:
+            hole = count
+            count += 1
+        elif _outranks(bid, a, ranked_bid[slots], ranked_bidder[slots], seed, interval, opportunity):
+            hole = slots
+        else:
+            continue
+        while hole > 0 and _outranks(
+            bid, a, ranked_bid[hole - 1], ranked_bidder[hole - 1], seed, interval, opportunity
+        ):
+            ranked_bid[hole] = ranked_bid[hole - 1]
+            ranked_bidder[hole] = ranked_bidder[hole - 1]
+            shadow[hole] = shadow[hole - 1]
+            hole -= 1
+        ranked_bid[hole] = bid
+        ranked_bidder[hole] = a
+        shadow[hole] = kept_out
+    for j in range(count, slots + 1):
+        ranked_bid[j] = 0.0
+    for k in range(slots):
+        if k >= count:
+            winner[k] = -1
+            price[k] = 0.0
+            continue
+        winner[k] = ranked_bidder[k]
+        least = max(floor, shadow[k])
+        if rule == _FIRST_PRICE:
+            price[k] = ranked_bid[k]
+        elif rule == _NEXT_PRICE:
+            price[k] = max(ranked_bid[k + 1], least)
+        else:
+            harm = 0.0
+            for j in range(k, slots):
+                after = exposure[j + 1] if j + 1 < slots else 0.0
+                harm += (exposure[j] - after) * max(ranked_bid[j + 1], least)
+            price[k] = min(max(harm / exposure[k], least), ranked_bid[k])
+    return refused
+
+
+@kernel
+def _clear_all(  # type: ignore[no-untyped-def]
     bids, reserve, seeds, category, exposure, rule, winner, price, refused
 ):
-    """Clear [M, N] auctions of A bidders into `winner` and `price` [M, N, K] and `refused` [M].
-
-    `ranked_*` hold the best slots + 1 bids that may stand beside each other, best first, each with the
-    best bid of its own category that it keeps out (`shadow`), which its price must cover as well.
-    """
+    """Clears [M, N] auctions of A bidders into `winner` and `price` [M, N, K] and `refused` [M]."""
     markets, opportunities, bidders = bids.shape
     slots = winner.shape[2]
     ranked_bid = np.zeros(slots + 1, bids.dtype)
     ranked_bidder = np.zeros(slots + 1, np.int64)
     shadow = np.zeros(slots + 1, bids.dtype)
     for m in range(markets):
-        seed = seeds[m]
         for n in range(opportunities):
-            floor = reserve[m, n]
-            count = 0
-            for a in range(bidders):
-                bid = bids[m, n, a]
-                if not (bid >= 0.0 and bid < np.inf):
-                    refused[m] += 1
-                    continue
-                if bid < floor:
-                    continue
-                kept_out = bids.dtype.type(0.0)
-                hole = -1
-                if category[a] >= 0:
-                    for j in range(count):
-                        if category[ranked_bidder[j]] == category[a]:
-                            hole = j
-                            break
-                if hole >= 0:
-                    if not _outranks(bid, a, ranked_bid[hole], ranked_bidder[hole], seed, n):
-                        shadow[hole] = max(shadow[hole], bid)
-                        continue
-                    kept_out = ranked_bid[hole]
-                elif count <= slots:
-                    hole = count
-                    count += 1
-                elif _outranks(bid, a, ranked_bid[slots], ranked_bidder[slots], seed, n):
-                    hole = slots
-                else:
-                    continue
-                while hole > 0 and _outranks(bid, a, ranked_bid[hole - 1], ranked_bidder[hole - 1], seed, n):
-                    ranked_bid[hole] = ranked_bid[hole - 1]
-                    ranked_bidder[hole] = ranked_bidder[hole - 1]
-                    shadow[hole] = shadow[hole - 1]
-                    hole -= 1
-                ranked_bid[hole] = bid
-                ranked_bidder[hole] = a
-                shadow[hole] = kept_out
-            for j in range(count, slots + 1):
-                ranked_bid[j] = 0.0
-            for k in range(slots):
-                if k >= count:
-                    winner[m, n, k] = -1
-                    price[m, n, k] = 0.0
-                    continue
-                winner[m, n, k] = ranked_bidder[k]
-                least = max(floor, shadow[k])
-                if rule == _FIRST_PRICE:
-                    price[m, n, k] = ranked_bid[k]
-                elif rule == _NEXT_PRICE:
-                    price[m, n, k] = max(ranked_bid[k + 1], least)
-                else:
-                    harm = 0.0
-                    for j in range(k, slots):
-                        harm += (exposure[j] - exposure[j + 1]) * max(ranked_bid[j + 1], least)
-                    price[m, n, k] = min(max(harm / exposure[k], least), ranked_bid[k])
+            refused[m] += clear_pod(
+                bids[m, n],
+                category,
+                bidders,
+                reserve[m, n],
+                exposure,
+                slots,
+                rule,
+                seeds[m],
+                0,
+                n,
+                ranked_bid,
+                ranked_bidder,
+                shadow,
+                winner[m, n],
+                price[m, n],
+            )
 
 
 def clear_auction(
@@ -187,7 +233,7 @@ def clear_auction(
         bid_array = bid_array.astype(np.float64, copy=False)
     *lead, opportunities, bidders = bid_array.shape
 
-    if pricing not in _RULE:
+    if pricing not in RULE:
         raise ValueError(f"unknown pricing {pricing!r}; valid: {', '.join(PRICINGS)}")
     if isinstance(slots, bool) or not isinstance(slots, int | np.integer) or slots < 1:
         raise ValueError(f"slots must be an integer >= 1, got {slots!r}")
@@ -198,8 +244,7 @@ def clear_auction(
         )
 
     floor = _checked_reserve(reserve, (*lead, opportunities)).astype(bid_array.dtype)
-    exposure = np.zeros(int(slots) + 1)
-    exposure[:slots] = _checked_exposure(slot_exposure, int(slots))
+    exposure = _checked_exposure(slot_exposure, int(slots))
     categories = np.full(bidders, -1, np.int64)
     if category is not None:
         given = np.asarray(category)
@@ -211,13 +256,13 @@ def clear_auction(
     winner = np.empty((markets, opportunities, int(slots)), np.int32)
     price = np.empty(winner.shape, bid_array.dtype)
     refused = np.zeros(markets, np.int64)
-    clear_kernel(
+    _clear_all(
         np.ascontiguousarray(bid_array.reshape(markets, opportunities, bidders)),
         np.ascontiguousarray(floor.reshape(markets, opportunities)),
         _checked_seeds(seed, tuple(lead)).reshape(markets),
         categories,
         exposure,
-        _RULE[pricing],
+        RULE[pricing],
         winner,
         price,
         refused,

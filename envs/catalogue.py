@@ -82,6 +82,21 @@ PLACEMENT_FIT: Final[FloatTable] = np.array([[1.0, 1.25, 0.30], [0.0, 0.0, 1.0],
 NEEDS_SCREEN: Final = np.array([False, True, True])
 SCREEN_VISIBLE_PROBABILITY: Final[FloatTable] = np.array([0.20, 0.12, 1.0])
 """[P] over 70 % of listening is out of focus (Spotify Research, 2025)."""
+PLACEMENT_SHARE: Final[FloatTable] = np.array([0.66, 0.25, 0.09])
+"""[P] of opportunities: with it a quarter of listening has the screen in view."""
+# fmt: off
+HOURLY_LISTENING: Final[FloatTable] = np.array(
+    [
+        [0.32, 0.20, 0.16, 0.17, 0.22, 0.36, 0.66, 1.05, 1.32, 1.42, 1.36, 1.24,
+         1.08, 1.10, 1.20, 1.28, 1.38, 1.50, 1.56, 1.54, 1.36, 1.14, 0.86, 0.56],
+        [0.46, 0.30, 0.20, 0.18, 0.20, 0.26, 0.40, 0.66, 0.96, 1.22, 1.38, 1.44,
+         1.44, 1.42, 1.40, 1.40, 1.44, 1.48, 1.50, 1.42, 1.28, 1.12, 0.92, 0.66],
+    ]
+)
+# fmt: on
+"""[weekday or weekend, hour] listening: trough about 02 h, morning peak 9–10 h, lunch dip on weekdays, main
+peak 18–19 h (Spotify / TU Delft 2013); peak to trough 9.8 (iPinYou 8–11, AuctionNet 11)."""
+SEGMENT_PEAK_HOUR: Final[FloatTable] = np.array([7.0, 13.0, 18.0, 22.0])
 FORMAT_RECALL: Final[FloatTable] = np.array([1.0, 1.5, 0.4])
 FORMAT_CONVERSION: Final[FloatTable] = np.array([0.8, 1.0, 1.5])
 FORMAT_FATIGUE: Final[FloatTable] = np.array([1.0, 1.3, 0.45])
@@ -89,7 +104,8 @@ FORMAT_HAZARD: Final[FloatTable] = np.array([0.055, 0.20, 0.35])
 """[F] share of an average impression lost before completion, short spot, response 1."""
 FORMAT_CLICK: Final[FloatTable] = np.array([1.0, 2.0, 1.5])
 LENGTH_RECALL: Final[FloatTable] = np.array([1.0, 1.45])
-LENGTH_HAZARD: Final[FloatTable] = np.array([1.0, 1.5])
+LENGTH_HAZARD: Final[FloatTable] = np.array([1.0, 1.1])
+"""Most who leave leave early: 15 s of video are completed by 81 %, 30 s by 80 % (Extreme Reach, 2020)."""
 LENGTH_FATIGUE: Final[FloatTable] = np.array([0.8, 1.3])
 CALL_CONVERSION: Final[FloatTable] = np.array([0.7, 1.4])
 CALL_HAZARD: Final[FloatTable] = np.array([1.0, 1.25])

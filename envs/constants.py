@@ -6,8 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
+from envs import response as res
+from envs.auction import RULE
 from envs.kernel import kernel
+from envs.price_landscape import TABLE_SIZE
 from envs.scenario import Scenario
 
 INVALID_TRAFFIC, RIVAL_SURGE, TRACKING_OUTAGE, CREATIVE_BURN_OUT, OVERSPEND_FAULT = 1, 2, 3, 4, 5
@@ -25,36 +29,70 @@ class Constants(NamedTuple):
     intervals: int
     intervals_per_day: int
     weight: int
-    first_price: bool
+    rule: int  # of pricing, an index that the auction's kernel knows
+    separation: bool
     reactive: bool
     price_level_usd: float
-    price_elasticity: float
-    quality_sd: float
     frequency_cap: float
-    acceleration: float
+    load_factor: float  # ads an hour against the reference
+    health_change: float  # share of the way to its target that health goes in an interval
+    fast_kept: float  # of fast memory, an interval
+    annoyance_kept: float
+    recent_kept: float
+    load_kept: float
+    wear_kept: float
+    ladder_exponent: float  # R / (R − 1): how the rivals' next prices follow the highest
+    delay_release: NDArray[np.float64]  # [DELAY_CLASSES] reported an interval
+    slots: NDArray[np.int64]  # [P]
+    exposure: NDArray[np.float64]  # [longest pod + 1], 0 at the end
     within_table: NDArray[np.float64]  # [P]
     reserve_usd: NDArray[np.float64]  # [P]
-    price_quantile: NDArray[np.float64]  # [Q]
+    price_quantile: NDArray[np.float64]  # [P, Q]
+    quality: NDArray[np.float64]  # [QUALITY_LEVELS] equally likely qualities of an opportunity
+    quality_price: NDArray[np.float64]  # [QUALITY_LEVELS] their factors on the market price
 
 
-def constants_of(scenario: Scenario) -> Constants:
-    """The numbers of a scenario that the kernel needs."""
-    auction = scenario.auction
+QUALITY_LEVELS = 1024
+
+
+def constants_of(scenario: Scenario, held_out: bool = False) -> Constants:
+    """The numbers of a scenario that the kernel needs, on held-out markets or on others."""
+    auction, rivals, hours = scenario.auction, scenario.rivals.count, scenario.hours_per_interval
+    z = ndtri((np.arange(QUALITY_LEVELS) + 0.5) / QUALITY_LEVELS)
+    quality = np.exp(scenario.response.quality_sd * z)
+    longest = max(auction.slots)
     return Constants(
         intervals=scenario.intervals,
         intervals_per_day=scenario.intervals_per_day,
         weight=scenario.impression_weight,
-        first_price=auction.pricing == "first_price",
+        rule=RULE[auction.pricing],
+        separation=auction.competitive_separation,
         reactive=scenario.rivals.reactive,
         price_level_usd=auction.price_level_usd,
-        price_elasticity=auction.value_price_elasticity,
-        quality_sd=scenario.response.quality_sd,
         frequency_cap=float(scenario.listeners.daily_frequency_cap),
-        acceleration=scenario.time_acceleration,
+        load_factor=scenario.listeners.ads_per_hour / res.REFERENCE_ADS_PER_HOUR,
+        health_change=1.0 - float(res.kept(hours * scenario.time_acceleration, res.HEALTH_HOURS)),
+        fast_kept=float(res.kept(hours, res.FAST_MEMORY_HOURS)),
+        annoyance_kept=float(res.kept(hours, res.ANNOYANCE_HOURS)),
+        recent_kept=float(res.kept(hours, res.RECENT_EXPOSURE_HOURS)),
+        load_kept=float(res.kept(hours, res.LOAD_HOURS)),
+        wear_kept=float(res.kept(hours, res.WEAR_HOURS)),
+        ladder_exponent=rivals / max(1, rivals - 1),
+        delay_release=1.0 - np.asarray(res.kept(hours, np.array(res.DELAY_HOURS))),
+        slots=np.array(auction.slots, np.int64),
+        exposure=np.array([*auction.slot_exposure[:longest], 0.0]),
         within_table=np.array(auction.probability_within_table),
         reserve_usd=np.array(auction.reserve_fraction) * auction.price_level_usd,
-        price_quantile=np.ascontiguousarray(auction.landscape().quantile, dtype=np.float64),
+        price_quantile=np.array([_table(landscape.quantile) for landscape in auction.landscapes(held_out)]),
+        quality=quality,
+        quality_price=quality**auction.value_price_elasticity,
     )
+
+
+def _table(quantile: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[TABLE_SIZE] the same landscape with as many points as the others."""
+    at = ((np.arange(TABLE_SIZE) + 0.5) / TABLE_SIZE * len(quantile)).astype(np.int64)
+    return np.asarray(quantile[at], np.float64)
 
 
 @kernel

@@ -20,7 +20,7 @@ _ARMS = cat.ARMS
 
 
 class Expectation(NamedTuple):
-    """Expected response at fit 1, attention 1, quality 1; means over a segment's listeners by health."""
+    """Expected response at fit 1, attention 1, quality 1; means over a segment's listening."""
 
     response: Float  # [B, C, S, K] E[z] of every arm
     memory_room: Float  # [B, C, S] E[response × unfilled slow memory / massing] / E[response]
@@ -31,15 +31,11 @@ class Expectation(NamedTuple):
 def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
     batch, campaigns, listeners = m.affinity.shape
     segments, arms = response.shape[2], response.shape[3]
-    lingering = np.zeros((campaigns, listeners))
-    negative = np.zeros((campaigns, listeners), np.bool_)
     mean, weight = np.zeros(segments), np.zeros(segments)
     for b in range(batch):
-        lingering_response(
-            m.affinity[b], m.wear_in[b], m.irritable[b], st.annoyance[b], st.exposures[b], lingering, negative
-        )
         kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
         burn = active_incident(kinds, starts, lengths, con.CREATIVE_BURN_OUT, t)
+        share = m.listening_share[b]
         segment, health, log_mood, probability = (
             m.listener_segment[b],
             st.health[b],
@@ -53,10 +49,12 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
             for i in range(listeners):
                 s = segment[i]
                 h = health[i]
+                h *= share[i]
                 weight[s] += h
-                mean[s] += h * lingering[c, i]
-                room[b, c, s] += h * lingering[c, i] * (1.0 - slow[i]) / (1.0 + res.SPACING * recent[i])
-                funnel[b, c, s] += h * lingering[c, i] * _recall(slow[i], fast[i])
+                answer = h * lingering_response(m, st, b, c, i)
+                mean[s] += answer
+                room[b, c, s] += answer * (1.0 - slow[i]) / (1.0 + res.SPACING * recent[i])
+                funnel[b, c, s] += answer * _recall(slow[i], fast[i])
             worn = m.wear_out[b, c]
             if burn >= 0 and m.incident_campaign[b, burn] == c:
                 worn *= con.BURN_OUT_FACTOR

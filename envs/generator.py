@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from enum import IntEnum, auto
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.catalogue import ARMS, VERTICALS, D, F, K, M, P, S, V
+from envs.catalogue import ARMS, INCIDENT_KINDS, VERTICALS, D, F, K, M, P, S, V
+from envs.inventory import draw_inventory
 from envs.kernel import kernel
 from envs.philox import normals, uniforms
+from envs.response import SLOW_MEMORY_HOURS, kept
 from envs.scenario import Scenario
 from envs.seeds import Split
 from envs.state import INCIDENT_SLOTS, Brief, Float, Int, MarketParameters
-
-EVENT_INTERVALS = 4
 
 
 class _Stream(IntEnum):
@@ -34,9 +34,8 @@ class _Stream(IntEnum):
     CAMPAIGN_TASTE = auto()
     POPULATION = auto()
     IRRITABLE = auto()
-    PHASE = auto()
-    TRAFFIC = auto()
-    EVENT = auto()
+    ACTIVITY = auto()
+    RIVAL_VERTICAL = auto()
     INCIDENT = auto()
     BUDGET = auto()
     RIVAL_LEVEL = auto()
@@ -53,10 +52,10 @@ class VerticalTable(NamedTuple):
     log_script: Float  # [n, S, V]
     wear_out: Float  # [n] factor
     wear_in: Float  # [n] factor
-    recall_shift: Float  # [n] added to the slow store's decay
+    memory_hours: Float  # [n] factor on the slow store's time constant
     conversion: Float  # [n]
     recall: Float  # [n]
-    phase: Float  # [n, S] hours (in intervals) by which a segment's day is shifted
+    phase: Float  # [n, S] hours by which a segment's day is shifted
     competition: Float  # [n, S] log price pressure
     structure: Float  # [n, K] interactions all campaigns of a vertical share, unknown to any brief
 
@@ -72,7 +71,7 @@ def _vertical_table() -> VerticalTable:
                 rng.normal(0.0, 0.15, (S, V)),
                 rng.uniform(0.7, 1.4),
                 rng.uniform(0.0, 2.0),
-                rng.uniform(-0.008, 0.006),
+                rng.uniform(0.6, 1.6),
                 rng.uniform(0.6, 1.5),
                 rng.uniform(0.6, 1.5),
                 rng.uniform(-2.0, 2.0, S),
@@ -104,6 +103,56 @@ def _segment_of_listener(shares, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _alias_tables(segment, activity, start, probability, alias):  # type: ignore[no-untyped-def]
+    """Walker's alias tables, one a segment: who listens, in proportion to activity [B, L].
+
+    Turns activity into shares of its segment's listening and fills start [B, S + 1], probability and
+    alias [B, L] (Vose, "A linear algorithm for generating random numbers with a given distribution", 1991).
+    """
+    listeners = segment.shape[1]
+    small, large = np.empty(listeners, np.int64), np.empty(listeners, np.int64)
+    for b in range(segment.shape[0]):
+        s = 0
+        start[b, 0] = 0
+        for i in range(listeners):
+            while segment[b, i] > s:
+                s += 1
+                start[b, s] = i
+        for rest in range(s + 1, start.shape[1]):
+            start[b, rest] = listeners
+        for s in range(start.shape[1] - 1):
+            first, end = start[b, s], start[b, s + 1]
+            total = 0.0
+            for i in range(first, end):
+                total += activity[b, i]
+            few, many = 0, 0
+            for i in range(first, end):
+                probability[b, i] = activity[b, i] / total * (end - first)
+                alias[b, i] = i
+                if probability[b, i] < 1.0:
+                    small[few] = i
+                    few += 1
+                else:
+                    large[many] = i
+                    many += 1
+            while few > 0 and many > 0:
+                few -= 1
+                i, j = small[few], large[many - 1]
+                alias[b, i] = j
+                probability[b, j] -= 1.0 - probability[b, i]
+                if probability[b, j] < 1.0:
+                    many -= 1
+                    small[few] = j
+                    few += 1
+            for i in range(first, end):
+                activity[b, i] /= total
+            for rest in range(few):
+                probability[b, small[rest]] = 1.0
+            for rest in range(many):
+                probability[b, large[rest]] = 1.0
+
+
+@kernel
 def _taste_scores(listener_taste, campaign_taste, out):  # type: ignore[no-untyped-def]
     """Fills out [B, C, L] with dot products, summed in one order whatever the batch."""
     for b in range(out.shape[0]):
@@ -113,20 +162,6 @@ def _taste_scores(listener_taste, campaign_taste, out):  # type: ignore[no-untyp
                 for d in range(listener_taste.shape[2]):
                     score += listener_taste[b, listener, d] * campaign_taste[b, c, d]
                 out[b, c, listener] = score
-
-
-@kernel
-def _scale_traffic(traffic, mean):  # type: ignore[no-untyped-def]
-    """Scales traffic [B, T, S, P] so that an interval holds `mean` opportunities on average."""
-    for b in range(traffic.shape[0]):
-        total = 0.0
-        for value in traffic[b].flat:
-            total += value
-        factor = mean * traffic.shape[1] / total
-        for t in range(traffic.shape[1]):
-            for s in range(traffic.shape[2]):
-                for p in range(traffic.shape[3]):
-                    traffic[b, t, s, p] *= factor
 
 
 @kernel
@@ -171,15 +206,29 @@ def _audience(
     affinity = np.exp(
         np.take_along_axis(log_affinity, of_listener, 2) + sd * np.clip(score, -3, 3) - sd**2 / 2
     )
+    activity = np.exp(scenario.listeners.activity_sd * normals(seeds, _Stream.ACTIVITY, (listeners,)))
+    start = np.empty((b, S + 1), np.int64)
+    alias_probability, alias = np.empty((b, listeners)), np.empty((b, listeners), np.int64)
+    _alias_tables(segment, activity, start, alias_probability, alias)
     irritable = uniforms(seeds, _Stream.IRRITABLE, (listeners,)) < scenario.listeners.irritable_fraction
     return {
         "listener_segment": segment,
+        "segment_start": start,
+        "listening_share": activity,
+        "alias_probability": alias_probability,
+        "alias": alias,
         "listener_taste": taste,
         "campaign_taste": campaign_taste,
         "irritable": irritable,
         "affinity": affinity,
         "affinity_hint": hint,
     }
+
+
+def _slow_kept(scenario: Scenario, vertical: Int) -> Float:
+    """[B, C] share of slow memory that an interval leaves."""
+    constant = SLOW_MEMORY_HOURS * VERTICAL_TABLE.memory_hours[vertical]
+    return np.asarray(kept(scenario.hours_per_interval * scenario.time_acceleration, constant), np.float64)
 
 
 def _creative(
@@ -201,70 +250,23 @@ def _creative(
         "log_mood": response.mood_sd * normals(seeds, _Stream.MOOD, (campaigns, M, F, V)),
         "wear_out": response.wear_out * table.wear_out[vertical] * np.exp(0.15 * scalars[:, 0]),
         "wear_in": response.wear_in * table.wear_in[vertical],
-        "recall_decay": np.clip(0.988 + table.recall_shift[vertical], 0.9, 0.998),
+        "recall_decay": _slow_kept(scenario, vertical),
         "conversion": table.conversion[vertical] * np.exp(0.15 * scalars[:, 1]),
         "recall": table.recall[vertical] * np.exp(0.15 * scalars[:, 2]),
         "churn": scenario.listeners.churn_sensitivity * np.exp(0.5 * normals(seeds, _Stream.CHURN, (S,))),
     }
 
 
-def _inventory(
-    seeds: NDArray[np.uint64], scenario: Scenario, vertical: Int, incident: dict[str, NDArray[Any]]
-) -> dict[str, NDArray[np.generic]]:
-    """Who listens when and how: traffic, attention, moods, the announced event."""
-    b, intervals, day = len(seeds), scenario.intervals, scenario.intervals_per_day
-    t = np.arange(intervals)
-    hour = 2 * np.pi * (t % day) / day
-    phase = 0.5 * VERTICAL_TABLE.phase[vertical[:, 0]] + 0.6 * normals(seeds, _Stream.PHASE, (S,))
-    peak = hour[None, :, None] - 2 * np.pi * (day / 6.0 + phase[:, None, :]) / day
-    curve = 0.35 + 1.04 * np.maximum(0.0, np.sin(peak))
-    by_placement = np.stack(
-        [
-            1.0 + 0.25 * np.cos(hour - np.pi / 3),
-            0.55 + 0.35 * np.cos(hour - np.pi / 2),
-            0.65 + 0.55 * np.cos(hour - 1.5 * np.pi),
-        ],
-        -1,
-    )
-    traffic = curve[..., None] * by_placement[None, :, None, :]
-    traffic = traffic * np.exp(0.15 * normals(seeds, _Stream.TRAFFIC, (intervals, S, P)))
-    _scale_traffic(traffic, float(scenario.opportunities_per_interval))
-    attention = np.exp(0.15 * np.cos(hour[:, None] - np.array([np.pi / 6, np.pi / 2, 1.5 * np.pi])))
-    attention = np.broadcast_to(attention, (b, intervals, P)).copy()
-    draw = uniforms(seeds, _Stream.EVENT, (2,))
-    first, last = int(0.35 * intervals), max(1, intervals - EVENT_INTERVALS)
-    start = first + _pick(draw[:, 1], max(1, last - first))
-    event = np.where(draw[:, 0] < scenario.incidents.event_probability, start, -1)
-    during = (event[:, None] >= 0) & (t >= event[:, None]) & (t < event[:, None] + EVENT_INTERVALS)
-    attention *= np.where(during, 1.6, 1.0)[..., None]
-    traffic *= np.where(during, 1.3, 1.0)[..., None, None]
-    for slot in range(INCIDENT_SLOTS):
-        kind, begin, length = (
-            incident[k][:, slot] for k in ("incident_kind", "incident_start", "incident_length")
-        )
-        fraud = (kind == 1)[:, None] & (t >= begin[:, None]) & (t < (begin + length)[:, None])
-        at = incident["incident_placement"][:, slot][:, None] == np.arange(P)
-        traffic *= np.where(fraud[:, :, None] & at[:, None, :], 1.5, 1.0)[:, :, None, :]
-    mood = np.exp(
-        1.2 * np.cos(hour[:, None, None] - 2 * np.pi * np.arange(M) / M - 0.8 * np.arange(S)[:, None])
-    )
-    mood = mood / mood.sum(-1, keepdims=True)
-    return {
-        "traffic": traffic,
-        "attention": attention,
-        "event_interval": event,
-        "mood_probability": np.broadcast_to(mood, (b, intervals, S, M)).copy(),
-    }
-
-
 def _incidents(
-    seeds: NDArray[np.uint64], scenario: Scenario, campaigns: int
+    seeds: NDArray[np.uint64], scenario: Scenario, campaigns: int, held_out: bool
 ) -> dict[str, NDArray[np.generic]]:
+    names = scenario.incidents.held_out_kinds if held_out else scenario.incidents.kinds
+    kinds = np.array([INCIDENT_KINDS.index(name) for name in names] or [0])
     draw = uniforms(seeds, _Stream.INCIDENT, (6, INCIDENT_SLOTS))
     happens = draw[:, 0] < scenario.incidents.incident_probability
     first, last = min(6, scenario.intervals - 1), max(7, scenario.intervals - 10)
     return {
-        "incident_kind": np.where(happens, 1 + _pick(draw[:, 1], 5), 0),
+        "incident_kind": np.where(happens, kinds[_pick(draw[:, 1], len(kinds))], 0),
         "incident_start": first + _pick(draw[:, 2], last - first),
         "incident_length": 4 + _pick(draw[:, 3], 5),
         "incident_placement": _pick(draw[:, 4], P),
@@ -300,6 +302,7 @@ def _rivals(
         "rival_budget_usd": scenario.rivals.daily_budget_fraction * volume_usd * np.exp(0.5 * budget[:, 0]),
         "rival_paces": budget[:, 1] > 0,
         "rival_share": share,
+        "rival_vertical": _pick(uniforms(seeds, _Stream.RIVAL_VERTICAL, (rivals,)), len(VERTICALS)),
     }
 
 
@@ -318,17 +321,18 @@ def draw_markets(
     names = scenario.held_out_verticals if held_out else scenario.verticals
     choices = np.array([VERTICALS.index(name) for name in names])
     vertical = choices[_pick(uniforms(seeds, _Stream.VERTICAL, (campaigns,)), len(choices))]
-    incident = _incidents(seeds, scenario, campaigns)
+    incident = _incidents(seeds, scenario, campaigns, held_out)
     volume_usd = scenario.opportunities_per_interval * scenario.intervals * scenario.auction.price_level_usd
     budget = (
         scenario.budget_fraction * volume_usd * np.exp(0.35 * normals(seeds, _Stream.BUDGET, (campaigns,)))
     )
     truth: dict[str, NDArray[np.generic]] = {
         "seed": seeds,
+        "vertical": vertical,
         "budget_usd": budget,
         **_audience(seeds, scenario, campaigns, vertical, taste_pool),
         **_creative(seeds, scenario, campaigns, vertical),
-        **_inventory(seeds, scenario, vertical, incident),
+        **draw_inventory(seeds, scenario, VERTICAL_TABLE.phase[vertical[:, 0]], incident),
         **_rivals(seeds, scenario, vertical, held_out),
         **incident,
     }
@@ -339,7 +343,7 @@ def draw_markets(
         log_format=table.log_format[vertical],
         log_script=table.log_script[vertical],
         wear_out=scenario.response.wear_out * table.wear_out[vertical],
-        recall_decay=np.clip(0.988 + table.recall_shift[vertical], 0.9, 0.998),
+        recall_decay=_slow_kept(scenario, vertical),
         conversion=table.conversion[vertical],
         recall=table.recall[vertical],
     )

@@ -10,11 +10,14 @@ from typing import Any, Final
 from numba import njit
 
 COMPILED_FROM: Final = (
+    "auction",
     "catalogue",
     "constants",
     "dynamics",
     "expectation",
+    "feedback",
     "generator",
+    "inventory",
     "kernel",
     "listeners",
     "opportunities",

@@ -10,137 +10,125 @@ from envs.kernel import kernel
 
 _recall = kernel(res.recall_of)
 _gain = kernel(res.memory_gain)
+_irritation = kernel(res.irritation)
 _FATIGUE = cat.ARM_FATIGUE
-LOAD_EFFECT = 0.02
-"""Listening lost per extra ad an hour (Huang, Reiley & Riabov), reached with τ ≈ 75 days of field time."""
-LOAD_LAG_DAYS = 75.0
 
 
 @kernel
-def lingering_response(  # type: ignore[no-untyped-def]
-    affinity, wear_in, irritable, annoyance, exposures, lingering, negative
-):
-    """What affinity and repetition make of listeners' response in one market: fills both [C, L]."""
-    campaigns, listeners = lingering.shape
-    for i in range(listeners):
-        shared = 0.0
-        for c in range(campaigns):
-            shared += annoyance[c, i]
-        for c in range(campaigns):
-            own = annoyance[c, i]
-            novelty = wear_in[c] * math.exp(-0.5 * exposures[c, i])
-            value = affinity[c, i] * math.exp(-res.FATIGUE_OWN * own - res.FATIGUE_SHARED * shared - novelty)
-            turned = 1.0
-            if irritable[i]:
-                turned = 1.0 - res.ANNOYANCE_SLOPE * max(0.0, own - res.ANNOYANCE_THRESHOLD)
-            negative[c, i] = turned <= 0.0
-            lingering[c, i] = value * max(0.0, turned)
+def lingering_response(m, st, b, c, i):  # type: ignore[no-untyped-def]
+    """What affinity and repetition make of listener i's response to campaign c: 0 where it turned."""
+    shared = 0.0
+    for other in range(st.annoyance.shape[1]):
+        shared += st.annoyance[b, other, i]
+    own = st.annoyance[b, c, i]
+    novelty = m.wear_in[b, c] * math.exp(-0.5 * st.exposures[b, c, i])
+    value = m.affinity[b, c, i] * math.exp(-res.FATIGUE_OWN * own - res.FATIGUE_SHARED * shared - novelty)
+    if m.irritable[b, i]:
+        value *= max(0.0, 1.0 - _irritation(own))
+    return value
 
 
 @kernel
-def segment_bounds(segment, bounds):  # type: ignore[no-untyped-def]
-    """First listener of every segment (blocks are contiguous) and the end: bounds [S + 1]."""
-    listeners = segment.shape[0]
-    s = 0
-    bounds[0] = 0
-    for i in range(listeners):
-        while segment[i] > s:
-            s += 1
-            bounds[s] = i
-    for rest in range(s + 1, bounds.shape[0]):
-        bounds[rest] = listeners
+def _remember(m, st, k, scratch, b):  # type: ignore[no-untyped-def]
+    """Fades memory and annoyance, then adds the interval's impressions; empties what scratch held of them."""
+    campaigns, listeners = scratch.shown.shape
+    segment = m.listener_segment[b]
+    for c in range(campaigns):
+        slow, fast, recent = st.memory_slow[b, c], st.memory_fast[b, c], st.recent_exposure[b, c]
+        annoyance, decay = st.annoyance[b, c], m.recall_decay[b, c]
+        for i in range(listeners):
+            slow[i] *= decay
+            fast[i] *= k.fast_kept
+            annoyance[i] *= k.annoyance_kept
+            recent[i] *= k.recent_kept
+    for n in range(scratch.count[0]):
+        c, i = scratch.reached[n, 0], scratch.reached[n, 1]
+        shown, attention = scratch.shown[c, i], scratch.attention[c, i]
+        scratch.shown[c, i] = 0.0
+        scratch.attention[c, i] = 0.0
+        slow, fast, recent = st.memory_slow[b, c, i], st.memory_fast[b, c, i], st.recent_exposure[b, c, i]
+        st.memory_slow[b, c, i] = slow + (1.0 - slow) * _gain(attention, res.RECALL_GAIN_SLOW, recent)
+        st.memory_fast[b, c, i] = fast + (1.0 - fast) * _gain(attention, res.RECALL_GAIN_FAST, 0.0)
+        st.recent_exposure[b, c, i] += shown
+        st.annoyance[b, c, i] += _FATIGUE[st.on_air[b, c, segment[i]]] * shown
+        st.exposures[b, c, i] += shown
+    scratch.count[0] = 0
 
 
 @kernel
-def update_listeners(m, st, k, attention, shown, heard):  # type: ignore[no-untyped-def]
-    """Memory, annoyance, ad load and health at the interval's end.
+def update_listeners(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
+    """Memory, annoyance, ad load and health of market b at the interval's end.
+
+    Health moves towards 1 − 2 % per ad an hour above the reference − irritation, with the lag measured in
+    the field: effect · (1 − e^(−t/τ)) (Huang, Reiley & Riabov).
 
     Args:
         m: MarketParameters.
         st: MarketState, changed in place.
         k: Constants.
-        attention: [B, C, L] response × recall factor of this interval's impressions, summed.
-        shown: [B, C, L] impressions of this interval.
-        heard: [B, L] ads of anybody heard in this interval.
+        scratch: what the interval brought to whom; emptied.
+        b: the market.
+        t: the interval.
     """
-    batch, campaigns, listeners = shown.shape
-    for b in range(batch):
-        segment, on_air, decay, churn = m.listener_segment[b], st.on_air[b], m.recall_decay[b], m.churn[b]
-        slow_, fast_, recent_ = st.memory_slow[b], st.memory_fast[b], st.recent_exposure[b]
-        annoyance_, exposures, today = st.annoyance[b], st.exposures[b], st.exposures_today[b]
-        usual = 0.0
+    campaigns, listeners = scratch.shown.shape
+    _remember(m, st, k, scratch, b)
+    total = scratch.total
+    total[:] = 0.0
+    for c in range(campaigns):
+        annoyance = st.annoyance[b, c]
         for i in range(listeners):
-            usual += heard[b, i]
-        usual /= listeners
-        for i in range(listeners):
-            s = segment[i]
-            annoyance = 0.0
-            for c in range(campaigns):
-                recent, x, att = recent_[c, i], shown[b, c, i], attention[b, c, i]
-                slow, fast = decay[c] * slow_[c, i], res.FAST_MEMORY_KEPT * fast_[c, i]
-                if att > 0.0:
-                    slow += (1.0 - slow) * _gain(att, res.RECALL_GAIN_SLOW, recent)
-                    fast += (1.0 - fast) * _gain(att, res.RECALL_GAIN_FAST, 0.0)
-                slow_[c, i] = slow
-                fast_[c, i] = fast
-                recent_[c, i] = res.RECENT_EXPOSURE_KEPT * recent + x
-                annoyance_[c, i] = res.ANNOYANCE_KEPT * annoyance_[c, i] + _FATIGUE[on_air[c, s]] * x
-                exposures[c, i] += x
-                today[c, i] += x
-                annoyance += annoyance_[c, i]
-            load = res.LOAD_KEPT * st.ad_load[b, i] + (1.0 - res.LOAD_KEPT) * heard[b, i]
-            st.ad_load[b, i] = load
-            h = st.health[b, i]
-            overload = LOAD_EFFECT * (load - usual) * k.acceleration / (LOAD_LAG_DAYS * k.intervals_per_day)
-            irritation = churn[s] * max(0.0, annoyance - res.HEALTH_THRESHOLD)
-            h += res.HEALTH_RECOVERY * (1.0 - h) - (irritation + overload) * h
-            st.health[b, i] = min(1.0, max(0.02, h))
+            total[i] += annoyance[i]
+    heard, health = scratch.heard, st.health[b]
+    ads, hours, share = st.ads_heard[b], st.hours_listened[b], m.listening_share[b]
+    for s in range(m.churn.shape[1]):
+        traffic = 0.0
+        for p in range(m.traffic.shape[3]):
+            traffic += m.traffic[b, t, s, p]
+        churn, usual = m.churn[b, s], traffic / res.REFERENCE_ADS_PER_HOUR
+        for i in range(m.segment_start[b, s], m.segment_start[b, s + 1]):
+            h = health[i]
+            ads[i] = k.load_kept * ads[i] + heard[i]
+            hours[i] = k.load_kept * hours[i] + usual * share[i] * h
+            heard[i] = 0.0
+            extra = ads[i] / max(1e-9, hours[i]) - res.REFERENCE_ADS_PER_HOUR
+            target = 1.0 - res.LOAD_EFFECT * extra - churn * max(0.0, total[i] - res.HEALTH_THRESHOLD)
+            h += k.health_change * (target - h)
+            health[i] = min(res.HEALTH_MAX, max(0.02, h))
 
 
 @kernel
-def survey(m, st, recall, health):  # type: ignore[no-untyped-def]
-    """Segment means of true recall [B, C, S] and health [B, S]."""
-    batch, campaigns, segments = recall.shape
+def survey(m, st, out, b):  # type: ignore[no-untyped-def]
+    """Segment means over the listeners of market b: recall, health, repetition; and the share reached."""
+    _batch, campaigns, segments = out.recall.shape
     listeners = m.listener_segment.shape[1]
-    for b in range(batch):
-        segment, slow, fast = m.listener_segment[b], st.memory_slow[b], st.memory_fast[b]
-        for s in range(segments):
-            count, well = 0.0, 0.0
-            for i in range(listeners):
-                if segment[i] == s:
-                    count += 1.0
-                    well += st.health[b, i]
-            health[b, s] = well / max(1.0, count)
-            for c in range(campaigns):
-                known = 0.0
-                for i in range(listeners):
-                    if segment[i] == s:
-                        known += _recall(slow[c, i], fast[c, i])
-                recall[b, c, s] = known / max(1.0, count)
-
-
-@kernel
-def pressure(m, st, fatigue, frequency, recent_exposure, reach):  # type: ignore[no-untyped-def]
-    """Segment means of repetition: log response lost, exposures, massing [B, C, S]; reach [B, C]."""
-    batch, campaigns, segments = fatigue.shape
-    listeners = m.listener_segment.shape[1]
-    for b in range(batch):
-        segment, annoyance, exposures = m.listener_segment[b], st.annoyance[b], st.exposures[b]
-        count = [0.0] * segments
-        for i in range(listeners):
-            s = segment[i]
-            count[s] += 1.0
-            shared = 0.0
-            for c in range(campaigns):
-                shared += annoyance[c, i]
-            for c in range(campaigns):
-                fatigue[b, c, s] += res.FATIGUE_OWN * annoyance[c, i] + res.FATIGUE_SHARED * shared
-                frequency[b, c, s] += exposures[c, i]
-                recent_exposure[b, c, s] += st.recent_exposure[b, c, i]
-                if exposures[c, i] > 0.0:
-                    reach[b, c] += 1.0 / listeners
-        for s in range(segments):
-            for c in range(campaigns):
-                fatigue[b, c, s] /= max(1.0, count[s])
-                frequency[b, c, s] /= max(1.0, count[s])
-                recent_exposure[b, c, s] /= max(1.0, count[s])
+    shared = 0.0
+    for s in range(segments):
+        first, end = m.segment_start[b, s], m.segment_start[b, s + 1]
+        people = max(1.0, float(end - first))
+        well = 0.0
+        for i in range(first, end):
+            well += st.health[b, i]
+        out.health_before[b, s] = st.segment_health[b, s]
+        out.health[b, s] = well / people
+        st.segment_health[b, s] = out.health[b, s]
+        shared = 0.0
+        for c in range(campaigns):
+            slow, fast, annoyance = st.memory_slow[b, c], st.memory_fast[b, c], st.annoyance[b, c]
+            exposures, recent = st.exposures[b, c], st.recent_exposure[b, c]
+            known, annoyed, seen, massed, reached = 0.0, 0.0, 0.0, 0.0, 0.0
+            for i in range(first, end):
+                known += _recall(slow[i], fast[i])
+                annoyed += annoyance[i]
+                seen += exposures[i]
+                massed += recent[i]
+                reached += 1.0 if exposures[i] > 0.0 else 0.0
+            out.recall_before[b, c, s] = st.recall[b, c, s]
+            out.recall[b, c, s] = known / people
+            st.recall[b, c, s] = out.recall[b, c, s]
+            out.fatigue[b, c, s] = res.FATIGUE_OWN * annoyed / people
+            out.frequency[b, c, s] = seen / people
+            out.recent_exposure[b, c, s] = massed / people
+            out.reach[b, c] += reached / listeners
+            shared += annoyed / people
+        for c in range(campaigns):
+            out.fatigue[b, c, s] += res.FATIGUE_SHARED * shared

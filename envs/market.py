@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from envs import catalogue as cat
 from envs.catalogue import ARMS, MAX_CAMPAIGNS, P, S
 from envs.constants import constants_of
-from envs.dynamics import new_state, step_markets
+from envs.dynamics import new_scratch, new_state, step_markets
 from envs.errors import InterludeError, UnknownNameError
 from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
@@ -29,7 +29,7 @@ from envs.rewards import Rewards, Worth, rewards_of, worth_of
 from envs.scenario import Scenario
 from envs.seeds import SPLITS, Split
 from envs.sight import observe_all, privileged_blocks
-from envs.state import Brief, Controls, Float, MarketParameters, MarketState, Outcome
+from envs.state import Brief, Controls, Float, MarketParameters, MarketState, Outcome, empty_outcome
 
 INITIAL_ARM = 0
 SMOOTHING = 0.3
@@ -89,7 +89,8 @@ class VectorMarket:
         self.scenario, self.num_markets, self.split = scenario, num_markets, split
         self.num_campaigns = scenario.campaigns
         self.taste_pool = taste_pool
-        self.constants = constants_of(scenario)
+        self.constants = constants_of(scenario, split == "held_out")
+        self._scratch = new_scratch(scenario.campaigns, scenario.listeners.count, max(scenario.auction.slots))
         self.interval = -1
         self.parameters: MarketParameters
         self.brief: Brief
@@ -164,7 +165,14 @@ class VectorMarket:
             predicted_affinity=self._listener_affinity,
         )
         outcome = step_markets(
-            self.parameters, self.market_state, self.constants, controls, next_on_air, self.interval
+            self.parameters,
+            self.market_state,
+            self.constants,
+            controls,
+            next_on_air,
+            self.interval,
+            empty_outcome(self.num_markets, c, S, P),
+            self._scratch,
         )
         self.interval += 1
         self._keep_accounts(outcome)

@@ -92,6 +92,67 @@ IPINYOU: Final = normalised_landscape(
 )
 
 
+_ANCHOR_PROBABILITY: Final = (0.25, 0.50, 0.75, 0.90, 0.95)
+IPINYOU_PRICE_QUANTILES_BY_EXCHANGE: Final[dict[int, tuple[float, ...]]] = {
+    1: (40.0, 78.0, 135.0, 209.0, 236.0),
+    2: (26.0, 56.0, 123.0, 180.0, 216.0),
+    3: (50.0, 70.0, 80.0, 96.0, 160.0),
+    4: (31.0, 31.0, 76.0, 133.0, 187.0),
+}
+"""Winning prices at 25 / 50 / 75 / 90 / 95 % by exchange, CNY fen CPM (tae73/rtb_ipinyou@0f549bb)."""
+_PROBABILITY_BY_EXCHANGE: Final = {
+    4: IPINYOU_PROBABILITY_WITHIN_TABLE,
+    **IPINYOU_PROBABILITY_WITHIN_TABLE_BY_EXCHANGE,
+}
+
+
+def exchange_prices(exchange: int) -> NDArray[np.float64]:
+    """[TABLE_SIZE] prices of one exchange, CNY fen CPM: the pooled table bent through its quantiles.
+
+    A monotone map, straight between the published points and to the common ends 0 and 300: the exchange's
+    quantiles hold exactly, and what is lumpy in the pooled table stays lumpy.
+    """
+    pooled = np.array(IPINYOU_PRICE_CNY_FEN_CPM, np.float64)
+    at = (np.array(_ANCHOR_PROBABILITY) * TABLE_SIZE).astype(np.int64)
+    known = np.array(IPINYOU_PRICE_QUANTILES_BY_EXCHANGE[exchange])
+    bent = np.interp(pooled, [0.0, *pooled[at], 300.0], [0.0, *known, 300.0])
+    return np.asarray(bent, np.float64)
+
+
+def _shipped() -> dict[str, PriceLandscape]:
+    found = {"ipinyou": IPINYOU}
+    for exchange in IPINYOU_PRICE_QUANTILES_BY_EXCHANGE:
+        source = (
+            f"iPinYou winning prices on advertising exchange {exchange}: the pooled table bent through the "
+            "quantiles of tae73/rtb_ipinyou@0f549bb; P(price <= 300) by Kaplan-Meier of the source"
+        )
+        probability = _PROBABILITY_BY_EXCHANGE[exchange]
+        found[f"ipinyou-exchange-{exchange}"] = normalised_landscape(
+            exchange_prices(exchange), probability, source
+        )
+    return found
+
+
+SHIPPED: Final = _shipped()
+"""Landscapes that come with the project, by name."""
+
+
+def named_landscape(name_or_path: str) -> PriceLandscape:
+    """A shipped landscape by its name, or the one in a file.
+
+    Raises:
+        ConfigurationError: neither; the valid names are listed.
+    """
+    if name_or_path in SHIPPED:
+        return SHIPPED[name_or_path]
+    path = Path(name_or_path)
+    if not path.exists():
+        raise ConfigurationError(
+            f"unknown price landscape {name_or_path!r}: neither a file nor one of {', '.join(SHIPPED)}"
+        )
+    return load_price_landscape(path)
+
+
 class _Document(BaseModel):
     """A price landscape as a file."""
 

@@ -11,12 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from envs.catalogue import MAX_CAMPAIGNS, P
 from envs.configuration import load_yaml, resolve_named, validate
 from envs.paths import configs_directory
-from envs.price_landscape import IPINYOU, PriceLandscape, load_price_landscape
+from envs.price_landscape import PriceLandscape, named_landscape
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 PerPlacement = tuple[Fraction, Fraction, Fraction]
+PodSize = Annotated[int, Field(ge=1, le=8)]
+IncidentKind = Literal[
+    "invalid_traffic", "rival_surge", "tracking_outage", "creative_burn_out", "overspend_fault"
+]
 Vertical = Literal["retail", "automotive", "finance", "food", "entertainment", "telecom", "travel", "health"]
 
 
@@ -27,31 +31,53 @@ class _Part(BaseModel):
 class Auction(_Part):
     """How an impression opportunity is sold, and at what prices."""
 
-    pricing: Literal["first_price", "second_price"] = "second_price"
-    price_level_usd: Positive = 1.5
+    pricing: Literal["first_price", "second_price", "generalized_second_price", "vcg"] = "second_price"
+    slots: tuple[PodSize, PodSize, PodSize] = (1, 1, 1)
+    """Slots of an opportunity's pod by placement; more than one asks for another rule than second price."""
+    slot_exposure: tuple[Positive, ...] = (1.0, 0.8, 0.48)
+    """P(a slot is heard), as far as the longest pod: AuctionNet's cascade; unheard slots are not billed."""
+    competitive_separation: bool = True
+    """Two advertisers of one vertical never share a pod."""
+    price_level_usd: Positive = 5.0
     """Mean market price of one opportunity inside the table (CPM × impression weight / 1000)."""
-    price_landscape: str = "ipinyou"
-    """`ipinyou` (shipped constants) or the JSON that `interlude calibrate` wrote."""
-    probability_within_table: PerPlacement = (0.60, 0.60, 0.60)
+    price_landscape: tuple[str, str, str] = ("ipinyou-exchange-3", "ipinyou-exchange-2", "ipinyou-exchange-1")
+    """By placement: a shipped landscape or the JSON that `interlude calibrate` wrote."""
+    held_out_price_landscape: tuple[str, str, str] = ("ipinyou", "ipinyou-exchange-4", "ipinyou")
+    """The same on held-out markets: landscapes that training never saw."""
+    probability_within_table: PerPlacement = (0.12, 0.29, 0.69)
     """P(market price within the table) by placement; beyond it an opportunity is unwinnable."""
     reserve_fraction: tuple[NonNegative, NonNegative, NonNegative] = (0.15, 0.20, 0.28)
     """Reserve price by placement, as a fraction of the price level."""
-    value_price_elasticity: NonNegative = 0.35
+    value_price_elasticity: NonNegative = 0.9
     """Exponent of an opportunity's quality in its market price: good listeners cost more."""
     placement_price: tuple[Positive, Positive, Positive] = (0.85, 1.05, 1.25)
 
-    def landscape(self) -> PriceLandscape:
-        """The price table this scenario resamples."""
-        return (
-            IPINYOU if self.price_landscape == "ipinyou" else load_price_landscape(Path(self.price_landscape))
-        )
+    def landscapes(self, held_out: bool = False) -> list[PriceLandscape]:
+        """The price table that each placement resamples."""
+        names = self.held_out_price_landscape if held_out else self.price_landscape
+        return [named_landscape(name) for name in names]
+
+    @model_validator(mode="after")
+    def _pods(self) -> Auction:
+        longest = max(self.slots)
+        if longest > 1 and self.pricing == "second_price":
+            raise ValueError(
+                "second_price sells one slot; use generalized_second_price, vcg or first_price for pods"
+            )
+        if len(self.slot_exposure) < longest:
+            raise ValueError(f"slot_exposure needs a number a slot: {longest}, got {len(self.slot_exposure)}")
+        if any(x > 1.0 for x in self.slot_exposure) or list(self.slot_exposure) != sorted(
+            self.slot_exposure, reverse=True
+        ):
+            raise ValueError(f"slot_exposure must be at most 1 and not rise, got {self.slot_exposure}")
+        return self
 
 
 class Rivals(_Part):
     """The other side of the auction."""
 
-    count: Annotated[int, Field(ge=1, le=16)] = 5
-    daily_budget_fraction: Positive = 0.16
+    count: Annotated[int, Field(ge=1, le=256)] = 5
+    daily_budget_fraction: Positive = 0.06
     """Median daily budget of a rival as a fraction of a day's volume at the price level."""
     reactive: bool = False
     """Rivals raise their bids where we win much; bounds that assume fixed rivals do not hold then."""
@@ -62,9 +88,13 @@ class Listeners(_Part):
 
     count: Annotated[int, Field(ge=16, le=4096)] = 256
     taste_sd: NonNegative = 0.35
+    activity_sd: NonNegative = 0.5
+    """Spread of log listening time: some listen much, many a little."""
+    ads_per_hour: Positive = 6.0
+    """The platform's ad load; more breaks an hour bring more opportunities now and fewer hours later."""
     irritable_fraction: Fraction = 0.24
     """Share of listeners whom repetition turns negative (doi 10.1177/0022243718820587)."""
-    churn_sensitivity: NonNegative = 0.08
+    churn_sensitivity: NonNegative = 0.25
     daily_frequency_cap: Annotated[int, Field(ge=1, le=100)] = 5
 
 
@@ -91,18 +121,22 @@ class Incidents(_Part):
     event_probability: Fraction = 0.60
     incident_probability: Fraction = 0.35
     """Of each of two incident slots a flight."""
+    kinds: tuple[IncidentKind, ...] = get_args(IncidentKind)
+    """What may strike training and development markets."""
+    held_out_kinds: tuple[IncidentKind, ...] = get_args(IncidentKind)
+    """What may strike held-out markets."""
 
 
 class Values(_Part):
     """What the advertiser and the platform earn, USD; an opportunity counts `impression_weight` times."""
 
     completion_usd: NonNegative = 0.006
-    conversion_usd: NonNegative = 15.0
-    recall_gain_usd: NonNegative = 0.080
+    conversion_usd: NonNegative = 100.0
+    recall_gain_usd: NonNegative = 0.16
     """Per listener who starts to recall the brand."""
-    recall_level_usd: NonNegative = 0.080
+    recall_level_usd: NonNegative = 0.16
     """Per listener who recalls the brand over the whole flight."""
-    health_usd: NonNegative = 0.25
+    health_usd: NonNegative = 1.25
     """Per listener won or lost for the platform."""
 
 
@@ -115,11 +149,12 @@ class Scenario(_Part):
     intervals: Annotated[int, Field(ge=1, le=4096)] = 48
     intervals_per_day: Annotated[int, Field(ge=1, le=96)] = 12
     opportunities_per_interval: Annotated[int, Field(ge=1, le=65536)] = 192
-    impression_weight: Annotated[int, Field(ge=1, le=10000)] = 100
+    impression_weight: Annotated[int, Field(ge=1, le=10000)] = 250
     """Real impressions that one simulated opportunity stands for."""
-    time_acceleration: Positive = 20.0
-    """How much faster listening reacts to ad load than in the field; 1 in calibration tests."""
-    budget_fraction: Positive = 0.06
+    time_acceleration: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 5.0
+    """How much faster than in the field the slow dynamics run: how listening reacts to ad load and
+    annoyance (months) and how brands are forgotten (weeks); 1 in calibration tests."""
+    budget_fraction: Positive = 0.025
     """Median campaign budget as a fraction of the flight's volume at the price level."""
     verticals: tuple[Vertical, ...] = get_args(Vertical)[:6]
     """Verticals that training and development markets draw from."""
@@ -133,6 +168,11 @@ class Scenario(_Part):
     response: Response = Response()
     incidents: Incidents = Incidents()
     values: Values = Values()
+
+    @property
+    def hours_per_interval(self) -> float:
+        """Length of an interval on the market's clock."""
+        return 24.0 / self.intervals_per_day
 
     @model_validator(mode="after")
     def _whole_days(self) -> Scenario:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from envs import catalogue as cat
 from envs import constants as con
 from envs.catalogue import ARMS, MAX_CAMPAIGNS, P, S
-from envs.generator import EVENT_INTERVALS
+from envs.inventory import EVENT_INTERVALS
 from envs.observation import SCHEMAS, Observation
 from envs.philox import normals
 from envs.response import CLICK_RATE, VISIBLE_CLICK_FACTOR

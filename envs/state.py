@@ -36,7 +36,12 @@ class MarketParameters(NamedTuple):
     """What a seed fixes for a whole flight; hidden from agents unless a comment says public."""
 
     seed: NDArray[np.uint64]  # [B]
-    listener_segment: Int  # [B, L] public
+    listener_segment: Int  # [B, L] public, contiguous blocks
+    segment_start: Int  # [B, S + 1] first listener of every segment, and the end
+    listening_share: Float  # [B, L] of its segment's listening at full health
+    alias_probability: Float  # [B, L] Walker's alias table of who of a segment listens
+    alias: Int  # [B, L]
+    vertical: Int  # [B, C] public
     listener_taste: Float  # [B, L, D]
     campaign_taste: Float  # [B, C, D]
     irritable: Bool  # [B, L] repetition turns them negative
@@ -47,11 +52,11 @@ class MarketParameters(NamedTuple):
     mood_probability: Float  # [B, T, S, M] public
     wear_out: Float  # [B, C]
     wear_in: Float  # [B, C]
-    recall_decay: Float  # [B, C]
+    recall_decay: Float  # [B, C] slow memory kept an interval
     conversion: Float  # [B, C]
     recall: Float  # [B, C]
     churn: Float  # [B, S]
-    traffic: Float  # [B, T, S, P] mean opportunities
+    traffic: Float  # [B, T, S, P] mean opportunities at full health and the reference ad load
     attention: Float  # [B, T, P] public
     event_interval: Int  # [B] public, −1 without an event
     budget_usd: Float  # [B, C] public
@@ -60,6 +65,7 @@ class MarketParameters(NamedTuple):
     rival_budget_usd: Float  # [B, R] a day
     rival_paces: Bool  # [B, R] spreads its budget; else burns it
     rival_share: Float  # [B, S, P, R] cumulative probability of owning the market price
+    rival_vertical: Int  # [B, R]
     incident_kind: Int  # [B, INCIDENT_SLOTS]
     incident_start: Int  # [B, INCIDENT_SLOTS]
     incident_length: Int  # [B, INCIDENT_SLOTS]
@@ -77,13 +83,16 @@ class MarketState(NamedTuple):
     recent_exposure: Float  # [B, C, L] decaying count: massing
     exposures: Float  # [B, C, L] this flight
     exposures_today: Float  # [B, C, L]
-    ad_load: Float  # [B, L] decaying count of all ads heard
+    ads_heard: Float  # [B, L] decaying count of all ads heard
+    hours_listened: Float  # [B, L] decaying count: their ratio is the ad load
     health: Float  # [B, L] share of usual listening
     wear: Float  # [B, C, S, F, V]
     conversion_pool: Int  # [B, C, S, DELAY_CLASSES] conversions that wait
     rival_left_usd: Float  # [B, R] of today's budget
     rival_pace: Float  # [B, R] probability of taking part
     on_air: Int  # [B, C, S] arm that airs this interval
+    recall: Float  # [B, C, S] mean over listeners
+    segment_health: Float  # [B, S] mean over listeners
 
 
 class Controls(NamedTuple):
