@@ -146,6 +146,27 @@ def clear_pod(  # type: ignore[no-untyped-def]
 
 
 @kernel
+def clear_slot(bids, bidders, floor, rule, seed, interval, opportunity):  # type: ignore[no-untyped-def]
+    """One slot, as `clear_pod` sells it: (winner or −1, price, best and second bid that reach the floor).
+
+    Separation changes nothing here: the winner pays the second bid, of its own category or not.
+    """
+    winner, best, second = -1, 0.0, 0.0
+    for a in range(bidders):
+        bid = bids[a]
+        if not (bid >= floor and bid < np.inf):
+            continue
+        if winner < 0 or _outranks(bid, a, best, winner, seed, interval, opportunity):
+            winner, best, second = a, bid, best
+        elif bid > second:
+            second = bid
+    price = 0.0
+    if winner >= 0:
+        price = best if rule == _FIRST_PRICE else max(second, floor)
+    return winner, price, best, second
+
+
+@kernel
 def _clear_all(  # type: ignore[no-untyped-def]
     bids, reserve, seeds, category, exposure, rule, winner, price, refused
 ):

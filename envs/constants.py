@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from envs import response as res
 from envs.auction import RULE
+from envs.catalogue import S
 from envs.kernel import kernel
 from envs.price_landscape import TABLE_SIZE
 from envs.scenario import Scenario
@@ -32,6 +33,8 @@ class Constants(NamedTuple):
     rule: int  # of pricing, an index that the auction's kernel knows
     separation: bool
     reactive: bool
+    log: bool  # keep a row for every bid, for the event log
+    segments: int
     price_level_usd: float
     frequency_cap: float
     load_factor: float  # ads an hour against the reference
@@ -55,7 +58,7 @@ class Constants(NamedTuple):
 QUALITY_LEVELS = 1024
 
 
-def constants_of(scenario: Scenario, held_out: bool = False) -> Constants:
+def constants_of(scenario: Scenario, held_out: bool = False, log: bool = False) -> Constants:
     """The numbers of a scenario that the kernel needs, on held-out markets or on others."""
     auction, rivals, hours = scenario.auction, scenario.rivals.count, scenario.hours_per_interval
     z = ndtri((np.arange(QUALITY_LEVELS) + 0.5) / QUALITY_LEVELS)
@@ -68,6 +71,8 @@ def constants_of(scenario: Scenario, held_out: bool = False) -> Constants:
         rule=RULE[auction.pricing],
         separation=auction.competitive_separation,
         reactive=scenario.rivals.reactive,
+        log=log,
+        segments=S,
         price_level_usd=auction.price_level_usd,
         frequency_cap=float(scenario.listeners.daily_frequency_cap),
         load_factor=scenario.listeners.ads_per_hour / res.REFERENCE_ADS_PER_HOUR,

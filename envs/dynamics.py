@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from envs import catalogue as cat
 from envs import constants as con
 from envs.constants import Constants, active_incident
-from envs.feedback import prepare_creatives
+from envs.feedback import OUTCOME_DRAWS, TALLIES, prepare_creatives
 from envs.kernel import kernel
 from envs.listeners import survey, update_listeners
 from envs.opportunities import BLOCK, FIRST_PRICE_WORD, GUIDE, WORDS_PER_RIVAL, play_opportunities
-from envs.philox import binomial, uniform4
+from envs.philox import UNIT, binomial, fill_words
 from envs.state import (
     DELAY_CLASSES,
-    Bool,
     Controls,
     Float,
     Int,
@@ -37,14 +36,52 @@ _ARMS = cat.ARMS
 INITIAL_RECALL = 0.02
 
 
+class Bids(NamedTuple):
+    """Bids of ours in a block of opportunities, one row each, in order of arrival.
+
+    Without an event log only the impressions served are kept. The last columns are filled by feedback.
+    """
+
+    item: Int  # which opportunity of the interval
+    first_draw: Int  # of its feedback
+    campaign: Int
+    listener: Int
+    segment: Int
+    placement: Int
+    slot: Int  # of the pod; −1 where the bid lost
+    visible: Int  # 1 = the screen is in view
+    status: Int  # LOST, SERVED, UNHEARD of `envs.opportunities`
+    quality: Float  # factor of the opportunity's value
+    predicted: Float  # predicted affinity × quality
+    bid_usd: Float
+    price_to_beat_usd: Float  # what would just have won; NaN beyond the price table
+    paid_usd: Float
+    response: Float  # z; 0 where nobody attended
+    completions: Int
+    skips: Int
+    dislikes: Int
+    clicks: Int
+    conversions: Int  # caused
+    valid: Int  # 0 = invalid traffic or nobody attended
+
+
 class Scratch(NamedTuple):
     """Working memory of one market's interval, one a thread; nothing of it outlives the interval."""
 
     words: NDArray[np.uint32]  # [words of an opportunity, block]
     edge: Float  # [S · P] cumulative shares of cells
     guide: Int  # [GUIDE]
-    unit_bid: Float  # [C, S, P] bid per predicted value
-    needs_screen: Bool  # [C, S]
+    unit_bid: Float  # [2, S · P, C] bid per predicted value, screen hidden or visible
+    believed: Float  # [L, C] predicted affinity
+    arrived: Float  # [S · P] opportunities
+    bid_count: Float  # [S · P, C] bids
+    bid_usd: Float  # [S · P, C] their sum
+    beat: Float  # [S · P] opportunities with a price inside the table
+    beat_usd: Float  # [S · P] sum of what it took to win one
+    extra_usd: Float  # [S · P, C] the same where the campaign won, above what it took others
+    release_words: NDArray[np.uint32]  # [4, C · S · DELAY_CLASSES]
+    tally: Float  # [C · S · P, TALLIES] what impressions brought
+    conversions: Float  # [C, S] caused
     own_category: Int  # [C]
     bid: Float  # [bidders of an opportunity]
     category: Int  # [bidders]
@@ -54,27 +91,48 @@ class Scratch(NamedTuple):
     shadow: Float  # [slots + 1]
     winner: Int  # [slots]
     price: Float  # [slots]
+    made: Bids  # [block · C] rows
+    outcome_words: NDArray[np.uint32]  # [words of a row's feedback, block · C]
+    met: Float  # [block · C, 5] of the row's listener: affinity, annoyance, that of all, exposures, recall
     effect: Float  # [C, S, M] effect of what is on air
     shown: Float  # [C, L] impressions
     attention: Float  # [C, L] response × recall factor of the impressions
     reached: Int  # [C · L, 2] campaign and listener of those shown something
-    count: Int  # [1] how many of them
+    reached_count: Int  # [1] how many of them
     aired: Float  # [C, S] impressions
     heard: Float  # [L] ads of anybody
     total: Float  # [L] annoyance over campaigns
     waiting: Int  # [C, S, DELAY_CLASSES] conversions caused
 
 
+_USD_AND_FACTORS = ("quality", "predicted", "bid_usd", "price_to_beat_usd", "paid_usd", "response")
+
+
+def _no_bids(rows: int) -> Bids:
+    return Bids(
+        **{name: np.empty(rows, float if name in _USD_AND_FACTORS else np.int64) for name in Bids._fields}
+    )
+
+
 def new_scratch(campaigns: int, listeners: int, longest_pod: int, block: int = BLOCK) -> Scratch:
     """Working memory for markets of this size; `block` changes the speed and nothing else."""
     ranks, words = longest_pod + 1, FIRST_PRICE_WORD + WORDS_PER_RIVAL * (longest_pod + 1)
-    bidders, segment = campaigns + ranks, (campaigns, cat.S)
+    bidders, segment, cells = campaigns + ranks, (campaigns, cat.S), cat.S * cat.P
     return Scratch(
         words=np.empty((4 * -(-words // 4), block), np.uint32),
-        edge=np.empty(cat.S * cat.P),
+        edge=np.empty(cells),
         guide=np.empty(GUIDE, np.int64),
-        unit_bid=np.empty((*segment, cat.P)),
-        needs_screen=np.empty(segment, np.bool_),
+        unit_bid=np.empty((2, cells, campaigns)),
+        believed=np.empty((listeners, campaigns)),
+        arrived=np.zeros(cells),
+        bid_count=np.zeros((cells, campaigns)),
+        bid_usd=np.zeros((cells, campaigns)),
+        beat=np.zeros(cells),
+        beat_usd=np.zeros(cells),
+        extra_usd=np.zeros((cells, campaigns)),
+        release_words=np.empty((4, campaigns * cat.S * DELAY_CLASSES), np.uint32),
+        tally=np.zeros((campaigns * cells, TALLIES)),
+        conversions=np.zeros(segment),
         own_category=np.empty(campaigns, np.int64),
         bid=np.empty(bidders),
         category=np.empty(bidders, np.int64),
@@ -84,11 +142,14 @@ def new_scratch(campaigns: int, listeners: int, longest_pod: int, block: int = B
         shadow=np.empty(ranks),
         winner=np.empty(longest_pod, np.int64),
         price=np.empty(longest_pod),
+        made=_no_bids(block * campaigns),
+        outcome_words=np.empty((4 * OUTCOME_DRAWS, block * campaigns), np.uint32),
+        met=np.empty((block * campaigns, 5)),
         effect=np.empty((*segment, cat.M)),
         shown=np.zeros((campaigns, listeners)),
         attention=np.zeros((campaigns, listeners)),
         reached=np.empty((campaigns * listeners, 2), np.int64),
-        count=np.zeros(1, np.int64),
+        reached_count=np.zeros(1, np.int64),
         aired=np.zeros(segment),
         heard=np.zeros(listeners),
         total=np.zeros(listeners),
@@ -100,28 +161,31 @@ def new_scratch(campaigns: int, listeners: int, longest_pod: int, block: int = B
 def _settle(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyped-def]
     """Wear, reported conversions, creatives on air, what is tracked, which incidents were active."""
     campaigns, segments, classes = scratch.waiting.shape
-    last = t == k.intervals - 1
+    last, words, waiting = t == k.intervals - 1, scratch.release_words, scratch.waiting
+    waits, wear, on_air = st.conversion_pool[b], st.wear[b], st.on_air[b]
+    start, conversions, settled = m.segment_start[b], out.conversions[b], out.conversions_settled[b]
+    fill_words(m.seed[b], _RELEASE, t, 0, campaigns * segments * classes, 1, words)
     for c in range(campaigns):
         for s in range(segments):
+            reports, rest = 0, 0
             for d in range(classes):
-                pool = st.conversion_pool[b, c, s, d] + scratch.waiting[c, s, d]
-                scratch.waiting[c, s, d] = 0
-                reported = 0
-                if pool > 0:
-                    u0, u1, _u2, _u3 = uniform4(m.seed[b], _RELEASE, t, (c * segments + s) * classes + d, 0)
-                    reported = binomial(pool, k.delay_release[d], u0, u1)
-                out.conversions[b, c, s] += reported
-                st.conversion_pool[b, c, s, d] = pool - reported
-                if last:
-                    out.conversions_settled[b, c, s] += pool - reported
-            for f in range(st.wear.shape[3]):
-                for v in range(st.wear.shape[4]):
-                    st.wear[b, c, s, f, v] *= k.wear_kept
-            arm = st.on_air[b, c, s]
-            people = max(1, m.segment_start[b, s + 1] - m.segment_start[b, s])
-            st.wear[b, c, s, _ARMS[arm, 0], _ARMS[arm, 1]] += scratch.aired[c, s] / people
+                pool = waits[c, s, d] + waiting[c, s, d]
+                waiting[c, s, d] = 0
+                u = (words[0, (c * segments + s) * classes + d] + 0.5) * UNIT
+                reported = binomial(pool, k.delay_release[d], u)
+                reports += reported
+                waits[c, s, d] = pool - reported
+                rest += pool - reported
+            conversions[c, s] = reports
+            settled[c, s] = rest if last else 0
+            for f in range(wear.shape[2]):
+                for v in range(wear.shape[3]):
+                    wear[c, s, f, v] *= k.wear_kept
+            arm = on_air[c, s]
+            people = max(1, start[s + 1] - start[s])
+            wear[c, s, _ARMS[arm, 0], _ARMS[arm, 1]] += scratch.aired[c, s] / people
             scratch.aired[c, s] = 0.0
-            st.on_air[b, c, s] = next_on_air[b, c, s]
+            on_air[c, s] = next_on_air[b, c, s]
     kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
     outage = active_incident(kinds, starts, lengths, con.TRACKING_OUTAGE, t)
     for p in range(out.tracked.shape[1]):
@@ -205,7 +269,7 @@ def new_state(m: MarketParameters, initial_arm: Int) -> MarketState:
         annoyance=np.zeros(per_listener),
         recent_exposure=np.zeros(per_listener),
         exposures=np.zeros(per_listener),
-        exposures_today=np.zeros(per_listener),
+        exposures_today=np.zeros((batch, listeners, campaigns)),
         ads_heard=np.zeros((batch, listeners)),
         hours_listened=np.zeros((batch, listeners)),
         health=np.ones((batch, listeners)),

@@ -42,7 +42,9 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
             m.log_mood[b],
             m.mood_probability[b, t],
         )
+        affinity, annoyance, irritable = m.affinity[b], st.annoyance[b], m.irritable[b]
         for c in range(campaigns):
+            exposures, wear_in = st.exposures[b, c], m.wear_in[b, c]
             mean[:] = 0.0
             weight[:] = 0.0
             slow, fast, recent = st.memory_slow[b, c], st.memory_fast[b, c], st.recent_exposure[b, c]
@@ -51,7 +53,12 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
                 h = health[i]
                 h *= share[i]
                 weight[s] += h
-                answer = h * lingering_response(m, st, b, c, i)
+                shared = 0.0
+                for other in range(campaigns):
+                    shared += annoyance[other, i]
+                answer = h * lingering_response(
+                    affinity[c, i], annoyance[c, i], shared, exposures[i], wear_in, irritable[i]
+                )
                 mean[s] += answer
                 room[b, c, s] += answer * (1.0 - slow[i]) / (1.0 + res.SPACING * recent[i])
                 funnel[b, c, s] += answer * _recall(slow[i], fast[i])

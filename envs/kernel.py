@@ -36,7 +36,7 @@ def _digest() -> str:
 
 SOURCE_DIGEST: Final = _digest()
 """Numba's cache notices a change of a kernel's own file only, and would keep the constants and helpers
-that a kernel took from another module: so kernels are stamped with the sources of all of them."""
+that a kernel took from another module: so cache files are named and stamped after the sources of all."""
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -45,4 +45,9 @@ def kernel(function: Callable[..., Any]) -> Any:
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:  # there is none under NUMBA_DISABLE_JIT
         cache_file._source_stamp = SOURCE_DIGEST
+        # An index of other sources may name classes that are gone, and then could not even be read.
+        name = f"{cache_file._index_name.removesuffix('.nbi')}-{SOURCE_DIGEST[:12]}"
+        cache_file._index_name = f"{name}.nbi"
+        cache_file._index_path = str(Path(cache_file._cache_path) / cache_file._index_name)
+        cache_file._data_name_pattern = f"{name}.{{number:d}}.nbc"
     return compiled

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from envs import catalogue as cat
 from envs import response as res
 from envs.kernel import kernel
@@ -14,16 +16,26 @@ _irritation = kernel(res.irritation)
 _FATIGUE = cat.ARM_FATIGUE
 
 
+_NOVELTY_END = 63
+_NOVELTY = np.exp(-0.5 * np.arange(_NOVELTY_END + 1))
+"""What is left of a spot's novelty after so many exposures: a table, since they are whole."""
+
+
 @kernel
-def lingering_response(m, st, b, c, i):  # type: ignore[no-untyped-def]
-    """What affinity and repetition make of listener i's response to campaign c: 0 where it turned."""
-    shared = 0.0
-    for other in range(st.annoyance.shape[1]):
-        shared += st.annoyance[b, other, i]
-    own = st.annoyance[b, c, i]
-    novelty = m.wear_in[b, c] * math.exp(-0.5 * st.exposures[b, c, i])
-    value = m.affinity[b, c, i] * math.exp(-res.FATIGUE_OWN * own - res.FATIGUE_SHARED * shared - novelty)
-    if m.irritable[b, i]:
+def lingering_response(affinity, own, shared, exposures, wear_in, irritable):  # type: ignore[no-untyped-def]
+    """What affinity and repetition make of one listener's response to a campaign: 0 where it turned.
+
+    Args:
+        affinity: true affinity, 1 = average.
+        own: annoyance with this campaign.
+        shared: annoyance with all campaigns, this one included.
+        exposures: impressions of this campaign so far.
+        wear_in: log response that a first exposure lacks.
+        irritable: whether repetition turns this listener.
+    """
+    novelty = wear_in * _NOVELTY[min(int(exposures), _NOVELTY_END)]
+    value = affinity * math.exp(-res.FATIGUE_OWN * own - res.FATIGUE_SHARED * shared - novelty)
+    if irritable:
         value *= max(0.0, 1.0 - _irritation(own))
     return value
 
@@ -41,7 +53,7 @@ def _remember(m, st, k, scratch, b):  # type: ignore[no-untyped-def]
             fast[i] *= k.fast_kept
             annoyance[i] *= k.annoyance_kept
             recent[i] *= k.recent_kept
-    for n in range(scratch.count[0]):
+    for n in range(scratch.reached_count[0]):
         c, i = scratch.reached[n, 0], scratch.reached[n, 1]
         shown, attention = scratch.shown[c, i], scratch.attention[c, i]
         scratch.shown[c, i] = 0.0
@@ -52,7 +64,7 @@ def _remember(m, st, k, scratch, b):  # type: ignore[no-untyped-def]
         st.recent_exposure[b, c, i] += shown
         st.annoyance[b, c, i] += _FATIGUE[st.on_air[b, c, segment[i]]] * shown
         st.exposures[b, c, i] += shown
-    scratch.count[0] = 0
+    scratch.reached_count[0] = 0
 
 
 @kernel

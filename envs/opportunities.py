@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from envs import catalogue as cat
 from envs import constants as con
-from envs.auction import clear_pod
+from envs.auction import clear_pod, clear_slot
 from envs.constants import active_incident
-from envs.feedback import bring_feedback
+from envs.feedback import OUTCOME_DRAWS, bring_feedback, report_feedback
 from envs.kernel import kernel
-from envs.philox import fill_words, uniform4
+from envs.philox import UNIT, fill_words, uniform4
 from envs.response import HEALTH_MAX
 
 # Streams of the kernel's draws (the generator's start at 100).
@@ -23,7 +25,9 @@ _ARRIVAL, _OPPORTUNITY = 0, 1
 
 _FIT, _NEEDS_SCREEN, _VISIBLE = cat.PLACEMENT_FIT, cat.NEEDS_SCREEN, cat.SCREEN_VISIBLE_PROBABILITY
 _ARMS = cat.ARMS
-_UNIT, _HALF = 1.0 / 4294967296.0, 1.0 / 65536.0
+LOST, SERVED, UNHEARD = 0, 1, 2
+"""What became of a bid; a slot that nobody hears (the listener left the pod) is won and not billed."""
+_HALF = 1.0 / 65536.0
 BLOCK = 256
 """Opportunities whose random words are drawn at a time: they and the tables they meet stay in the cache."""
 FIRST_PRICE_WORD, WORDS_PER_RIVAL = 4, 2
@@ -53,8 +57,17 @@ def _find_cells(traffic, edge, guide):  # type: ignore[no-untyped-def]
 
 @kernel
 def _prepare_bids(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
-    """Fills scratch.unit_bid [C, S, P]: a campaign's bid per predicted value, 0 where it makes none."""
-    campaigns, segments, placements = scratch.unit_bid.shape
+    """Bids per predicted value, and predicted values by listener, as the pass over opportunities reads them.
+
+    Fills scratch.unit_bid [2, S · P, C] (screen hidden or visible; 0 where a campaign makes no bid) and
+    scratch.believed [L, C].
+    """
+    listeners, campaigns = scratch.believed.shape
+    segments, placements = k.segments, k.within_table.shape[0]
+    predicted, believed, unit_bid = ctl.predicted_affinity[b], scratch.believed, scratch.unit_bid
+    for c in range(campaigns):
+        for i in range(listeners):
+            believed[i, c] = predicted[c, i]
     fault = active_incident(
         m.incident_kind[b], m.incident_start[b], m.incident_length[b], con.OVERSPEND_FAULT, t
     )
@@ -63,12 +76,38 @@ def _prepare_bids(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
         scratch.own_category[c] = m.vertical[b, c] if k.separation else -1
         for s in range(segments):
             fmt = _ARMS[st.on_air[b, c, s], 0]
-            scratch.needs_screen[c, s] = _NEEDS_SCREEN[fmt]
             for p in range(placements):
                 wish = min(ctl.multiplier[b, c, s, p], ctl.aggression_cap[b, c]) * ctl.throttle[b, c, p]
-                scratch.unit_bid[c, s, p] = (
-                    wish * factor * _FIT[fmt, p] * m.attention[b, t, p] * k.price_level_usd
-                )
+                wish *= factor * _FIT[fmt, p] * m.attention[b, t, p] * k.price_level_usd
+                cell = s * placements + p
+                unit_bid[0, cell, c] = 0.0 if _NEEDS_SCREEN[fmt] else wish
+                unit_bid[1, cell, c] = wish
+
+
+@kernel
+def _keep_accounts(out, scratch, b):  # type: ignore[no-untyped-def]
+    """Moves what the pass over opportunities counted by cell into the outcome, and empties it."""
+    count, bid_usd, beat, beat_usd = scratch.bid_count, scratch.bid_usd, scratch.beat, scratch.beat_usd
+    extra_usd = scratch.extra_usd
+    opportunities, bids, offered = out.opportunities[b], out.bids[b], out.bid_usd[b]
+    price_usd, priced = out.price_usd[b], out.priced[b]
+    segments, placements = opportunities.shape
+    campaigns = bids.shape[0]
+    for s in range(segments):
+        for p in range(placements):
+            cell = s * placements + p
+            opportunities[s, p] = scratch.arrived[cell]
+            for c in range(campaigns):
+                bids[c, s, p] = count[cell, c]
+                offered[c, s, p] = bid_usd[cell, c]
+                price_usd[c, s, p] = beat_usd[cell] + extra_usd[cell, c]
+                priced[c, s, p] = beat[cell]
+    scratch.arrived[:] = 0.0
+    count[:] = 0.0
+    bid_usd[:] = 0.0
+    beat[:] = 0.0
+    beat_usd[:] = 0.0
+    extra_usd[:] = 0.0
 
 
 @kernel
@@ -87,38 +126,41 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
     """
     seed, budget = m.seed[b], st.budget_left_usd[b]
     campaigns, placements = budget.shape[0], k.within_table.shape[0]
-    believed, today, health = ctl.predicted_affinity[b], st.exposures_today[b], st.health[b]
-    left, pace, drift, level = st.rival_left_usd[b], st.rival_pace[b], m.rival_drift[b], m.rival_level[b]
-    share, start = m.rival_share[b], m.segment_start[b]
+    today, health = st.exposures_today[b], st.health[b]
+    left, pace, level = st.rival_left_usd[b], st.rival_pace[b], m.rival_level[b]
+    share, start, rival_vertical = m.rival_share[b], m.segment_start[b], m.rival_vertical[b]
+    drift = m.rival_drift[b, :, t]
     alias_probability, alias = m.alias_probability[b], m.alias[b]
     kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
-    opportunities, bids, bid_usd = out.opportunities[b], out.bids[b], out.bid_usd[b]
-    price_usd, priced = out.price_usd[b], out.priced[b]
     words, bid, category, bidder = scratch.words, scratch.bid, scratch.category, scratch.bidder
-    unit_bid, needs_screen, winner, price = (
-        scratch.unit_bid,
-        scratch.needs_screen,
-        scratch.winner,
-        scratch.price,
-    )
-    heard, edge, guide, ranked = scratch.heard, scratch.edge, scratch.guide, scratch.ranked_bid
+    unit_bid, believed, own_category = scratch.unit_bid, scratch.believed, scratch.own_category
+    winner, price, ranked = scratch.winner, scratch.price, scratch.ranked_bid
+    ranked_bidder, shadow = scratch.ranked_bidder, scratch.shadow
+    heard, edge, guide, made = scratch.heard, scratch.edge, scratch.guide, scratch.made
+    arrived, bid_count, bid_usd = scratch.arrived, scratch.bid_count, scratch.bid_usd
+    beat, beat_usd, extra_usd = scratch.beat, scratch.beat_usd, scratch.extra_usd
+    slots_of, reserve, within, exposure = k.slots, k.reserve_usd, k.within_table, k.exposure
+    qualities, quality_price, quantile = k.quality, k.quality_price, k.price_quantile
+    separation, rule, cap, ladder = k.separation, k.rule, k.frequency_cap, k.ladder_exponent
     fraud = active_incident(kinds, starts, lengths, con.INVALID_TRAFFIC, t)
     fraud_placement = m.incident_placement[b, fraud] if fraud >= 0 else -1
     surge = con.SURGE_FACTOR if active_incident(kinds, starts, lengths, con.RIVAL_SURGE, t) >= 0 else 1.0
+    price_level = k.price_level_usd * surge
     _prepare_bids(m, st, k, ctl, scratch, b, t)
     total = _find_cells(m.traffic[b, t], edge, guide)
-    rivals, table_size = left.shape[0], k.price_quantile.shape[1]
-    levels = k.quality.shape[0]
+    rivals, table_size, levels = left.shape[0], quantile.shape[1], qualities.shape[0]
     arrival, _a1, _a2, _a3 = uniform4(seed, _ARRIVAL, t, 0, 0)
     count = int(total * k.load_factor * HEALTH_MAX + arrival)
-    most_rivals = k.exposure.shape[0]
-    draws = (FIRST_PRICE_WORD + WORDS_PER_RIVAL * most_rivals + 3) // 4
+    draws = (FIRST_PRICE_WORD + WORDS_PER_RIVAL * (exposure.shape[0]) + 3) // 4
     block = words.shape[1]
+    rows = 0
     for item in range(count):
         j = item % block
         if j == 0:
+            bring_feedback(m, st, k, scratch, b, t, rows)
+            rows = 0
             fill_words(seed, _OPPORTUNITY, t, item, min(block, count - item), draws, words)
-        u = (words[0, j] + 0.5) * _UNIT
+        u = (words[0, j] + 0.5) * UNIT
         cell = guide[int(u * GUIDE)]
         while u > edge[cell]:
             cell += 1
@@ -126,122 +168,141 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
         size = start[s + 1] - start[s]
         if size <= 0:
             continue
-        at = (words[1, j] + 0.5) * _UNIT * size
+        at = (words[1, j] + 0.5) * UNIT * size
         i = start[s] + int(at)
-        if at - int(at) >= alias_probability[i]:
-            i = alias[i]
+        other = alias[i]  # read in any case: which of the two is a toss that no processor foresees
+        i = i if at - int(at) < alias_probability[i] else other
         if ((words[2, j] >> 16) + 0.5) * _HALF * HEALTH_MAX >= health[i]:
             continue
-        opportunities[s, p] += 1.0
-        visible = 1.0 if ((words[2, j] & 0xFFFF) + 0.5) * _HALF < _VISIBLE[p] else 0.0
+        arrived[cell] += 1.0
+        visible = 1 if ((words[2, j] & 0xFFFF) + 0.5) * _HALF < _VISIBLE[p] else 0
         grade = ((words[3, j] >> 16) * levels) >> 16
-        quality = k.quality[grade]
-        slots, floor = k.slots[p], k.reserve_usd[p]
+        quality = qualities[grade]
+        slots, floor = slots_of[p], reserve[p]
+        bidders = 0
+        for c in range(campaigns):
+            offer = min(unit_bid[visible, cell, c] * believed[i, c] * quality, budget[c])
+            if offer > 0.0 and today[i, c] < cap:
+                bid_count[cell, c] += 1.0
+                bid_usd[cell, c] += offer
+                bid[bidders] = offer
+                category[bidders] = own_category[c]
+                bidder[bidders] = c
+                bidders += 1
+        ours = bidders
         # The rivals' prices: the highest from the table, the next ones as order statistics below it.
-        scale = k.price_level_usd * k.quality_price[grade] * surge
-        if p == fraud_placement:
-            scale *= con.INVALID_DISCOUNT
-        bidders, sold = 0, 0
-        depth = 1.0
+        sold, depth = 0, 1.0
         for rank in range(slots + 1):
             word = FIRST_PRICE_WORD + WORDS_PER_RIVAL * rank
-            v = (words[word, j] + 0.5) * _UNIT
-            depth *= v if rank == 0 else math.exp(k.ladder_exponent * math.log(v))
-            if depth >= k.within_table[p]:
+            v = (words[word, j] + 0.5) * UNIT
+            depth *= v if rank == 0 else math.exp(ladder * math.log(v))
+            if depth >= within[p]:
                 sold += 1  # beyond the table's end: this slot cannot be won
                 if sold >= slots:
                     break
                 continue
             pick = ((words[word + 1, j] >> 16) + 0.5) * _HALF
-            low, high = 0, rivals - 1
-            while low < high:
-                middle = (low + high) // 2
-                if pick > share[s, p, middle]:
-                    low = middle + 1
-                else:
-                    high = middle
-            r = low
-            quoted = k.price_quantile[p, int(depth / k.within_table[p] * table_size)]
-            quoted *= scale * level[r, s, p] * drift[r, t]
+            r = 0
+            for rival in range(rivals - 1):  # all of them: cheaper than a search that branches at random
+                r += 1 if pick > share[s, p, rival] else 0
+            quoted = quantile[p, int(depth / within[p] * table_size)] * quality_price[grade]
+            quoted *= price_level * level[r, s, p] * drift[r]
+            if p == fraud_placement:
+                quoted *= con.INVALID_DISCOUNT
             takes_part = ((words[word + 1, j] & 0xFFFF) + 0.5) * _HALF
             if left[r] >= quoted and takes_part < pace[r]:
                 bid[bidders] = quoted
-                category[bidders] = m.rival_vertical[b, r] if k.separation else -1
+                category[bidders] = rival_vertical[r] if separation else -1
                 bidder[bidders] = campaigns + r
                 bidders += 1
-        for c in range(campaigns):
-            wish = unit_bid[c, s, p]
-            if wish <= 0.0 or (needs_screen[c, s] and visible == 0.0) or today[c, i] >= k.frequency_cap:
-                continue
-            offer = min(wish * believed[c, i] * quality, budget[c])
-            if offer <= 0.0:
-                continue
-            bids[c, s, p] += 1.0
-            bid_usd[c, s, p] += offer
-            bid[bidders] = offer
-            category[bidders] = scratch.own_category[c]
-            bidder[bidders] = c
-            bidders += 1
         heard[i] += sold
-        if sold >= slots:
-            continue
-        exposure = k.exposure if sold == 0 else k.exposure[sold:]
         open_slots = slots - sold
-        clear_pod(
-            bid,
-            category,
-            bidders,
-            floor,
-            exposure,
-            open_slots,
-            k.rule,
-            seed,
-            t,
-            item,
-            ranked,
-            scratch.ranked_bidder,
-            scratch.shadow,
-            winner,
-            price,
-        )
-        last, next_best = max(floor, ranked[open_slots - 1]), max(floor, ranked[open_slots])
-        for c in range(campaigns):
-            price_usd[c, s, p] += last
-            priced[c, s, p] += 1.0
+        last, next_best = np.nan, np.nan
+        if open_slots > 0:
+            if slots == 1:
+                winner[0], price[0], last, next_best = clear_slot(bid, bidders, floor, rule, seed, t, item)
+            else:
+                clear_pod(
+                    bid,
+                    category,
+                    bidders,
+                    floor,
+                    exposure[sold:],
+                    open_slots,
+                    rule,
+                    seed,
+                    t,
+                    item,
+                    ranked,
+                    ranked_bidder,
+                    shadow,
+                    winner,
+                    price,
+                )
+                last, next_best = ranked[open_slots - 1], ranked[open_slots]
+            last, next_best = max(floor, last), max(floor, next_best)
+            beat[cell] += 1.0
+            beat_usd[cell] += last
+        elif not k.log:
+            continue
         hears_until = ((words[3, j] & 0xFFFF) + 0.5) * _HALF
+        first_row = rows
         for slot in range(open_slots):
             w = winner[slot]
             if w < 0:
                 break
             who = bidder[w]
-            if who < campaigns:
-                price_usd[who, s, p] += next_best - last
-            if hears_until >= exposure[slot]:
-                continue
-            heard[i] += 1.0
+            ends = hears_until >= exposure[sold + slot]
+            if not ends:
+                heard[i] += 1.0
             if who >= campaigns:
-                r = who - campaigns
-                left[r] -= min(price[slot], left[r])
-            else:
+                if not ends:
+                    left[who - campaigns] -= min(price[slot], left[who - campaigns])
+                continue
+            extra_usd[cell, who] += next_best - last
+            if ends and not k.log:
+                continue
+            if not ends:
                 budget[who] = max(0.0, budget[who] - price[slot])
-                today[who, i] += 1.0
-                predicted = believed[who, i] * quality
-                bring_feedback(
-                    m,
-                    st,
-                    k,
-                    out,
-                    scratch,
-                    b,
-                    t,
-                    item,
-                    who,
-                    i,
-                    s,
-                    p,
-                    quality,
-                    visible,
-                    predicted,
-                    bid[w],
-                    price[slot],
-                )
+                today[i, who] += 1.0
+            made.item[rows] = item
+            made.first_draw[rows] = OUTCOME_DRAWS * who
+            made.campaign[rows] = who
+            made.listener[rows] = i
+            made.segment[rows] = s
+            made.placement[rows] = p
+            made.slot[rows] = sold + slot
+            made.visible[rows] = visible
+            made.status[rows] = UNHEARD if ends else SERVED
+            made.quality[rows] = quality
+            made.predicted[rows] = believed[i, who] * quality
+            made.bid_usd[rows] = bid[w]
+            made.price_to_beat_usd[rows] = next_best
+            made.paid_usd[rows] = 0.0 if ends else price[slot]
+            rows += 1
+        if not k.log:
+            continue
+        for w in range(ours):
+            won = False
+            for row in range(first_row, rows):
+                won |= made.campaign[row] == bidder[w]
+            if won:
+                continue
+            made.item[rows] = item
+            made.first_draw[rows] = OUTCOME_DRAWS * bidder[w]
+            made.campaign[rows] = bidder[w]
+            made.listener[rows] = i
+            made.segment[rows] = s
+            made.placement[rows] = p
+            made.slot[rows] = -1
+            made.visible[rows] = visible
+            made.status[rows] = LOST
+            made.quality[rows] = quality
+            made.predicted[rows] = believed[i, bidder[w]] * quality
+            made.bid_usd[rows] = bid[w]
+            made.price_to_beat_usd[rows] = last
+            made.paid_usd[rows] = 0.0
+            rows += 1
+    bring_feedback(m, st, k, scratch, b, t, rows)
+    _keep_accounts(out, scratch, b)
+    report_feedback(out, scratch, b)

@@ -20,7 +20,8 @@ from envs.kernel import kernel
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
 _MASK = np.uint64(0xFFFFFFFF)
-_SCALE = 1.0 / 4294967296.0
+UNIT = 1.0 / 4294967296.0
+"""(word + ½) · UNIT is a uniform in (0, 1)."""
 
 
 @kernel
@@ -46,10 +47,10 @@ def uniform4(seed, stream, interval, item, draw):  # type: ignore[no-untyped-def
     s = uint64(seed)
     a, b, c, d = philox4x32(draw, item, interval, stream, s & _MASK, s >> uint64(32))
     return (
-        (float(a) + 0.5) * _SCALE,
-        (float(b) + 0.5) * _SCALE,
-        (float(c) + 0.5) * _SCALE,
-        (float(d) + 0.5) * _SCALE,
+        (float(a) + 0.5) * UNIT,
+        (float(b) + 0.5) * UNIT,
+        (float(c) + 0.5) * UNIT,
+        (float(d) + 0.5) * UNIT,
     )
 
 
@@ -69,6 +70,30 @@ def fill_words(seed, stream, interval, first, count, draws, words):  # type: ign
 
 
 @kernel
+def fill_words_at(seed, stream, interval, items, first_draw, count, draws, words):  # type: ignore[no-untyped-def]
+    """Raw words of `count` scattered items: words [4 · draws, ≥ count] uint32, row 4·draw + word.
+
+    Args:
+        seed: of the market.
+        stream: of the draws.
+        interval: of the draws.
+        items: [≥ count] which.
+        first_draw: [≥ count] number of each item's first draw.
+        count: how many items.
+        draws: of each item.
+        words: filled.
+    """
+    s = uint64(seed)
+    low, high = uint32(s & _MASK), uint32(s >> uint64(32))
+    for draw in range(draws):
+        w0, w1, w2, w3 = words[4 * draw], words[4 * draw + 1], words[4 * draw + 2], words[4 * draw + 3]
+        for j in range(count):
+            w0[j], w1[j], w2[j], w3[j] = philox4x32(
+                first_draw[j] + draw, items[j], interval, stream, low, high
+            )
+
+
+@kernel
 def normal_pair(u, v):  # type: ignore[no-untyped-def]
     """Two standard normals of two uniforms (Box & Muller 1958)."""
     radius = math.sqrt(-2.0 * math.log(u))
@@ -77,8 +102,28 @@ def normal_pair(u, v):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def binomial(n, p, u, v):  # type: ignore[no-untyped-def]
-    """Successes among `n` trials of probability `p`, of two uniforms.
+def normal_quantile(u):  # type: ignore[no-untyped-def]
+    """Standard normal quantile of u in (0, 1), within 1e-7 (Wichura 1988, AS 241, PPND7)."""
+    q = u - 0.5
+    if abs(q) <= 0.425:
+        r = 0.180625 - q * q
+        above = ((59.109374720 * r + 159.29113202) * r + 50.434271938) * r + 3.3871327179
+        return q * above / (((67.187563600 * r + 78.757757664) * r + 17.895169469) * r + 1.0)
+    r = math.sqrt(-math.log(u if q < 0.0 else 1.0 - u))
+    if r <= 5.0:
+        r -= 1.6
+        z = ((0.17023821103 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777
+        z /= (0.12021132975 * r + 0.73700164250) * r + 1.0
+    else:
+        r -= 5.0
+        z = ((0.017337203997 * r + 0.42868294337) * r + 3.0812263860) * r + 6.6579051150
+        z /= (0.012258202635 * r + 0.24197894225) * r + 1.0
+    return -z if q < 0.0 else z
+
+
+@kernel
+def binomial(n, p, u):  # type: ignore[no-untyped-def]
+    """Successes among `n` trials of probability `p`, of one uniform: more of them for a larger one.
 
     By inversion where n·min(p, 1 − p) < 12 (Kachitvichyanukul & Schmeiser 1988), else the rounded
     normal approximation, clipped to [0, n].
@@ -90,18 +135,17 @@ def binomial(n, p, u, v):  # type: ignore[no-untyped-def]
     if p <= 0.5 and u <= 1.0 - n * p:  # (1 − p)ⁿ ≥ 1 − n·p: none, without a power
         return 0
     q = min(p, 1.0 - p)
+    left = u if p <= 0.5 else 1.0 - u
     if n * q < 12.0:
         ratio = q / (1.0 - q)
         mass = math.exp(n * math.log1p(-q))
         count = 0
-        left = u
         while left > mass and count < n:
             left -= mass
             count += 1
             mass *= ratio * (n - count + 1) / count
     else:
-        z, _ = normal_pair(u, v)
-        count = math.floor(n * q + math.sqrt(n * q * (1.0 - q)) * z + 0.5)
+        count = math.floor(n * q + math.sqrt(n * q * (1.0 - q)) * normal_quantile(left) + 0.5)
         count = min(n, max(0, count))
     return count if p <= 0.5 else n - count
 

@@ -55,7 +55,7 @@ def kept(hours: Any, time_constant_hours: Any) -> Any:
 
 def completion_probability(z: Any, hazard: Any) -> Any:
     """P(an impression is completed): survival of a hazard that falls with the response."""
-    return np.exp(-hazard * np.maximum(z, 0.02) ** -COMPLETION_ELASTICITY)
+    return np.exp(-hazard * np.exp(-COMPLETION_ELASTICITY * np.log(np.maximum(z, 0.02))))
 
 
 def click_probability(z: Any, click: Any, visible: Any) -> Any:

@@ -82,7 +82,7 @@ class MarketState(NamedTuple):
     annoyance: Float  # [B, C, L]
     recent_exposure: Float  # [B, C, L] decaying count: massing
     exposures: Float  # [B, C, L] this flight
-    exposures_today: Float  # [B, C, L]
+    exposures_today: Float  # [B, L, C]
     ads_heard: Float  # [B, L] decaying count of all ads heard
     hours_listened: Float  # [B, L] decaying count: their ratio is the ad load
     health: Float  # [B, L] share of usual listening
