@@ -25,6 +25,7 @@ class Feed(NamedTuple):
 @kernel
 def _keep(opportunities, wins, spend_usd, price_usd, priced, feed, elapsed, pacing_error, first, end):  # type: ignore[no-untyped-def]
     _, campaigns, segments, placements = wins.shape
+    budget_usd, spent_usd, mean_price_usd, win_rate = feed
     for b in range(first, end):
         for c in range(campaigns):
             total = 0.0
@@ -33,12 +34,12 @@ def _keep(opportunities, wins, spend_usd, price_usd, priced, feed, elapsed, paci
                     total += spend_usd[b, c, s, p]
                     if priced[b, c, s, p] > 0.0:
                         newest = price_usd[b, c, s, p] / priced[b, c, s, p]
-                        feed.price_usd[b, c, s, p] += SMOOTHING * (newest - feed.price_usd[b, c, s, p])
+                        mean_price_usd[b, c, s, p] += SMOOTHING * (newest - mean_price_usd[b, c, s, p])
                     if opportunities[b, s, p] > 0.0:
                         newest = wins[b, c, s, p] / opportunities[b, s, p]
-                        feed.win_rate[b, c, s, p] += SMOOTHING * (newest - feed.win_rate[b, c, s, p])
-            feed.spend_usd[b, c] += total
-            error = feed.spend_usd[b, c] / max(1e-9, feed.budget_usd[b, c]) - elapsed
+                        win_rate[b, c, s, p] += SMOOTHING * (newest - win_rate[b, c, s, p])
+            spent_usd[b, c] += total
+            error = spent_usd[b, c] / max(1e-9, budget_usd[b, c]) - elapsed
             error = -1.0 if error < -1.0 else error  # NaN stays
             pacing_error[b, c] = 1.0 if error > 1.0 else error
 

@@ -50,8 +50,8 @@ Arguments. `scenario`: a name in `configs/scenarios`, a file or a `Scenario`. `s
 
 Seeds. `reset(seed=n)` plays market 0 of the split's sequence n, every further `reset()` the next one:
 the markets `envs.seeds.market_seeds(split, n, 0, count)` of `vector_env`, bit for bit. A first
-`reset()` without a seed draws n from the operating system. `market_seed` tells the market being played; agents
-are not told, since a market's hidden truth can be drawn from its seed.
+`reset()` without a seed draws n from the operating system. `market_seed` names the market being played;
+`infos` do not, since a market's hidden truth can be drawn from its seed.
 
 Version history. v0: the first.
 """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from envs import catalogue as cat
 from envs.kernel import kernel
-from envs.observation import SCHEMAS, starts
-from envs.rows import bound, put, put_seen
+from envs.observation import SCHEMAS
+from envs.rows import bound, starts
 
 _AT = starts(SCHEMAS["bidding"])
 _LOW, _HIGH = SCHEMAS["bidding"].low, SCHEMAS["bidding"].high
@@ -31,75 +31,97 @@ def see_campaigns(rows, m, st, brief, feed, board, out, clock, noise, t, first, 
         end: one behind the last.
     """
     batch, campaigns, segments = noise.shape
-    told, directive, alert, plan = board.segment_value, board.directive, board.alert, board.spend_plan
-    completion = board.creative_plan.expected_completion
-    # Every table of a campaign as one line of numbers.
-    brief_format = brief.log_format.reshape(batch, campaigns, segments * _F)
-    brief_script = brief.log_script.reshape(batch, campaigns, segments * _V)
-    wear = st.wear.reshape(batch, campaigns, segments * _F * _V)
-    cells = segments * m.attention.shape[2]
-    opportunities = out.opportunities.reshape(batch, cells)
+    placements = m.attention.shape[2]
+    cells, formats, scripts = segments * placements, segments * _F, segments * _V
+    budget_usd, budget_left_usd, attention = feed.budget_usd, st.budget_left_usd, m.attention
+    brief_affinity, affinity_hint = brief.log_affinity, m.affinity_hint
+    brief_format = brief.log_format.reshape(batch, campaigns, formats)
+    brief_script = brief.log_script.reshape(batch, campaigns, scripts)
+    brief_wear_out, brief_decay = brief.wear_out, brief.recall_decay
+    brief_conversion, brief_recall = brief.conversion, brief.recall
+    affinity, confidence = board.segment_value.affinity, board.segment_value.confidence
+    completion, severity, kind = (
+        board.creative_plan.expected_completion,
+        board.alert.severity,
+        board.alert.kind,
+    )
+    pacing_error, win_rate_plan = board.spend_plan.pacing_error, board.spend_plan.win_rate
+    marginal_price_usd, budget_share = board.spend_plan.marginal_price_usd, board.directive.budget_share
+    cap, throttle = board.directive.aggression_cap, board.directive.throttle
+    pause, grant = board.directive.pause, board.directive.premium_grant
+    on_air, wear = st.on_air, st.wear.reshape(batch, campaigns, formats * _V)
+    fatigue, frequency, recent = out.fatigue, out.frequency, out.recent_exposure
+    recall, health, conversions = out.recall, out.health, out.conversions
+    opportunities, tracked = out.opportunities.reshape(batch, cells), out.tracked
     wins = out.wins.reshape(batch, campaigns, cells)
     spend_usd = out.spend_usd.reshape(batch, campaigns, cells)
     predicted_won = out.predicted_won.reshape(batch, campaigns, cells)
+    completions = out.completions.reshape(batch, campaigns, cells)
     skips = out.skips.reshape(batch, campaigns, cells)
     dislikes = out.dislikes.reshape(batch, campaigns, cells)
+    clicks = out.clicks.reshape(batch, campaigns, cells)
     price_usd = feed.price_usd.reshape(batch, campaigns, cells)
     win_rate = feed.win_rate.reshape(batch, campaigns, cells)
     missing = 0
     for b in range(first, end):
         for c in range(campaigns):
             row = rows[b, c]
-            put(row, _AT.elapsed_fraction, clock[b])
-            budget_usd = feed.budget_usd[b, c]
-            row[_AT.budget_usd] = budget_usd
-            row[_AT.budget_left_fraction] = st.budget_left_usd[b, c] / max(1e-9, budget_usd)
-            row[_AT.pacing_error] = plan.pacing_error[b, c]
-            put(row, _AT.attention, m.attention[b, t])
-            put(row, _AT.brief_log_affinity, brief.log_affinity[b, c])
-            put(row, _AT.brief_log_format, brief_format[b, c])
-            put(row, _AT.brief_log_script, brief_script[b, c])
-            row[_AT.brief_wear_out] = brief.wear_out[b, c]
-            row[_AT.brief_recall_decay] = brief.recall_decay[b, c]
-            row[_AT.brief_conversion] = brief.conversion[b, c]
-            row[_AT.brief_recall] = brief.recall[b, c]
-            put(row, _AT.affinity_hint, m.affinity_hint[b, c])
-            put(row, _AT.segment_affinity, told.affinity[b, c])
-            put(row, _AT.segment_confidence, told.confidence[b, c])
-            row[_AT.aggression_cap] = directive.aggression_cap[b, c]
-            row[_AT.budget_share] = directive.budget_share[b, c]
-            row[_AT.pause] = directive.pause[b, c]
-            put(row, _AT.throttle, directive.throttle[b, c])
-            put(row, _AT.alert_severity, alert.severity[b, c])
-            put(row, _AT.alert_kind, alert.kind[b, c])
-            put(row, _AT.expected_completion, completion[b, c])
-            row[_AT.win_rate_plan] = plan.win_rate[b, c]
-            row[_AT.marginal_price_usd] = plan.marginal_price_usd[b, c]
-            row[_AT.on_air_format : _AT.on_air_format + segments * _F] = 0.0
-            row[_AT.on_air_script : _AT.on_air_script + segments * _V] = 0.0
+            for j in range(clock.shape[1]):
+                row[_AT.elapsed_fraction + j] = clock[b, j]
+            row[_AT.budget_usd] = budget_usd[b, c]
+            row[_AT.budget_left_fraction] = budget_left_usd[b, c] / max(1e-9, budget_usd[b, c])
+            row[_AT.pacing_error] = pacing_error[b, c]
+            row[_AT.brief_wear_out] = brief_wear_out[b, c]
+            row[_AT.brief_recall_decay] = brief_decay[b, c]
+            row[_AT.brief_conversion] = brief_conversion[b, c]
+            row[_AT.brief_recall] = brief_recall[b, c]
+            row[_AT.aggression_cap] = cap[b, c]
+            row[_AT.budget_share] = budget_share[b, c]
+            row[_AT.pause] = pause[b, c]
+            row[_AT.win_rate_plan] = win_rate_plan[b, c]
+            row[_AT.marginal_price_usd] = marginal_price_usd[b, c]
+            for p in range(placements):
+                row[_AT.attention + p] = attention[b, t, p]
+                row[_AT.throttle + p] = throttle[b, c, p]
+                row[_AT.alert_severity + p] = severity[b, c, p]
+                row[_AT.alert_kind + p] = kind[b, c, p]
+            for j in range(formats):
+                row[_AT.brief_log_format + j] = brief_format[b, c, j]
+                row[_AT.on_air_format + j] = 0.0
+            for j in range(scripts):
+                row[_AT.brief_log_script + j] = brief_script[b, c, j]
+                row[_AT.on_air_script + j] = 0.0
+            for j in range(formats * _V):
+                row[_AT.wear + j] = wear[b, c, j]
             for s in range(segments):
-                arm = st.on_air[b, c, s]
+                arm = on_air[b, c, s]
                 row[_AT.on_air_format + s * _F + _ARMS[arm, 0]] = 1.0
                 row[_AT.on_air_script + s * _V + _ARMS[arm, 1]] = 1.0
                 row[_AT.on_air_long + s] = _ARMS[arm, 2]
                 row[_AT.on_air_early + s] = _ARMS[arm, 3]
-                row[_AT.premium_grant + s] = 1.0 if directive.premium_grant[b, s] == c + 1 else 0.0
-                row[_AT.recall_survey + s] = noise[b, c, s] + out.recall[b, c, s]
-            put(row, _AT.wear, wear[b, c])
-            put(row, _AT.fatigue, out.fatigue[b, c])
-            put(row, _AT.frequency, out.frequency[b, c])
-            put(row, _AT.recent_exposure, out.recent_exposure[b, c])
-            put(row, _AT.health, out.health[b])
-            put(row, _AT.opportunities, opportunities[b])
-            put(row, _AT.wins, wins[b, c])
-            put(row, _AT.spend_usd, spend_usd[b, c])
-            put(row, _AT.predicted_won, predicted_won[b, c])
-            put_seen(row, _AT.completions, out.completions[b, c], out.tracked[b])
-            put(row, _AT.skips, skips[b, c])
-            put(row, _AT.dislikes, dislikes[b, c])
-            put_seen(row, _AT.clicks, out.clicks[b, c], out.tracked[b])
-            put(row, _AT.conversions, out.conversions[b, c])
-            put(row, _AT.price_usd, price_usd[b, c])
-            put(row, _AT.win_rate, win_rate[b, c])
+                row[_AT.premium_grant + s] = 1.0 if grant[b, s] == c + 1 else 0.0
+                row[_AT.brief_log_affinity + s] = brief_affinity[b, c, s]
+                row[_AT.affinity_hint + s] = affinity_hint[b, c, s]
+                row[_AT.segment_affinity + s] = affinity[b, c, s]
+                row[_AT.segment_confidence + s] = confidence[b, c, s]
+                row[_AT.expected_completion + s] = completion[b, c, s]
+                row[_AT.fatigue + s] = fatigue[b, c, s]
+                row[_AT.frequency + s] = frequency[b, c, s]
+                row[_AT.recent_exposure + s] = recent[b, c, s]
+                row[_AT.recall_survey + s] = noise[b, c, s] + recall[b, c, s]
+                row[_AT.health + s] = health[b, s]
+                row[_AT.conversions + s] = conversions[b, c, s]
+            for j in range(cells):
+                seen = tracked[b, j % placements]
+                row[_AT.opportunities + j] = opportunities[b, j]
+                row[_AT.wins + j] = wins[b, c, j]
+                row[_AT.spend_usd + j] = spend_usd[b, c, j]
+                row[_AT.predicted_won + j] = predicted_won[b, c, j]
+                row[_AT.completions + j] = completions[b, c, j] * seen
+                row[_AT.skips + j] = skips[b, c, j]
+                row[_AT.dislikes + j] = dislikes[b, c, j]
+                row[_AT.clicks + j] = clicks[b, c, j] * seen
+                row[_AT.price_usd + j] = price_usd[b, c, j]
+                row[_AT.win_rate + j] = win_rate[b, c, j]
             missing += bound(row, _LOW, _HIGH)
     return missing

@@ -49,20 +49,22 @@ def _split_budgets(weight, left_usd, budget_usd, first, end):  # type: ignore[no
 def _enact(directive, creative, log_multiplier, left_usd, budget_usd, controls, next_on_air, first, end):  # type: ignore[no-untyped-def]
     _, campaigns, segments, placements = controls.multiplier.shape
     multiplier, throttle, cap = controls.multiplier, controls.throttle, controls.aggression_cap
+    granted_to, ordered_cap = directive.premium_grant, directive.aggression_cap
+    ordered_throttle, pause = directive.throttle, directive.pause
     _split_budgets(directive.budget_share, left_usd, budget_usd, first, end)
     by_placement = np.empty(placements)
     for b in range(first, end):
         for c in range(campaigns):
-            log = log_multiplier[b, c]
-            cap[b, c] = directive.aggression_cap[b, c]
+            everywhere = math.exp(log_multiplier[b, c, 0])
+            cap[b, c] = ordered_cap[b, c]
             for p in range(placements):
-                by_placement[p] = math.exp(log[0]) * math.exp(log[1 + p])
-                throttle[b, c, p] = directive.throttle[b, c, p] * (1 - directive.pause[b, c])
+                by_placement[p] = everywhere * math.exp(log_multiplier[b, c, 1 + p])
+                throttle[b, c, p] = ordered_throttle[b, c, p] * (1 - pause[b, c])
             for s in range(segments):
-                by_segment = math.exp(log[1 + placements + s])
+                by_segment = math.exp(log_multiplier[b, c, 1 + placements + s])
                 for p in range(placements):
                     multiplier[b, c, s, p] = by_placement[p] * by_segment
-                granted = directive.premium_grant[b, s] == c + 1
+                granted = granted_to[b, s] == c + 1
                 arm = 0  # as `catalogue.arm_index` counts
                 for part in range(_CHOICES.shape[0]):
                     choice = creative[b, c, s, part]

@@ -17,22 +17,18 @@ _ARMS, _HAZARD = cat.ARMS, cat.ARM_HAZARD
 
 
 @kernel
-def _plan(  # type: ignore[no-untyped-def]
-    affinity,
-    fatigue,
-    opportunities,
-    wins,
-    brief,
-    all_wear,
-    on_air,
-    multiplier,
-    level_usd,
-    creative,
-    spend,
-    first,
-    end,
-):
-    _, campaigns, segments, placements = wins.shape
+def _plan(out, affinity, brief, st, multiplier, level_usd, creative, spend, first, end):  # type: ignore[no-untyped-def]
+    _, campaigns, segments, placements = multiplier.shape
+    opportunities, wins, fatigue, on_air, all_wear = (
+        out.opportunities,
+        out.wins,
+        out.fatigue,
+        st.on_air,
+        st.wear,
+    )
+    log_format, log_script, wear_out = brief.log_format, brief.log_script, brief.wear_out
+    formats, completion, worn = creative
+    _, win_rate, marginal_price_usd = spend
     for b in range(first, end):
         offered = 0.0
         for s in range(segments):
@@ -47,13 +43,13 @@ def _plan(  # type: ignore[no-untyped-def]
                 arm = on_air[b, c, s]
                 fmt, script = _ARMS[arm, 0], _ARMS[arm, 1]
                 wear = all_wear[b, c, s, fmt, script]
-                effect = brief.log_format[b, c, s, fmt] + brief.log_script[b, c, s, script]
-                z = affinity[b, c, s] * math.exp(effect - brief.wear_out[b, c] * wear - fatigue[b, c, s])
-                creative.format[b, c, s] = fmt
-                creative.expected_completion[b, c, s] = _completion(z, _HAZARD[arm])
-                creative.wear[b, c, s] = wear
-            spend.win_rate[b, c] = won / max(1.0, offered)
-            spend.marginal_price_usd[b, c] = factor / (segments * placements) * level_usd
+                effect = log_format[b, c, s, fmt] + log_script[b, c, s, script]
+                z = affinity[b, c, s] * math.exp(effect - wear_out[b, c] * wear - fatigue[b, c, s])
+                formats[b, c, s] = fmt
+                completion[b, c, s] = _completion(z, _HAZARD[arm])
+                worn[b, c, s] = wear
+            win_rate[b, c] = won / max(1.0, offered)
+            marginal_price_usd[b, c] = factor / (segments * placements) * level_usd
 
 
 def deliver(
@@ -79,9 +75,9 @@ def deliver(
     segment = state.on_air.shape
     creative = CreativePlan(np.empty(segment, np.int64), np.empty(segment), np.empty(segment))
     spend = SpendPlan(pacing_error, np.empty_like(pacing_error), np.empty_like(pacing_error))
+    level_usd, multiplier = max(1e-9, price_level_usd), controls.multiplier
     _plan(
-        *(actions.audience.affinity, outcome.fatigue, outcome.opportunities, outcome.wins, brief),
-        *(state.wear, state.on_air, controls.multiplier, max(1e-9, price_level_usd)),
+        *(outcome, actions.audience.affinity, brief, state, multiplier, level_usd),
         *(creative, spend, 0, len(pacing_error)),
     )
     return Board(actions.audience, creative, spend, actions.monitor, actions.orchestrator)

@@ -27,7 +27,7 @@ COMPILED_FROM: Final = (
     "observation",
     "opportunities",
     "philox",
-    "protocol",
+    "reception",
     "response",
     "rewards",
     "rows",

@@ -19,7 +19,8 @@ from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
 from envs.observation import SCHEMAS, Observation
 from envs.privileged import privileged_blocks
-from envs.protocol import BOUNDS, Actions, Board, Directive, quiet_board, received
+from envs.protocol import BOUNDS, Actions, Board, Directive, quiet_board
+from envs.reception import received
 from envs.rewards import Rewards, Worth, rewards_of, worth_of
 from envs.scenario import Scenario
 from envs.seeds import SPLITS, Split

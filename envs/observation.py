@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import namedtuple
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -235,12 +234,6 @@ SCHEMAS: Final[dict[str, Schema]] = {
 ROLES: Final = tuple(SCHEMAS)
 CLOCK: Final = Schema("clock", _CLOCK)
 """The fields with which every role's observation begins."""
-
-
-def starts(schema: Schema) -> Any:
-    """Where each field starts, as kernels read it: a tuple of whole numbers named like the fields."""
-    found = {name: block.start for name, block in schema.slices.items()}
-    return namedtuple(f"{schema.role}_starts", found)(**found)  # type: ignore[misc]
 
 
 def schema_hash() -> str:

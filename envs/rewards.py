@@ -39,26 +39,35 @@ class Rewards(NamedTuple):
 @kernel
 def _weigh(out, segment_start, unit, worth, first, end):  # type: ignore[no-untyped-def]
     _, campaigns, segments, placements = out.completions.shape
+    completions, caused, wasted_usd = out.completions, out.conversions_caused, out.wasted_usd
+    recall_before, recall, health_before, health = (
+        out.recall_before,
+        out.recall,
+        out.health_before,
+        out.health,
+    )
+    completions_usd, conversions_usd, recall_usd, health_usd, waste_usd = worth
     for b in range(first, end):
         for s in range(segments):
             people = unit.weight * (segment_start[b, s + 1] - segment_start[b, s])
-            worth.health[b, s] = unit.health_usd * people * (out.health[b, s] - out.health_before[b, s])
+            health_usd[b, s] = unit.health_usd * people * (health[b, s] - health_before[b, s])
             for c in range(campaigns):
-                completions, waste = 0.0, 0.0
+                completed, waste = 0.0, 0.0
                 for p in range(placements):
-                    completions += out.completions[b, c, s, p]
-                    waste += out.wasted_usd[b, c, s, p]
-                recall = out.recall[b, c, s]
-                gain = unit.recall_gain_usd * (recall - out.recall_before[b, c, s])
-                worth.completions[b, c, s] = unit.completion_usd * completions
-                worth.conversions[b, c, s] = unit.conversion_usd * out.conversions_caused[b, c, s]
-                worth.recall[b, c, s] = people * (gain + unit.recall_level_usd * recall)
-                worth.waste[b, c, s] = waste
+                    completed += completions[b, c, s, p]
+                    waste += wasted_usd[b, c, s, p]
+                gain = unit.recall_gain_usd * (recall[b, c, s] - recall_before[b, c, s])
+                completions_usd[b, c, s] = unit.completion_usd * completed
+                conversions_usd[b, c, s] = unit.conversion_usd * caused[b, c, s]
+                recall_usd[b, c, s] = people * (gain + unit.recall_level_usd * recall[b, c, s])
+                waste_usd[b, c, s] = waste
 
 
 @kernel
 def _reward(worth, dislikes, pacing_error, completion_usd, ahead_usd, rewards, first, end):  # type: ignore[no-untyped-def]
     _, campaigns, segments, placements = dislikes.shape
+    completions, conversions, recall, health, waste = worth
+    by_team, by_campaign, by_segment, by_creative, by_bidding = rewards
     for b in range(first, end):
         team = 0.0
         for c in range(campaigns):
@@ -66,19 +75,17 @@ def _reward(worth, dislikes, pacing_error, completion_usd, ahead_usd, rewards, f
             for s in range(segments):
                 for p in range(placements):
                     disliked += dislikes[b, c, s, p]
-                liked = worth.completions[b, c, s] + worth.recall[b, c, s]
-                own = worth.completions[b, c, s] + worth.conversions[b, c, s] + worth.recall[b, c, s]
-                own -= worth.waste[b, c, s]
-                whole = own + worth.health[b, s] / campaigns
-                rewards.segment[b, c, s] = whole
+                own = completions[b, c, s] + conversions[b, c, s] + recall[b, c, s] - waste[b, c, s]
+                whole = own + health[b, s] / campaigns
+                by_segment[b, c, s] = whole
                 campaign += whole
-                creative += liked
+                creative += completions[b, c, s] + recall[b, c, s]
                 bidding += own
             team += campaign
-            rewards.campaign[b, c] = campaign
-            rewards.creative[b, c] = creative - completion_usd * disliked
-            rewards.bidding[b, c] = bidding - ahead_usd * max(0.0, pacing_error[b, c] - AHEAD_ALLOWED)
-        rewards.team[b] = team
+            by_campaign[b, c] = campaign
+            by_creative[b, c] = creative - completion_usd * disliked
+            by_bidding[b, c] = bidding - ahead_usd * max(0.0, pacing_error[b, c] - AHEAD_ALLOWED)
+        by_team[b] = team
 
 
 class _Units(NamedTuple):

@@ -1,44 +1,22 @@
-"""How kernels write observations: one float32 row an agent, field by field, then one pass over its bounds."""
+"""How kernels write observations: float32 rows, their fields' starts, one pass over their bounds.
+
+Inside the loops of the kernels that fill rows stand plain elements of local arrays only: a view, or a field
+of a tuple, taken there is counted in and out every time, which costs more than the copying itself.
+"""
 
 from __future__ import annotations
 
+from collections import namedtuple
+from typing import Any
+
 from envs.kernel import kernel
+from envs.observation import Schema
 
 
-@kernel
-def put(row, at, values):  # type: ignore[no-untyped-def]
-    """Writes values [n] into row[at : at + n]."""
-    for j in range(values.shape[0]):
-        row[at + j] = values[j]
-
-
-@kernel
-def put_seen(row, at, cells, seen):  # type: ignore[no-untyped-def]
-    """Writes cells [S, P], each times seen [P]."""
-    segments, placements = cells.shape
-    for s in range(segments):
-        for p in range(placements):
-            row[at + s * placements + p] = cells[s, p] * seen[p]
-
-
-@kernel
-def put_by_segment(row, at, cells, seen):  # type: ignore[no-untyped-def]
-    """Writes the sum over placements of cells [S, P], each times seen [P]."""
-    for s in range(cells.shape[0]):
-        total = 0.0
-        for p in range(cells.shape[1]):
-            total += cells[s, p] * seen[p]
-        row[at + s] = total
-
-
-@kernel
-def put_by_placement(row, at, cells, seen):  # type: ignore[no-untyped-def]
-    """Writes the sum over segments of cells [S, P], each times seen [P]."""
-    for p in range(cells.shape[1]):
-        total = 0.0
-        for s in range(cells.shape[0]):
-            total += cells[s, p]
-        row[at + p] = total * seen[p]
+def starts(schema: Schema) -> Any:
+    """Where each field starts, as kernels read it: a tuple of whole numbers named like the fields."""
+    found = {name: block.start for name, block in schema.slices.items()}
+    return namedtuple(f"{schema.role}_starts", found)(**found)
 
 
 @kernel

@@ -10,8 +10,9 @@ import numpy as np
 from envs.campaign_sight import see_campaigns
 from envs.inventory import EVENT_INTERVALS
 from envs.kernel import kernel
-from envs.observation import CLOCK, SCHEMAS, Observation, starts
+from envs.observation import CLOCK, SCHEMAS, Observation
 from envs.philox import normals
+from envs.rows import starts
 from envs.state import Float
 from envs.team_sight import see_board, see_effects
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from envs.market import VectorMarket
 
 SURVEY_SD: Final = 0.03
-_SURVEY_STREAM = 50
+SURVEY_STREAM: Final = 50
 _AT = starts(CLOCK)
 _EVENT_INTERVALS = EVENT_INTERVALS
 
@@ -92,7 +93,7 @@ def look(market: VectorMarket, sight: Sight) -> bool:
     """Overwrites what every role sees with the market of this moment; False where a number is NaN."""
     segments = market.market_state.segment_health.shape[1]
     shape = (market.num_campaigns, segments)
-    noise = SURVEY_SD * normals(market.seeds, _SURVEY_STREAM + 1000 * (1 + market.interval), shape)
+    noise = SURVEY_SD * normals(market.seeds, SURVEY_STREAM + 1000 * (1 + market.interval), shape)
     missing: int = _look(
         sight,
         market.parameters,

@@ -8,9 +8,10 @@ import numpy as np
 
 from envs import catalogue as cat
 from envs import response as res
+from envs.catalogue import MAX_CAMPAIGNS
 from envs.kernel import kernel
-from envs.observation import SCHEMAS, starts
-from envs.rows import bound, put, put_by_placement, put_by_segment
+from envs.observation import SCHEMAS
+from envs.rows import bound, starts
 
 _completion = kernel(res.completion_probability)
 _CLICK_RATE, _VISIBLE_CLICK_FACTOR = res.CLICK_RATE, res.VISIBLE_CLICK_FACTOR
@@ -25,26 +26,6 @@ _MONITOR_LOW, _MONITOR_HIGH = SCHEMAS["monitor"].low, SCHEMAS["monitor"].high
 _ORCHESTRATOR_LOW, _ORCHESTRATOR_HIGH = SCHEMAS["orchestrator"].low, SCHEMAS["orchestrator"].high
 _ARMS, _FIT, _HAZARD, _CLICK = cat.ARMS, cat.ARM_FIT, cat.ARM_HAZARD, cat.ARM_CLICK
 _NEEDS_SCREEN, _VISIBLE, _VIDEO = cat.NEEDS_SCREEN, cat.SCREEN_VISIBLE_PROBABILITY, cat.VIDEO
-
-
-@kernel
-def _foretell(log_format, log_script, on_air, wins, predicted, attention, weight, completions, clicks):  # type: ignore[no-untyped-def]
-    """Fills completions, clicks [S, P] that briefs and predictions foretold of what one campaign aired."""
-    segments, placements = wins.shape
-    for s in range(segments):
-        arm = on_air[s]
-        fmt = _ARMS[arm, 0]
-        effect = math.exp(log_format[s, fmt] + log_script[s, _ARMS[arm, 1]])
-        for p in range(placements):
-            completions[s, p], clicks[s, p] = 0.0, 0.0
-            if wins[s, p] == 0.0:
-                continue
-            z = predicted[s, p] * effect * _FIT[arm, p] * attention[p]  # summed over wins
-            likely = _completion(z / wins[s, p], _HAZARD[arm])
-            completions[s, p] = weight * wins[s, p] * likely
-            visible = 1.0 if _NEEDS_SCREEN[fmt] else _VISIBLE[p]
-            boost = 1.0 + (_VISIBLE_CLICK_FACTOR - 1.0) * visible
-            clicks[s, p] = weight * _CLICK_RATE * _CLICK[arm] * z * boost
 
 
 @kernel
@@ -71,66 +52,95 @@ def see_effects(audience, monitor, m, st, brief, feed, plan, out, aired, clock, 
         How many numbers are none.
     """
     _, campaigns, segments, placements = out.wins.shape
-    completions, clicks = np.empty((segments, placements)), np.empty((segments, placements))
-    always = np.ones(placements)
+    budget_usd, budget_left_usd, pacing_error = feed.budget_usd, st.budget_left_usd, plan.pacing_error
+    log_format, log_script, log_affinity = brief.log_format, brief.log_script, brief.log_affinity
+    hint, attention, health, tracked = m.affinity_hint, m.attention, out.health, out.tracked
+    opportunities, wins, predicted, spend_usd = out.opportunities, out.wins, out.predicted_won, out.spend_usd
+    completions, clicks, skips, dislikes = out.completions, out.clicks, out.skips, out.dislikes
+    price_usd, priced, frequency, conversions = out.price_usd, out.priced, out.frequency, out.conversions
+    likely, clicked = np.empty((segments, placements)), np.empty((segments, placements))
     missing = 0
     for b in range(first, end):
-        heard, watched, tracked, attention = audience[b, 0], monitor[b, 0], out.tracked[b], m.attention[b, t]
+        heard, watched = audience[b, 0], monitor[b, 0]
         heard[:] = 0.0
         watched[:] = 0.0
-        heard[_AUDIENCE.affinity_hint : _AUDIENCE.affinity_hint + cat.MAX_CAMPAIGNS * segments] = 1.0
-        put(heard, _AUDIENCE.elapsed_fraction, clock[b])
-        put(heard, _AUDIENCE.health, out.health[b])
-        put(watched, _MONITOR.elapsed_fraction, clock[b])
-        put_by_placement(watched, _MONITOR.opportunities, out.opportunities[b], always)
-        put(watched, _MONITOR.pacing_error, plan.pacing_error[b])
+        for j in range(clock.shape[1]):
+            heard[_AUDIENCE.elapsed_fraction + j] = clock[b, j]
+            watched[_MONITOR.elapsed_fraction + j] = clock[b, j]
+        for s in range(segments):
+            heard[_AUDIENCE.health + s] = health[b, s]
+        for at in range(campaigns * segments, MAX_CAMPAIGNS * segments):
+            heard[_AUDIENCE.affinity_hint + at] = 1.0
+        for p in range(placements):
+            total = 0.0
+            for s in range(segments):
+                total += opportunities[b, s, p]
+            watched[_MONITOR.opportunities + p] = total
         for c in range(campaigns):
-            wins, predicted = out.wins[b, c], out.predicted_won[b, c]
-            _foretell(
-                brief.log_format[b, c],
-                brief.log_script[b, c],
-                aired[b, c],
-                wins,
-                predicted,
-                attention,
-                weight,
-                completions,
-                clicks,
-            )
             heard[_AUDIENCE.campaign_mask + c] = 1.0
-            at = c * segments
-            put(heard, _AUDIENCE.affinity_hint + at, m.affinity_hint[b, c])
-            put(heard, _AUDIENCE.brief_log_affinity + at, brief.log_affinity[b, c])
-            put_by_segment(heard, _AUDIENCE.wins + at, wins, always)
-            put_by_segment(heard, _AUDIENCE.predicted_won + at, predicted, always)
-            put_by_segment(heard, _AUDIENCE.completions + at, out.completions[b, c], tracked)
-            put_by_segment(heard, _AUDIENCE.clicks + at, out.clicks[b, c], tracked)
-            put_by_segment(heard, _AUDIENCE.expected_clicks + at, clicks, always)
+            for s in range(segments):
+                arm = aired[b, c, s]
+                fmt, script = _ARMS[arm, 0], _ARMS[arm, 1]
+                effect = math.exp(log_format[b, c, s, fmt] + log_script[b, c, s, script])
+                won, valued, completed, seen, foretold = 0.0, 0.0, 0.0, 0.0, 0.0
+                for p in range(placements):
+                    likely[s, p], clicked[s, p] = 0.0, 0.0
+                    n = wins[b, c, s, p]
+                    if n > 0.0:
+                        z = (
+                            predicted[b, c, s, p] * effect * _FIT[arm, p] * attention[b, t, p]
+                        )  # over all wins
+                        likely[s, p] = weight * n * _completion(z / n, _HAZARD[arm])
+                        visible = 1.0 if _NEEDS_SCREEN[fmt] else _VISIBLE[p]
+                        boost = 1.0 + (_VISIBLE_CLICK_FACTOR - 1.0) * visible
+                        clicked[s, p] = weight * _CLICK_RATE * _CLICK[arm] * z * boost
+                    won += n
+                    valued += predicted[b, c, s, p]
+                    completed += completions[b, c, s, p] * tracked[b, p]
+                    seen += clicks[b, c, s, p] * tracked[b, p]
+                    foretold += clicked[s, p]
+                at = c * segments + s
+                heard[_AUDIENCE.affinity_hint + at] = hint[b, c, s]
+                heard[_AUDIENCE.brief_log_affinity + at] = log_affinity[b, c, s]
+                heard[_AUDIENCE.wins + at] = won
+                heard[_AUDIENCE.predicted_won + at] = valued
+                heard[_AUDIENCE.completions + at] = completed
+                heard[_AUDIENCE.clicks + at] = seen
+                heard[_AUDIENCE.expected_clicks + at] = foretold
 
             watched[_MONITOR.campaign_mask + c] = 1.0
-            budget_usd = feed.budget_usd[b, c]
-            watched[_MONITOR.budget_left_fraction + c] = st.budget_left_usd[b, c] / max(1e-9, budget_usd)
-            frequency, conversions = 0.0, 0.0
+            watched[_MONITOR.budget_left_fraction + c] = budget_left_usd[b, c] / max(1e-9, budget_usd[b, c])
+            watched[_MONITOR.pacing_error + c] = pacing_error[b, c]
+            often, converted = 0.0, 0.0
             for s in range(segments):
-                frequency += out.frequency[b, c, s]
-                conversions += out.conversions[b, c, s]
-            watched[_MONITOR.frequency + c] = frequency / segments
-            watched[_MONITOR.conversions + c] = conversions
-            at = c * placements
-            put_by_placement(watched, _MONITOR.wins + at, wins, always)
-            put_by_placement(watched, _MONITOR.spend_usd + at, out.spend_usd[b, c], always)
-            put_by_placement(watched, _MONITOR.completions + at, out.completions[b, c], tracked)
-            put_by_placement(watched, _MONITOR.expected_completions + at, completions, always)
-            put_by_placement(watched, _MONITOR.clicks + at, out.clicks[b, c], tracked)
-            put_by_placement(watched, _MONITOR.expected_clicks + at, clicks, always)
-            put_by_placement(watched, _MONITOR.skips + at, out.skips[b, c], always)
-            put_by_placement(watched, _MONITOR.dislikes + at, out.dislikes[b, c], always)
+                often += frequency[b, c, s]
+                converted += conversions[b, c, s]
+            watched[_MONITOR.frequency + c] = often / segments
+            watched[_MONITOR.conversions + c] = converted
             for p in range(placements):
-                price_usd, priced = 0.0, 0.0
+                won, spent, completed, expected, seen, foretold = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+                skipped, disliked, price, prices = 0.0, 0.0, 0.0, 0.0
                 for s in range(segments):
-                    price_usd += out.price_usd[b, c, s, p]
-                    priced += out.priced[b, c, s, p]
-                watched[_MONITOR.price_usd + at + p] = price_usd / max(1.0, priced)
+                    won += wins[b, c, s, p]
+                    spent += spend_usd[b, c, s, p]
+                    completed += completions[b, c, s, p]
+                    expected += likely[s, p]
+                    seen += clicks[b, c, s, p]
+                    foretold += clicked[s, p]
+                    skipped += skips[b, c, s, p]
+                    disliked += dislikes[b, c, s, p]
+                    price += price_usd[b, c, s, p]
+                    prices += priced[b, c, s, p]
+                at = c * placements + p
+                watched[_MONITOR.wins + at] = won
+                watched[_MONITOR.spend_usd + at] = spent
+                watched[_MONITOR.completions + at] = completed * tracked[b, p]
+                watched[_MONITOR.expected_completions + at] = expected
+                watched[_MONITOR.clicks + at] = seen * tracked[b, p]
+                watched[_MONITOR.expected_clicks + at] = foretold
+                watched[_MONITOR.skips + at] = skipped
+                watched[_MONITOR.dislikes + at] = disliked
+                watched[_MONITOR.price_usd + at] = price / max(1.0, prices)
         missing += bound(heard, _AUDIENCE_LOW, _AUDIENCE_HIGH) + bound(watched, _MONITOR_LOW, _MONITOR_HIGH)
     return missing
 
@@ -142,41 +152,43 @@ def see_board(rows, st, brief, feed, board, health, clock, first, end):  # type:
     Returns:
         How many numbers are none.
     """
-    batch, campaigns, segments = brief.log_affinity.shape
-    told, alert, plan, creative = board.segment_value, board.alert, board.spend_plan, board.creative_plan
-    # The tables of all campaigns as one line of numbers; those of campaigns that exist come first.
-    by_segment, padded = campaigns * segments, cat.MAX_CAMPAIGNS * segments
-    affinity = told.affinity.reshape(batch, padded)
-    confidence = told.confidence.reshape(batch, padded)
-    completion = creative.expected_completion.reshape(batch, by_segment)
-    by_placement = cat.MAX_CAMPAIGNS * alert.advice.shape[2]
-    advice = alert.advice.reshape(batch, by_placement)
-    kind = alert.kind.reshape(batch, by_placement)
-    severity = alert.severity.reshape(batch, by_placement)
-    throttle = board.directive.throttle.reshape(batch, by_placement)
+    _, campaigns, segments = brief.log_affinity.shape
+    budget_usd, budget_left_usd, log_format = feed.budget_usd, st.budget_left_usd, brief.log_format
+    affinity, confidence = board.segment_value.affinity, board.segment_value.confidence
+    formats, completion = board.creative_plan.format, board.creative_plan.expected_completion
+    pacing_error, win_rate = board.spend_plan.pacing_error, board.spend_plan.win_rate
+    marginal_price_usd, throttle = board.spend_plan.marginal_price_usd, board.directive.throttle
+    advice, kind, severity = board.alert.advice, board.alert.kind, board.alert.severity
+    placements = throttle.shape[2]
     missing = 0
     for b in range(first, end):
         row = rows[b, 0]
         row[:] = 0.0
-        put(row, _ORCHESTRATOR.elapsed_fraction, clock[b])
+        for j in range(clock.shape[1]):
+            row[_ORCHESTRATOR.elapsed_fraction + j] = clock[b, j]
+        for s in range(segments):
+            row[_ORCHESTRATOR.health + s] = health[b, s]
         for c in range(campaigns):
             row[_ORCHESTRATOR.campaign_mask + c] = 1.0
+            row[_ORCHESTRATOR.budget_usd + c] = budget_usd[b, c]
+            row[_ORCHESTRATOR.budget_left_usd + c] = budget_left_usd[b, c]
+            row[_ORCHESTRATOR.pacing_error + c] = pacing_error[b, c]
+            row[_ORCHESTRATOR.win_rate + c] = win_rate[b, c]
+            row[_ORCHESTRATOR.marginal_price_usd + c] = marginal_price_usd[b, c]
             for s in range(segments):
                 at = c * segments + s
-                row[_ORCHESTRATOR.brief_log_video + at] = brief.log_format[b, c, s, _VIDEO]
-                row[_ORCHESTRATOR.plan_video + at] = 1.0 if creative.format[b, c, s] == _VIDEO else 0.0
-        put(row, _ORCHESTRATOR.budget_usd, feed.budget_usd[b])
-        put(row, _ORCHESTRATOR.budget_left_usd, st.budget_left_usd[b])
-        put(row, _ORCHESTRATOR.segment_affinity, affinity[b])
-        put(row, _ORCHESTRATOR.segment_confidence, confidence[b])
-        put(row, _ORCHESTRATOR.expected_completion, completion[b])
-        put(row, _ORCHESTRATOR.pacing_error, plan.pacing_error[b])
-        put(row, _ORCHESTRATOR.win_rate, plan.win_rate[b])
-        put(row, _ORCHESTRATOR.marginal_price_usd, plan.marginal_price_usd[b])
-        put(row, _ORCHESTRATOR.alert_advice, advice[b])
-        put(row, _ORCHESTRATOR.alert_kind, kind[b])
-        put(row, _ORCHESTRATOR.alert_severity, severity[b])
-        put(row, _ORCHESTRATOR.throttle, throttle[b])
-        put(row, _ORCHESTRATOR.health, health[b])
+                row[_ORCHESTRATOR.brief_log_video + at] = log_format[b, c, s, _VIDEO]
+                row[_ORCHESTRATOR.plan_video + at] = 1.0 if formats[b, c, s] == _VIDEO else 0.0
+                row[_ORCHESTRATOR.expected_completion + at] = completion[b, c, s]
+        for c in range(MAX_CAMPAIGNS):  # as posted, campaigns that do not exist among them
+            for s in range(segments):
+                row[_ORCHESTRATOR.segment_affinity + c * segments + s] = affinity[b, c, s]
+                row[_ORCHESTRATOR.segment_confidence + c * segments + s] = confidence[b, c, s]
+            for p in range(placements):
+                at = c * placements + p
+                row[_ORCHESTRATOR.alert_advice + at] = advice[b, c, p]
+                row[_ORCHESTRATOR.alert_kind + at] = kind[b, c, p]
+                row[_ORCHESTRATOR.alert_severity + at] = severity[b, c, p]
+                row[_ORCHESTRATOR.throttle + at] = throttle[b, c, p]
         missing += bound(row, _ORCHESTRATOR_LOW, _ORCHESTRATOR_HIGH)
     return missing
