@@ -88,7 +88,7 @@ class VectorMarket:
         self.feed: Feed
         self.aired: Int
         self.outcome: Outcome | None
-        self.last_outcome: Outcome
+        self.last_outcome: Outcome  # what observations tell of: at the flight's start, of nothing
 
     @property
     def seeds(self) -> NDArray[np.uint64]:

@@ -84,7 +84,7 @@ def test_fields_tell_what_happened() -> None:
         field("budget_left_fraction"), market.market_state.budget_left_usd / market.feed.budget_usd
     )
     assert np.allclose(field("completions"), out.completions * out.tracked[:, None, None])
-    assert np.allclose(field("health"), np.minimum(1.0, out.health)[:, None])  # more than usual reads as usual
+    assert np.allclose(field("health"), np.minimum(1.0, out.health)[:, None])
     formats = ARMS[market.market_state.on_air, 0]
     assert np.array_equal(field("on_air_format").argmax(-1), formats)
     assert set(np.unique(field("on_air_format").sum(-1))) == {1.0} and len(FORMATS) == 3

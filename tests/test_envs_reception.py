@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.markets import RandomTeam, quiet, started, tiny
+from support.markets import RandomTeam, leaves, quiet, started, tiny
 
 from envs.protocol import BOUNDS, Actions, InvalidActionError, action_shape, fields_of
 from envs.reception import received
@@ -65,12 +65,27 @@ def test_the_table_of_single_listeners_is_checked(table: Any, says: str) -> None
 
 def test_actions_are_kept_in_the_types_of_the_protocol() -> None:
     market = started(tiny())
-    single = Actions(*(_as_float32(part) for part in RandomTeam()(market)[:5]))
+    single = Actions(*(_each(np.float32, part) for part in RandomTeam()(market)[:5]))
     for role, field, array in fields_of(received(single, 2, 32, 0, market.seeds)):
         assert array.dtype == (np.int64 if BOUNDS[role][field].integer else np.float64)
 
 
-def _as_float32(part: Any) -> Any:
-    if isinstance(part, tuple):
-        return type(part)(*(_as_float32(array) for array in part))
-    return part.astype(np.float32)
+def test_whole_numbers_are_taken_in_any_type_and_layout() -> None:
+    market = started(tiny(campaigns=3), 4)
+    actions = RandomTeam()(market)
+    expected = received(actions, 3, 32, 0, market.seeds)
+    for convert in (
+        lambda array: array.astype(np.float64),
+        lambda array: array.astype(np.uint8) if array.dtype.kind == "i" else array,
+        lambda array: np.asfortranarray(array),
+        lambda array: np.repeat(array, 2, -1)[..., ::2],
+    ):
+        other = Actions(*(_each(convert, part) for part in actions[:5]))
+        for mine, theirs in zip(
+            leaves(expected), leaves(received(other, 3, 32, 0, market.seeds)), strict=True
+        ):
+            assert mine.dtype == theirs.dtype and np.array_equal(mine, theirs) and theirs.flags.c_contiguous
+
+
+def _each(convert: Any, part: Any) -> Any:
+    return type(part)(*(convert(array) for array in part)) if isinstance(part, tuple) else convert(part)
