@@ -50,7 +50,8 @@ Arguments. `scenario`: a name in `configs/scenarios`, a file or a `Scenario`. `s
 
 Seeds. `reset(seed=n)` plays market 0 of the split's sequence n, every further `reset()` the next one:
 the markets `envs.seeds.market_seeds(split, n, 0, count)` of `vector_env`, bit for bit. A first
-`reset()` without a seed draws n from the operating system.
+`reset()` without a seed draws n from the operating system. `market_seed` names the market being played;
+`infos` do not, since a market's hidden truth can be drawn from its seed.
 
 Version history. v0: the first.
 """
@@ -107,13 +108,23 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
         self.scenario, self.render_mode = self.market.scenario, render_mode
         self.possible_agents = spaces.agent_names(self.market.num_campaigns)
         self.agents: list[str] = []
-        roles = {agent: spaces.role_of(agent)[0] for agent in self.possible_agents}
-        self._observation_spaces = {agent: spaces.observation_space(role) for agent, role in roles.items()}
-        self._action_spaces = {agent: spaces.action_space(role) for agent, role in roles.items()}
+        self._roles = {agent: spaces.role_of(agent) for agent in self.possible_agents}
+        named = self._roles.items()
+        self._observation_spaces = {agent: spaces.observation_space(role) for agent, (role, _) in named}
+        self._action_spaces = {agent: spaces.action_space(role) for agent, (role, _) in named}
         self.state_space = spaces.state_space()
         self._viewer = Viewer(self.market) if render_mode else None
         self._seed: int | None = None
         self._episode = 0
+
+    @property
+    def market_seed(self) -> int:
+        """The seed of the market being played, with which it can be played again.
+
+        It is no part of `infos`: whoever knows it can draw the market's hidden truth.
+        """
+        self._check_reset("market_seed")
+        return int(self.market.seeds[0])
 
     def observation_space(self, agent: str) -> gymnasium.Space[Any]:
         """The agent's observation space, always the same object."""
@@ -147,12 +158,12 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
             InvalidActionError: a missing action, or one outside its space.
         """
         self._check_running()
-        for agent in actions:
-            self._known(agent)
-        missing = [agent for agent in self.agents if agent not in actions]
-        if missing:
+        if actions.keys() != self._roles.keys():
+            for agent in actions:
+                self._known(agent)
+            missing = ", ".join(agent for agent in self.agents if agent not in actions)
             raise InvalidActionError(
-                f"no action for {', '.join(missing)} {self._where()}: every agent acts in every interval"
+                f"no action for {missing} {self._where()}: every agent acts in every interval"
             )
         step = self.market.step(spaces.decode(actions, self.market.num_campaigns, self._where()))
         if self._viewer:
@@ -194,26 +205,20 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
         """Nothing to release."""
 
     def _views(self, observations: Observations) -> Views:
-        roles = [spaces.role_of(agent) for agent in self.possible_agents]
-        views = [getattr(observations, role)[0, n] for role, n in roles]
-        return dict(zip(self.possible_agents, views, strict=True))
+        rows = observations._asdict()
+        return {agent: rows[role][0, n] for agent, (role, n) in self._roles.items()}
 
     def _infos(self) -> Infos:
         market = self.market
-        granted = market.premium_granted(market.board.directive)[0]
-        common = {"interval": market.interval, "market_seed": int(market.seeds[0])}
-        infos: Infos = {agent: common.copy() for agent in self.possible_agents}
-        for c in range(market.num_campaigns):
-            infos[f"creative_{c}"]["action_mask"] = spaces.creative_mask(granted[c])
+        infos: Infos = {agent: {"interval": market.interval} for agent in self.possible_agents}
+        for c, granted in enumerate(market.premium_granted(market.board.directive)[0]):
+            infos[f"creative_{c}"]["action_mask"] = spaces.creative_mask(granted)
         return infos
 
     def _rewards(self, rewards: Rewards) -> dict[str, float]:
-        own = {"creative": rewards.creative[0], "bidding": rewards.bidding[0]}
-        found = {}
-        for agent in self.possible_agents:
-            role, n = spaces.role_of(agent)
-            found[agent] = float(own[role][n] if role in own else rewards.team[0])
-        return found
+        team = float(rewards.team[0])
+        own = {"creative": rewards.creative[0].tolist(), "bidding": rewards.bidding[0].tolist()}
+        return {agent: own[role][n] if role in own else team for agent, (role, n) in self._roles.items()}
 
     def _known(self, agent: str) -> str:
         if agent not in self._action_spaces:
@@ -221,7 +226,7 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
         return agent
 
     def _where(self) -> str:
-        return f"in interval {self.market.interval} of market seed {int(self.market.seeds[0])}"
+        return f"in interval {self.market.interval} of market seed {self.market_seed}"
 
     def _check_reset(self, method: str) -> None:
         if self.market.interval < 0:

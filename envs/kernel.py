@@ -10,9 +10,13 @@ from typing import Any, Final
 from numba import njit
 
 COMPILED_FROM: Final = (
+    "accounts",
     "auction",
+    "campaign_sight",
     "catalogue",
     "constants",
+    "controls",
+    "delivery",
     "dynamics",
     "expectation",
     "feedback",
@@ -20,10 +24,16 @@ COMPILED_FROM: Final = (
     "inventory",
     "kernel",
     "listeners",
+    "observation",
     "opportunities",
     "philox",
+    "reception",
     "response",
+    "rewards",
+    "rows",
+    "sight",
     "state",
+    "team_sight",
 )
 """Modules whose functions or constants are part of compiled kernels."""
 

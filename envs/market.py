@@ -8,32 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import catalogue as cat
-from envs.catalogue import ARMS, MAX_CAMPAIGNS, P, S
+from envs.accounts import Feed, keep_accounts
+from envs.catalogue import MAX_CAMPAIGNS, P, S
 from envs.constants import constants_of
+from envs.controls import enact, new_controls, spread
+from envs.delivery import deliver
 from envs.dynamics import new_scratch, new_state, step_markets
 from envs.errors import InterludeError, UnknownNameError
 from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import (
-    Actions,
-    Board,
-    CreativePlan,
-    Directive,
-    SpendPlan,
-    check_actions,
-    owned,
-    quiet_board,
-)
+from envs.privileged import privileged_blocks
+from envs.protocol import BOUNDS, Actions, Board, Directive, quiet_board
+from envs.reception import received
 from envs.rewards import Rewards, Worth, rewards_of, worth_of
 from envs.scenario import Scenario
 from envs.seeds import SPLITS, Split
-from envs.sight import observe_all, privileged_blocks
-from envs.state import Brief, Controls, Float, MarketParameters, MarketState, Outcome, empty_outcome
+from envs.sight import look, new_sight
+from envs.state import Brief, Float, Int, MarketParameters, MarketState, Outcome, empty_outcome
 
 INITIAL_ARM = 0
-SMOOTHING = 0.3
-"""Weight of the newest interval in running means of prices and win rates."""
+MAX_AFFINITY = 50.0
+"""Where an audience's belief about a single listener is clipped."""
 
 
 class Observations(NamedTuple):
@@ -54,15 +50,6 @@ class Step(NamedTuple):
     terminated: bool  # all markets of a batch end together: the horizon is part of the task
     outcome: Outcome
     worth: Worth
-
-
-class Feed(NamedTuple):
-    """What the platform keeps for reports beside the market's own state."""
-
-    budget_usd: Float  # [B, C] as re-split by directives
-    spend_usd: Float  # [B, C] so far
-    price_usd: Float  # [B, C, S, P] running mean of the price to beat
-    win_rate: Float  # [B, C, S, P] running mean
 
 
 class VectorMarket:
@@ -91,13 +78,17 @@ class VectorMarket:
         self.taste_pool = taste_pool
         self.constants = constants_of(scenario, split == "held_out")
         self._scratch = new_scratch(scenario.campaigns, scenario.listeners.count, max(scenario.auction.slots))
+        self._next_on_air = np.zeros((num_markets, scenario.campaigns, S), np.int64)
+        self._sight = new_sight(num_markets, scenario.campaigns)
         self.interval = -1
         self.parameters: MarketParameters
         self.brief: Brief
         self.market_state: MarketState
         self.board: Board
         self.feed: Feed
+        self.aired: Int
         self.outcome: Outcome | None
+        self.last_outcome: Outcome  # what observations tell of: at the flight's start, of nothing
 
     @property
     def seeds(self) -> NDArray[np.uint64]:
@@ -111,26 +102,24 @@ class VectorMarket:
             raise ValueError(f"expected {self.num_markets} seeds, got an array of shape {seeds.shape}")
         b, c = self.num_markets, self.num_campaigns
         self.parameters, self.brief = draw_markets(seeds, self.scenario, self.split, self.taste_pool)
-        self.market_state = new_state(self.parameters, np.full((b, c, S), INITIAL_ARM, np.int64))
+        self.aired = np.full((b, c, S), INITIAL_ARM, np.int64)
+        self.market_state = new_state(self.parameters, self.aired)
         self.board = quiet_board(b, c)
-        hint = np.clip(self.parameters.affinity_hint, 0.0, 10.0)
-        self._listener_affinity, self._has_table = self._spread(hint), False
+        self._controls = new_controls(b, c, self.scenario.listeners.count)
+        hint = np.clip(self.parameters.affinity_hint, 0.0, BOUNDS["audience"]["affinity"].high)
+        spread(hint, self.parameters.segment_start, self._controls.predicted_affinity)
         level = self.scenario.auction.price_level_usd
-        start_price = np.broadcast_to(level * np.array(self.scenario.auction.placement_price), (b, c, S, P))
+        start_price = level * np.array(self.scenario.auction.placement_price)
         self.feed = Feed(
             budget_usd=self.parameters.budget_usd.copy(),
             spend_usd=np.zeros((b, c)),
-            price_usd=start_price.copy(),
+            price_usd=np.broadcast_to(start_price, (b, c, S, P)).copy(),
             win_rate=np.zeros((b, c, S, P)),
         )
-        self.interval, self.outcome = 0, None
+        self.interval, self.outcome, self._has_table = 0, None, False
+        self.last_outcome = empty_outcome(b, c, S, P)
+        self.last_outcome.health[:] = 1.0
         return self._observations()
-
-    def _spread(self, by_segment: Float) -> Float:
-        """[B, C, S] → [B, C, L] by each listener's segment."""
-        segment = self.parameters.listener_segment[:, None, :]
-        shape = (self.num_markets, self.num_campaigns, segment.shape[-1])
-        return np.take_along_axis(by_segment, np.broadcast_to(segment, shape), 2)
 
     def step(self, actions: Actions) -> Step:
         """Plays one interval with the agents' actions.
@@ -144,82 +133,46 @@ class VectorMarket:
             InvalidActionError: an action that is not finite or outside its space.
         """
         self._check_started("step")
-        if self.interval >= self.scenario.intervals:
-            raise InterludeError(
-                f"the flight ended after {self.scenario.intervals} intervals: call reset(seeds)"
-            )
-        listeners = self.scenario.listeners.count
-        check_actions(actions, self.num_campaigns, listeners, self.interval, self.seeds)
-        actions = owned(actions)
-        directive = self.board.directive
-        self._split_budgets(directive)
-        self._hear_audience(actions)
-        multiplier = self._multiplier(actions.bidding)
-        next_on_air = self._traffic(actions.creative, directive)
-        aired = self.market_state.on_air.copy()
-        c = self.num_campaigns
-        controls = Controls(
-            multiplier=multiplier,
-            throttle=np.ascontiguousarray(directive.throttle[:, :c] * (1 - directive.pause[:, :c, None])),
-            aggression_cap=np.ascontiguousarray(directive.aggression_cap[:, :c]),
-            predicted_affinity=self._listener_affinity,
-        )
+        scenario, state, controls = self.scenario, self.market_state, self._controls
+        if self.interval >= scenario.intervals:
+            raise InterludeError(f"the flight ended after {scenario.intervals} intervals: call reset(seeds)")
+        listeners = scenario.listeners.count
+        actions = received(actions, self.num_campaigns, listeners, self.interval, self.seeds)
+        self._hear_audience(actions.listener_affinity)
+        enact(self.board.directive, actions, state, self.feed, controls, self._next_on_air)
+        self.aired = state.on_air.copy()
         outcome = step_markets(
             self.parameters,
-            self.market_state,
+            state,
             self.constants,
             controls,
-            next_on_air,
+            self._next_on_air,
             self.interval,
-            empty_outcome(self.num_markets, c, S, P),
+            empty_outcome(self.num_markets, self.num_campaigns, S, P),
             self._scratch,
         )
         self.interval += 1
-        self._keep_accounts(outcome)
-        self.outcome, self.aired = outcome, aired
-        self.board = self._deliver(actions, outcome, multiplier, next_on_air)
-        worth = worth_of(outcome, self.parameters, self.scenario)
-        rewards = rewards_of(outcome, worth, self.pacing_error(), self.scenario)
+        self.outcome = self.last_outcome = outcome
+        pacing_error = keep_accounts(self.feed, outcome, self.interval / scenario.intervals)
+        worth = worth_of(outcome, self.parameters, scenario)
+        rewards = rewards_of(outcome, worth, pacing_error, scenario)
         self._check_finite(rewards)
-        return Step(self._observations(), rewards, self.interval == self.scenario.intervals, outcome, worth)
+        level_usd = scenario.auction.price_level_usd
+        self.board = deliver(actions, outcome, self.brief, state, controls, pacing_error, level_usd)
+        return Step(self._observations(), rewards, self.interval == scenario.intervals, outcome, worth)
 
     def _check_started(self, what: str) -> None:
         if self.interval < 0:
             raise InterludeError(f"{what}() before reset(): call reset(seeds) first")
 
-    def _split_budgets(self, directive: Directive) -> None:
-        """Re-splits what is left in proportion to left × weight; the total never changes."""
-        weight = directive.budget_share[:, : self.num_campaigns]
-        left = self.market_state.budget_left_usd
-        changed = (weight != weight[:, :1]).any(1)
-        if not changed.any():
-            return
-        wish = left * weight
-        target = wish * (left.sum(1) / np.maximum(1e-9, wish.sum(1)))[:, None]
-        moved = np.where(changed[:, None], target - left, 0.0)
-        left += moved
-        self.feed = self.feed._replace(budget_usd=self.feed.budget_usd + moved)
-
-    def _hear_audience(self, actions: Actions) -> None:
+    def _hear_audience(self, table: Float | None) -> None:
         """Bids use the last table of single listeners; before any, the segment values on the board."""
-        if actions.listener_affinity is not None:
-            self._listener_affinity, self._has_table = np.clip(actions.listener_affinity, 0.0, 50.0), True
+        believed = self._controls.predicted_affinity
+        if table is not None:
+            np.clip(table, 0.0, MAX_AFFINITY, out=believed)
+            self._has_table = True
         elif self.interval > 0 and not self._has_table:
-            affinity = self.board.segment_value.affinity[:, : self.num_campaigns]
-            self._listener_affinity = self._spread(np.ascontiguousarray(affinity))
-
-    def _multiplier(self, log_multiplier: Float) -> Float:
-        """[B, C, 1 + P + S] logs → [B, C, S, P] factors."""
-        log = np.asarray(log_multiplier, np.float64)
-        placement, segment = log[..., 1 : 1 + P], log[..., 1 + P :]
-        return np.exp(log[..., :1, None] + placement[..., None, :] + segment[..., :, None])
-
-    def _traffic(self, creative: NDArray[np.int64], directive: Directive) -> NDArray[np.int64]:
-        """Arms that air next: video without a grant falls back to audio."""
-        chosen = np.array(creative, np.int64)
-        granted = self.premium_granted(directive)
-        chosen[..., 0] = np.where((chosen[..., 0] == cat.VIDEO) & ~granted, 0, chosen[..., 0])
-        return cat.arm_index(chosen)
+            spread(self.board.segment_value.affinity, self.parameters.segment_start, believed)
 
     def premium_granted(self, directive: Directive) -> NDArray[np.bool_]:
         """[B, C, S] where a campaign may traffic video."""
@@ -227,57 +180,12 @@ class VectorMarket:
         granted: NDArray[np.bool_] = directive.premium_grant[:, None, :] == campaign[:, None]
         return granted
 
-    def _keep_accounts(self, outcome: Outcome) -> None:
-        feed = self.feed
-        opportunities = outcome.opportunities[:, None]
-        price = outcome.price_usd / np.maximum(1.0, outcome.priced)
-        keep = np.where(outcome.priced > 0, 1.0 - SMOOTHING, 1.0)
-        rate = outcome.wins / np.maximum(1.0, opportunities)
-        rate_keep = np.where(opportunities > 0, 1.0 - SMOOTHING, 1.0)
-        self.feed = Feed(
-            budget_usd=feed.budget_usd,
-            spend_usd=feed.spend_usd + outcome.spend_usd.sum((-1, -2)),
-            price_usd=keep * feed.price_usd + (1.0 - keep) * price,
-            win_rate=rate_keep * feed.win_rate + (1.0 - rate_keep) * rate,
-        )
-
     def pacing_error(self) -> Float:
-        """[B, C] share spent − share of the flight gone; 0 where the budget is 0."""
-        spent = self.feed.spend_usd / np.maximum(1e-9, self.feed.budget_usd)
-        return np.clip(spent - self.interval / self.scenario.intervals, -1.0, 1.0)
-
-    def _deliver(
-        self, actions: Actions, outcome: Outcome, multiplier: Float, next_on_air: NDArray[np.int64]
-    ) -> Board:
-        """The board everybody reads in the next interval."""
-        st, brief = self.market_state, self.brief
-        arms = ARMS[next_on_air]
-        take = np.take_along_axis
-        effect = take(brief.log_format, arms[..., 0][..., None], -1) + take(
-            brief.log_script, arms[..., 1][..., None], -1
-        )
-        worn = take(
-            st.wear.reshape(*st.wear.shape[:3], -1), (arms[..., 0] * cat.V + arms[..., 1])[..., None], -1
-        )[..., 0]
-        affinity = actions.audience.affinity[:, : self.num_campaigns]
-        z = affinity * np.exp(effect[..., 0] - brief.wear_out[..., None] * worn - outcome.fatigue)
-        loss = cat.ARM_HAZARD[next_on_air] * np.maximum(z, 0.02) ** -0.6
-        cells = outcome.opportunities.sum((1, 2))[:, None]
-        predicted = np.maximum(1e-9, self.scenario.auction.price_level_usd)
-        return Board(
-            segment_value=actions.audience,
-            creative_plan=CreativePlan(arms[..., 0], np.exp(-loss), worn),
-            spend_plan=SpendPlan(
-                self.pacing_error(),
-                outcome.wins.sum((-1, -2)) / np.maximum(1.0, cells),
-                multiplier.mean((-1, -2)) * predicted,
-            ),
-            alert=actions.monitor,
-            directive=actions.orchestrator,
-        )
+        """[B, C] share spent − share of the flight gone; of a budget of 0, nothing is spent."""
+        return self.board.spend_plan.pacing_error
 
     def _check_finite(self, rewards: Rewards) -> None:
-        if not np.isfinite(rewards.segment).all():
+        if not np.isfinite(rewards.team).all():
             b, c, s = (int(i) for i in np.argwhere(~np.isfinite(rewards.segment))[0])
             raise InterludeError(
                 f"reward of campaign {c}, segment {cat.SEGMENTS[s]} is {rewards.segment[b, c, s]} "
@@ -285,16 +193,28 @@ class VectorMarket:
             )
 
     def _observations(self) -> Observations:
-        views = observe_all(self)
-        for role, view in views.items():
-            if not np.isfinite(view).all():
-                b, n, i = (int(i) for i in np.argwhere(~np.isfinite(view))[0])
-                field = next(name for name, block in SCHEMAS[role].slices.items() if i < block.stop)
-                raise InterludeError(
-                    f"{role}_{n}: observation field {field!r} is {view[b, n, i]} in interval {self.interval} "
-                    f"of market seed {int(self.seeds[b])}"
-                )
-        return Observations(**views)
+        """What every role sees now, as arrays that belong to whoever asks."""
+        sight = self._sight
+        whole = look(self, sight)
+        seen = Observations(
+            audience=sight.audience.copy(),
+            creative=sight.campaign.copy(),
+            bidding=sight.campaign.copy(),
+            monitor=sight.monitor.copy(),
+            orchestrator=sight.orchestrator.copy(),
+        )
+        if not whole:
+            raise InterludeError(self._missing(seen))
+        return seen
+
+    def _missing(self, seen: Observations) -> str:
+        role, view = next((role, view) for role, view in seen._asdict().items() if np.isnan(view).any())
+        b, n, i = (int(i) for i in np.argwhere(np.isnan(view))[0])
+        field = next(name for name, block in SCHEMAS[role].slices.items() if i < block.stop)
+        return (
+            f"{role}_{n}: observation field {field!r} is {view[b, n, i]} in interval {self.interval} "
+            f"of market seed {int(self.seeds[b])}"
+        )
 
     def state(self) -> Observation:
         """Observable global state [B, ·] for the shared critic: orchestrator's view, then every campaign's.
@@ -303,20 +223,21 @@ class VectorMarket:
         no campaign).
         """
         self._check_started("state")
-        views = observe_all(self)
-        padded = np.zeros((self.num_markets, MAX_CAMPAIGNS, SCHEMAS["bidding"].size), np.float32)
-        padded[:, : self.num_campaigns] = views["bidding"]
-        return np.concatenate([views["orchestrator"][:, 0], padded.reshape(self.num_markets, -1)], 1)
+        return _side_by_side(self._sight.orchestrator[:, 0], self._sight.campaign)
 
     def privileged_state(self) -> Observation:
         """Hidden truth for training and evaluation only [B, ·]: a market block, then MAX_CAMPAIGNS blocks."""
         self._check_started("privileged_state")
-        market, campaign = privileged_blocks(self)
-        padded = np.zeros((self.num_markets, MAX_CAMPAIGNS, campaign.shape[-1]), np.float32)
-        padded[:, : self.num_campaigns] = campaign
-        return np.concatenate([market, padded.reshape(self.num_markets, -1)], 1)
+        return _side_by_side(*privileged_blocks(self))
 
     def expectation(self) -> Expectation:
         """The simulator's own expected response in the coming interval (oracle and evaluation only)."""
         t = min(self.interval, self.scenario.intervals - 1)
         return expected_response(self.parameters, self.market_state, t)
+
+
+def _side_by_side(market: Observation, campaign: Observation) -> Observation:
+    """[B, ·] and [B, C, ·] → [B, ·]: the market, then MAX_CAMPAIGNS campaigns."""
+    batch, campaigns, size = campaign.shape
+    absent = np.zeros((batch, (MAX_CAMPAIGNS - campaigns) * size), np.float32)
+    return np.concatenate([market, campaign.reshape(batch, -1), absent], 1)

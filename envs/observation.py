@@ -232,6 +232,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
     )
 }
 ROLES: Final = tuple(SCHEMAS)
+CLOCK: Final = Schema("clock", _CLOCK)
+"""The fields with which every role's observation begins."""
 
 
 def schema_hash() -> str:

@@ -164,67 +164,6 @@ def fields_of(actions: Actions) -> list[tuple[str, str, NDArray[Any]]]:
     return found
 
 
-def check_actions(
-    actions: Actions, campaigns: int, listeners: int, interval: int, seeds: NDArray[np.uint64]
-) -> None:
-    """Raises `InvalidActionError` naming role, field, interval, market seed and value."""
-    for role, field, array in fields_of(actions):
-        bounds = BOUNDS[role][field]
-        expected = (len(seeds), *action_shape(role, field, campaigns))
-        if array.shape != expected:
-            raise InvalidActionError(
-                f"{role}: field {field!r} has shape {array.shape} in interval {interval}, expected {expected}"
-            )
-        bad = ~((array >= bounds.low) & (array <= bounds.high))
-        if bounds.integer:
-            bad |= array != np.floor(array)
-        if role == "creative":
-            bad |= array >= np.array(CREATIVE_CHOICES)
-        if bad.any():
-            where = tuple(int(i) for i in np.argwhere(bad)[0])
-            agent = f"{role}_{where[1]}" if role in ("creative", "bidding") else f"{role}_0"
-            high = float(CREATIVE_CHOICES[where[-1]] - 1) if role == "creative" else bounds.high
-            kind = "whole" if bounds.integer else "finite"
-            raise InvalidActionError(
-                f"{agent}: field {field!r} at {where[1:]} is {array[where]!r} in interval {interval} "
-                f"of market seed {int(seeds[where[0]])}; "
-                f"it must be {kind} and within [{bounds.low}, {high}] ({bounds.unit})"
-            )
-    table = actions.listener_affinity
-    expected = (len(seeds), campaigns, listeners)
-    if table is not None and table.shape != expected:
-        raise InvalidActionError(
-            f"audience_0: listener_affinity has shape {table.shape} in interval {interval}, "
-            f"expected {expected}"
-        )
-    if table is not None and not np.isfinite(table).all():
-        b, c, i = (int(i) for i in np.argwhere(~np.isfinite(table))[0])
-        raise InvalidActionError(
-            f"audience_0: listener_affinity of campaign {c}, listener {i} is {table[b, c, i]} in interval "
-            f"{interval} of market seed {int(seeds[b])}; it must be finite"
-        )
-
-
-def owned(actions: Actions) -> Actions:
-    """A copy in the protocol's types: a message stays as posted, whatever its sender does with its arrays."""
-
-    def copy(role: str, field: str, array: NDArray[Any]) -> NDArray[Any]:
-        return np.array(array, np.int64 if BOUNDS[role][field].integer else np.float64)
-
-    def message(role: str, sent: Any) -> Any:
-        return type(sent)(*(copy(role, field, getattr(sent, field)) for field in sent._fields))
-
-    table = actions.listener_affinity
-    return Actions(
-        audience=message("audience", actions.audience),
-        creative=copy("creative", "creative", actions.creative),
-        bidding=copy("bidding", "log_multiplier", actions.bidding),
-        monitor=message("monitor", actions.monitor),
-        orchestrator=message("orchestrator", actions.orchestrator),
-        listener_affinity=None if table is None else np.array(table, np.float64),
-    )
-
-
 def quiet_board(num_markets: int, campaigns: int) -> Board:
     """What everybody hears before anybody has spoken: average affinity, no confidence, run at will."""
     b, c, n = num_markets, campaigns, MAX_CAMPAIGNS
@@ -274,9 +213,7 @@ __all__ = [
     "SegmentValue",
     "SpendPlan",
     "action_shape",
-    "check_actions",
     "fields_of",
     "log_records",
-    "owned",
     "quiet_board",
 ]

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -39,19 +40,30 @@ _FLAT: Final = {
     "monitor": (MAX_CAMPAIGNS * P * 3,),
 }
 """Shape of one agent's action, for the roles that act with one array."""
+_FIRST_FIELD: Final = {role: next(iter(BOUNDS[role])) for role in _FLAT}
+_DIRECTIVE: Final = {
+    field: action_shape("orchestrator", field, MAX_CAMPAIGNS) for field in BOUNDS["orchestrator"]
+}
+"""Shape of every field of a directive."""
 
 
 def agent_names(campaigns: int) -> list[str]:
     """All agents of a market in their stable order."""
-    return [
+    return list(_names(campaigns))
+
+
+@lru_cache
+def _names(campaigns: int) -> tuple[str, ...]:
+    return (
         "audience_0",
         *(f"creative_{c}" for c in range(campaigns)),
         *(f"bidding_{c}" for c in range(campaigns)),
         "monitor_0",
         "orchestrator_0",
-    ]
+    )
 
 
+@lru_cache
 def role_of(agent: str) -> tuple[str, int]:
     """Role and number of an agent's name."""
     role, _, number = agent.rpartition("_")
@@ -102,14 +114,21 @@ def _field_space(role: str, field: str) -> Space:
 def creative_mask(granted: NDArray[np.bool_]) -> tuple[NDArray[np.int8], ...]:
     """Eligible choices of a creative agent whose premium grants are [S], in the form `sample(mask)` takes.
 
-    A choice outside the mask is not an error: video without a grant airs as audio.
+    A choice outside the mask is not an error: video without a grant airs as audio. The arrays are shared by
+    all who ask, and read-only.
     """
+    return _mask(tuple(granted.tolist()))
+
+
+@lru_cache
+def _mask(granted: tuple[bool, ...]) -> tuple[NDArray[np.int8], ...]:
     masks = []
     for allowed in granted:
         for part, count in enumerate(CREATIVE_CHOICES):
             mask = np.ones(count, np.int8)
             if part == 0:
                 mask[VIDEO] = allowed
+            mask.flags.writeable = False
             masks.append(mask)
     return tuple(masks)
 
@@ -125,32 +144,30 @@ def decode(actions: Mapping[str, Any], campaigns: int, where: str) -> Actions:
     Raises:
         InvalidActionError: a wrong shape, type or field. Bounds are checked by the market.
     """
-    arrays = {}
-    for agent in agent_names(campaigns)[:-1]:
+    rows: dict[str, list[NDArray[Any]]] = {role: [] for role in _FLAT}
+    for agent in _names(campaigns)[:-1]:
         role, _ = role_of(agent)
-        arrays[agent] = _array(agent, next(iter(BOUNDS[role])), actions[agent], _FLAT[role], where)
-    audience = arrays["audience_0"]
-    creative = np.stack([arrays[f"creative_{c}"] for c in range(campaigns)])
-    alert = arrays["monitor_0"].reshape(1, MAX_CAMPAIGNS, P, 3)
+        rows[role].append(_array(agent, _FIRST_FIELD[role], actions[agent], _FLAT[role], where))
+    (audience,), (monitor,) = rows["audience"], rows["monitor"]
+    alert = monitor.reshape(1, MAX_CAMPAIGNS, P, 3)
     return Actions(
         audience=SegmentValue(audience[None, ..., 0], audience[None, ..., 1]),
-        creative=creative.reshape(1, campaigns, S, len(CREATIVE_CHOICES)),
-        bidding=np.stack([arrays[f"bidding_{c}"] for c in range(campaigns)])[None],
+        creative=np.concatenate(rows["creative"]).reshape(1, campaigns, S, len(CREATIVE_CHOICES)),
+        bidding=np.concatenate(rows["bidding"]).reshape(1, campaigns, 1 + P + S),
         monitor=Alert(alert[..., 0], alert[..., 1], alert[..., 2]),
-        orchestrator=_directive(actions["orchestrator_0"], campaigns, where),
+        orchestrator=_directive(actions["orchestrator_0"], where),
     )
 
 
-def _directive(given: Any, campaigns: int, where: str) -> Directive:
+def _directive(given: Any, where: str) -> Directive:
     agent, fields = "orchestrator_0", BOUNDS["orchestrator"]
     if not isinstance(given, Mapping) or given.keys() != fields.keys():
         got = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
         raise InvalidActionError(
             f"{agent}: expected a dictionary with the fields {', '.join(fields)} {where}, got {got}"
         )
-    shapes = {field: action_shape("orchestrator", field, campaigns) for field in fields}
     return Directive(
-        **{field: _array(agent, field, given[field], shapes[field], where)[None] for field in fields}
+        **{field: _array(agent, field, given[field], _DIRECTIVE[field], where)[None] for field in fields}
     )
 
 

@@ -80,7 +80,7 @@ def check(environment: AdMarket, outputs: tuple[Any, ...]) -> None:
         assert space.contains(observations[agent])
         assert type(rewards[agent]) is float and np.isfinite(rewards[agent])
         assert type(terminated[agent]) is bool and truncated[agent] is False
-        assert infos[agent]["market_seed"] == environment.market.seeds[0]
+        assert infos[agent].keys() <= {"interval", "action_mask"}
     assert environment.state_space.contains(state) and state.dtype == np.float32
 
 
@@ -148,6 +148,13 @@ def test_seeds_advance_deterministically_and_a_first_reset_draws_one() -> None:
     assert len({int(environment.market.seeds[0]) for environment in drawn}) == 3
     with pytest.raises(ValueError, match="seed must be in"):
         one.reset(seed=-1)
+
+
+def test_whoever_runs_a_market_can_name_it_but_its_agents_cannot() -> None:
+    environment = parallel_env(TINY)
+    _, infos = environment.reset(seed=3)
+    assert environment.market_seed == int(market_seeds("train", 3, 0, 1)[0])
+    assert str(environment.market_seed) not in str(infos)
 
 
 def test_the_mask_follows_the_grants() -> None:

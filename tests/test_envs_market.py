@@ -163,7 +163,7 @@ def test_budget_shares_move_money_one_interval_later_and_equal_ones_move_none() 
     market.step(with_directive(actions, budget_share=share))
     assert np.array_equal(market.feed.budget_usd, before)
     market.step(with_directive(actions, budget_share=2.0 * np.ones((1, MAX_CAMPAIGNS))))
-    moved = market.feed.budget_usd
+    moved = market.feed.budget_usd.copy()
     assert moved[0, 1] > before[0, 1] and moved.sum() == pytest.approx(before.sum())
     wish = before * [1.0, 2.0]
     assert np.allclose(moved, wish * before.sum() / wish.sum())
@@ -222,6 +222,16 @@ def test_states_have_the_documented_layout() -> None:
     assert np.array_equal(blocks[:, :3], step.observations.bidding) and (blocks[:, 3] == 0).all()
     hidden = market.privileged_state()
     assert hidden.shape[0] == 5 and hidden.dtype == np.float32 and np.isfinite(hidden).all()
+
+
+def test_the_state_is_that_of_the_last_step_whatever_is_done_with_its_observations() -> None:
+    market = started(tiny(), 2)
+    step = market.step(RandomTeam()(market))
+    state = market.state()
+    for view in step.observations:
+        view[...] = 5.0
+    market.state()[...] = 5.0
+    assert np.array_equal(market.state(), state)
 
 
 def test_incidents_are_hidden_from_observations_and_known_to_the_privileged_state() -> None:

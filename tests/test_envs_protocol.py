@@ -4,20 +4,13 @@ import json
 from typing import Any
 
 import numpy as np
-import pytest
 from support.markets import RandomTeam, leaves, quiet, started, tiny, with_bids, with_directive
 
 from envs.catalogue import MAX_CAMPAIGNS, VIDEO, P, S
 from envs.market import VectorMarket
 from envs.observation import SCHEMAS
 from envs.protocol import (
-    BOUNDS,
-    Actions,
-    InvalidActionError,
-    action_shape,
-    fields_of,
     log_records,
-    owned,
     quiet_board,
 )
 
@@ -25,59 +18,6 @@ from envs.protocol import (
 def seen(market: VectorMarket, role: str, field: str) -> Any:
     view = getattr(market._observations(), role)[0]
     return SCHEMAS[role].view(view, field)
-
-
-def replaced(actions: Actions, role: str, field: str, array: Any) -> Actions:
-    if role in ("creative", "bidding"):
-        return actions._replace(**{role: array})
-    return actions._replace(**{role: getattr(actions, role)._replace(**{field: array})})
-
-
-ALL_FIELDS = [(role, field) for role in BOUNDS for field in BOUNDS[role]]
-
-
-@pytest.mark.parametrize(("role", "field"), ALL_FIELDS)
-def test_every_field_is_checked_and_the_error_teaches(role: str, field: str) -> None:
-    market = started(tiny(), 3, seed=9)
-    market.step(quiet(market))
-    bounds, good = BOUNDS[role][field], quiet(market)
-    array = next(array for r, f, array in fields_of(good) if (r, f) == (role, field))
-    assert array.shape == (3, *action_shape(role, field, 2))
-    for value in (bounds.low - 1.0, bounds.high + 1.0, np.nan, np.inf, -np.inf):
-        bad = array.astype(np.float64)
-        bad[2, 1] = value
-        with pytest.raises(InvalidActionError) as caught:
-            market.step(replaced(good, role, field, bad))
-        agent = f"{role}_{1 if role in ('creative', 'bidding') else 0}"
-        message = str(caught.value)
-        assert message.startswith(f"{agent}: field {field!r}")
-        assert "in interval 1 " in message and f"market seed {market.seeds[2]}" in message
-        assert str(value) in message
-    if bounds.integer:
-        with pytest.raises(InvalidActionError, match="whole"):
-            market.step(replaced(good, role, field, array + 0.5))
-    with pytest.raises(InvalidActionError, match="shape"):
-        market.step(replaced(good, role, field, array[:2]))
-    assert market.interval == 1
-    market.step(good)
-
-
-def test_a_creative_choice_is_checked_by_its_own_count() -> None:
-    market = started(tiny())
-    actions = quiet(market)
-    actions.creative[0, 1, 2] = (2, 2, 2, 0)  # there are three formats and scripts, but two lengths
-    with pytest.raises(InvalidActionError, match=r"creative_1: .*\[0\.0, 1\.0\]"):
-        market.step(actions)
-
-
-@pytest.mark.parametrize(
-    ("table", "says"),
-    [(np.full((1, 2, 32), np.nan), "campaign 0, listener 0"), (np.ones((1, 2, 31)), "shape")],
-)
-def test_the_table_of_single_listeners_is_checked(table: Any, says: str) -> None:
-    market = started(tiny())
-    with pytest.raises(InvalidActionError, match=f"audience_0: listener_affinity.*{says}"):
-        market.step(quiet(market)._replace(listener_affinity=table))
 
 
 def test_messages_are_delivered_in_the_next_interval() -> None:
@@ -112,19 +52,6 @@ def test_what_was_posted_stays_as_it_was() -> None:
         array[...] = 1
     assert (market.board.directive.pause == 0).all()
     assert (market.board.segment_value.confidence == 0).all()
-
-
-def test_actions_are_kept_in_the_types_of_the_protocol() -> None:
-    market = started(tiny())
-    single = Actions(*(_as_float32(part) for part in RandomTeam()(market)[:5]))
-    for _, _, array in fields_of(owned(single)):
-        assert array.dtype in (np.float64, np.int64)
-
-
-def _as_float32(part: Any) -> Any:
-    if isinstance(part, tuple):
-        return type(part)(*(_as_float32(array) for array in part))
-    return part.astype(np.float32)
 
 
 def test_a_pause_stops_bids_one_interval_later() -> None:

@@ -15,7 +15,7 @@ def test_worth_and_rewards_are_what_they_say() -> None:
     out, values = step.outcome, scenario.values
     worth = worth_of(out, market.parameters, scenario)
     people = scenario.impression_weight * segment_size(market.parameters)
-    assert people.sum(1) == pytest.approx(3200)
+    assert people.sum(1) == pytest.approx(32 * scenario.impression_weight)
     assert np.allclose(worth.completions, values.completion_usd * out.completions.sum(-1))
     assert np.allclose(worth.conversions, values.conversion_usd * out.conversions_caused)
     gain = values.recall_gain_usd * (out.recall - out.recall_before)

@@ -8,7 +8,8 @@ from support.markets import RandomTeam, leaves, quiet, started, tiny
 
 from envs.catalogue import CREATIVE_CHOICES, MAX_CAMPAIGNS, VIDEO, P, S
 from envs.observation import ROLES, SCHEMAS
-from envs.protocol import BOUNDS, InvalidActionError, check_actions
+from envs.protocol import BOUNDS, InvalidActionError
+from envs.reception import check_actions
 from envs.spaces import (
     action_space,
     agent_names,

@@ -8,7 +8,7 @@ from support.markets import leaves, tiny
 
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.observation import ROLES
-from envs.protocol import check_actions
+from envs.reception import check_actions
 from policies import registry
 from policies.registry import (
     describe_teams,

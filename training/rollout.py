@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from envs.errors import InterludeError
 from envs.market import Observations, Step, VectorMarket
 from envs.observation import SCHEMAS
+from envs.privileged import privileged_blocks
 from envs.protocol import Actions
 from envs.rewards import Rewards
-from envs.sight import privileged_blocks
 from envs.state import Float
 from evaluation.metrics import FlightLedger
 from policies.desk import CampaignDesk

@@ -1,0 +1,142 @@
+"""Actions as the market takes them in: checked, and copied, since a message stays as it was posted."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.catalogue import CREATIVE_CHOICES
+from envs.kernel import kernel
+from envs.protocol import BOUNDS, Actions, FieldBounds, Float, InvalidActionError, action_shape
+
+
+class _Rule(NamedTuple):
+    """One field that agents may set, as it is kept and checked."""
+
+    role: str
+    field: str
+    bounds: FieldBounds
+    dtype: type[np.float64] | type[np.int64]
+    low: Any  # of the dtype
+    high: NDArray[Any]  # [period] highest value of numbers 0, 1, … of a field, repeated along it
+
+
+def _rule(role: str, field: str) -> _Rule:
+    bounds = BOUNDS[role][field]
+    dtype = np.int64 if bounds.integer else np.float64
+    high = np.array(CREATIVE_CHOICES) - 1 if role == "creative" else [bounds.high]
+    return _Rule(role, field, bounds, dtype, dtype(bounds.low), np.asarray(high, dtype))
+
+
+_RULES = {(role, field): _rule(role, field) for role in BOUNDS for field in BOUNDS[role]}
+_FINITE = (np.finfo(np.float64).min, np.array([np.finfo(np.float64).max]))
+
+
+@kernel
+def _within(values, low, high):  # type: ignore[no-untyped-def]
+    """Whether all values [n] lie within [low, high[j mod period]]; NaN lies nowhere."""
+    period = high.shape[0]
+    for first in range(period):
+        most, outside = high[first], 0
+        for j in range(first, values.shape[0], period):
+            outside += 0 if low <= values[j] <= most else 1
+        if outside:
+            return False
+    return True
+
+
+@lru_cache(maxsize=64)
+def _shape(role: str, field: str, markets: int, campaigns: int) -> tuple[int, ...]:
+    return (markets, *action_shape(role, field, campaigns))
+
+
+def received(
+    actions: Actions, campaigns: int, listeners: int, interval: int, seeds: NDArray[np.uint64]
+) -> Actions:
+    """A checked copy in the protocol's types: what was posted stays, whatever its sender does with its own.
+
+    Raises:
+        InvalidActionError: a number that is none, or outside its field's bounds; the message names role,
+            field, interval, market seed and value.
+    """
+
+    def kept(role: str, field: str, array: NDArray[Any]) -> NDArray[Any]:
+        rule, expected = _RULES[role, field], _shape(role, field, len(seeds), campaigns)
+        if array.shape != expected:
+            raise InvalidActionError(
+                f"{role}: field {field!r} has shape {array.shape} in interval {interval}, expected {expected}"
+            )
+        real = array.dtype.kind == "f"
+        copy = np.array(array, np.float64 if real else rule.dtype, order="C")
+        good = _within(copy.reshape(-1), rule.low, rule.high)
+        if good and real and rule.bounds.integer:
+            whole = copy.astype(np.int64)
+            good, copy = (whole == copy).all(), whole
+        if not good:
+            raise _invalid(rule, array, interval, seeds)
+        return copy
+
+    def message(role: str, sent: Any) -> Any:
+        return type(sent)(
+            *[kept(role, field, array) for field, array in zip(sent._fields, sent, strict=True)]
+        )
+
+    return Actions(
+        audience=message("audience", actions.audience),
+        creative=kept("creative", "creative", actions.creative),
+        bidding=kept("bidding", "log_multiplier", actions.bidding),
+        monitor=message("monitor", actions.monitor),
+        orchestrator=message("orchestrator", actions.orchestrator),
+        listener_affinity=_table(actions.listener_affinity, campaigns, listeners, interval, seeds),
+    )
+
+
+def check_actions(
+    actions: Actions, campaigns: int, listeners: int, interval: int, seeds: NDArray[np.uint64]
+) -> None:
+    """Raises `InvalidActionError` where `received` would."""
+    received(actions, campaigns, listeners, interval, seeds)
+
+
+def _invalid(
+    rule: _Rule, array: NDArray[Any], interval: int, seeds: NDArray[np.uint64]
+) -> InvalidActionError:
+    """The error that says what is wrong with an array of the right shape."""
+    role, bounds = rule.role, rule.bounds
+    high = np.resize(rule.high, array.shape[1:])
+    bad = ~((array >= bounds.low) & (array <= high))
+    if bounds.integer:
+        bad |= array != np.floor(array)
+    where = tuple(int(i) for i in np.argwhere(bad)[0])
+    agent = f"{role}_{where[1]}" if role in ("creative", "bidding") else f"{role}_0"
+    kind = "whole" if bounds.integer else "finite"
+    return InvalidActionError(
+        f"{agent}: field {rule.field!r} at {where[1:]} is {array[where]!r} in interval {interval} "
+        f"of market seed {int(seeds[where[0]])}; "
+        f"it must be {kind} and within [{bounds.low}, {float(high[where[1:]])}] ({bounds.unit})"
+    )
+
+
+def _table(
+    table: Float | None, campaigns: int, listeners: int, interval: int, seeds: NDArray[np.uint64]
+) -> Float | None:
+    """The audience's table of single listeners, checked."""
+    if table is None:
+        return None
+    expected = (len(seeds), campaigns, listeners)
+    if table.shape != expected:
+        raise InvalidActionError(
+            f"audience_0: listener_affinity has shape {table.shape} in interval {interval}, "
+            f"expected {expected}"
+        )
+    table = np.asarray(table, np.float64, order="C")
+    if not _within(table.reshape(-1), *_FINITE):
+        b, c, i = (int(i) for i in np.argwhere(~np.isfinite(table))[0])
+        raise InvalidActionError(
+            f"audience_0: listener_affinity of campaign {c}, listener {i} is {table[b, c, i]} in interval "
+            f"{interval} of market seed {int(seeds[b])}; it must be finite"
+        )
+    return table
