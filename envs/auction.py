@@ -13,7 +13,7 @@ import numpy as np
 from numba import uint64
 from numpy.typing import ArrayLike, NDArray
 
-from envs.kernel import kernel
+from envs.kernel import allocating_kernel, kernel
 from envs.philox import philox4x32
 
 Pricing = Literal["second_price", "first_price", "generalized_second_price", "vcg"]
@@ -166,7 +166,7 @@ def clear_slot(bids, bidders, floor, rule, seed, interval, opportunity):  # type
     return winner, price, best, second
 
 
-@kernel
+@allocating_kernel
 def _clear_all(  # type: ignore[no-untyped-def]
     bids, reserve, seeds, category, exposure, rule, winner, price, refused
 ):

@@ -8,7 +8,7 @@ import numpy as np
 
 from envs import catalogue as cat
 from envs.accounts import Feed
-from envs.kernel import kernel
+from envs.kernel import allocating_kernel, kernel
 from envs.protocol import Actions, Directive
 from envs.state import Controls, Float, Int, MarketState
 
@@ -45,7 +45,7 @@ def _split_budgets(weight, left_usd, budget_usd, first, end):  # type: ignore[no
             left_usd[b, c] = target
 
 
-@kernel
+@allocating_kernel
 def _enact(directive, creative, log_multiplier, left_usd, budget_usd, controls, next_on_air, first, end):  # type: ignore[no-untyped-def]
     _, campaigns, segments, placements = controls.multiplier.shape
     multiplier, throttle, cap = controls.multiplier, controls.throttle, controls.aggression_cap

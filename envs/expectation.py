@@ -11,7 +11,7 @@ from envs import catalogue as cat
 from envs import constants as con
 from envs import response as res
 from envs.constants import active_incident
-from envs.kernel import kernel
+from envs.kernel import allocating_kernel, kernel
 from envs.listeners import lingering_response
 from envs.state import Float, MarketParameters, MarketState
 
@@ -27,7 +27,7 @@ class Expectation(NamedTuple):
     funnel: Float  # [B, C, S] E[response × recall] / E[response]
 
 
-@kernel
+@allocating_kernel
 def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
     batch, campaigns, listeners = m.affinity.shape
     segments, arms = response.shape[2], response.shape[3]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from envs.catalogue import ARMS, INCIDENT_KINDS, VERTICALS, D, F, K, M, P, S, V
 from envs.inventory import draw_inventory
-from envs.kernel import kernel
+from envs.kernel import allocating_kernel, kernel
 from envs.philox import normals, uniforms
 from envs.response import SLOW_MEMORY_HOURS, kept
 from envs.scenario import Scenario
@@ -102,7 +102,7 @@ def _segment_of_listener(shares, out):  # type: ignore[no-untyped-def]
             start = max(start + 1, stop)
 
 
-@kernel
+@allocating_kernel
 def _alias_tables(segment, activity, start, probability, alias):  # type: ignore[no-untyped-def]
     """Walker's alias tables, one a segment: who listens, in proportion to activity [B, L].
 

@@ -50,8 +50,27 @@ that a kernel took from another module: so cache files are named and stamped aft
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compiles a module-level function with numba; no fast-math: bits do not depend on the machine's mood."""
-    compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
+    """Compiles a module-level function that allocates nothing; it writes into arrays it was given.
+
+    So numba need not count references: a hundred of them, atomically, for every market. A function that
+    does allocate fails to compile: it is an `allocating_kernel`. No fast-math: bits do not depend on the
+    machine's mood. NumPy's division rules, cached, without the GIL.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A kernel that is pasted into its callers before they are compiled, so that their loops vectorise."""
+    return _compiled(function, _nrt=False, inline="always")
+
+
+def allocating_kernel(function: Callable[..., Any]) -> Any:
+    """A kernel that makes arrays of its own; only Python or another of its kind may call it."""
+    return _compiled(function)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    compiled = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:  # there is none under NUMBA_DISABLE_JIT
         cache_file._source_stamp = SOURCE_DIGEST

@@ -15,7 +15,7 @@ import numpy as np
 from numba import uint32, uint64
 from numpy.typing import NDArray
 
-from envs.kernel import kernel
+from envs.kernel import inlined, kernel
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
@@ -24,7 +24,7 @@ UNIT = 1.0 / 4294967296.0
 """(word + ½) · UNIT is a uniform in (0, 1)."""
 
 
-@kernel
+@inlined
 def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Ten rounds of Philox on a 4 × 32-bit counter with a 2 × 32-bit key: four uint32."""
     c0, c1, c2, c3 = uint32(c0), uint32(c1), uint32(c2), uint32(c3)
@@ -64,9 +64,10 @@ def fill_words(seed, stream, interval, first, count, draws, words):  # type: ign
     s = uint64(seed)
     low, high = uint32(s & _MASK), uint32(s >> uint64(32))
     for draw in range(draws):
-        w0, w1, w2, w3 = words[4 * draw], words[4 * draw + 1], words[4 * draw + 2], words[4 * draw + 3]
+        row = 4 * draw
         for j in range(count):
-            w0[j], w1[j], w2[j], w3[j] = philox4x32(draw, first + j, interval, stream, low, high)
+            w0, w1, w2, w3 = philox4x32(draw, first + j, interval, stream, low, high)
+            words[row, j], words[row + 1, j], words[row + 2, j], words[row + 3, j] = w0, w1, w2, w3
 
 
 @kernel
@@ -86,11 +87,10 @@ def fill_words_at(seed, stream, interval, items, first_draw, count, draws, words
     s = uint64(seed)
     low, high = uint32(s & _MASK), uint32(s >> uint64(32))
     for draw in range(draws):
-        w0, w1, w2, w3 = words[4 * draw], words[4 * draw + 1], words[4 * draw + 2], words[4 * draw + 3]
+        row = 4 * draw
         for j in range(count):
-            w0[j], w1[j], w2[j], w3[j] = philox4x32(
-                first_draw[j] + draw, items[j], interval, stream, low, high
-            )
+            w0, w1, w2, w3 = philox4x32(first_draw[j] + draw, items[j], interval, stream, low, high)
+            words[row, j], words[row + 1, j], words[row + 2, j], words[row + 3, j] = w0, w1, w2, w3
 
 
 @kernel

@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.campaign_sight import see_campaigns
 from envs.inventory import EVENT_INTERVALS
-from envs.kernel import kernel
+from envs.kernel import allocating_kernel, kernel
 from envs.observation import CLOCK, SCHEMAS, Observation
 from envs.philox import normals
 from envs.rows import starts
@@ -63,7 +63,7 @@ def _read_clock(clock, event_interval, t, intervals, intervals_per_day, first, e
         clock[b, _AT.event_active] = 1.0 if active else 0.0
 
 
-@kernel
+@allocating_kernel
 def _look(sight, m, st, brief, feed, board, out, aired, noise, t, k, first, end):  # type: ignore[no-untyped-def]
     clock = sight.clock
     _read_clock(clock, m.event_interval, t, k.intervals, k.intervals_per_day, first, end)

@@ -9,7 +9,7 @@ import numpy as np
 from envs import catalogue as cat
 from envs import response as res
 from envs.catalogue import MAX_CAMPAIGNS
-from envs.kernel import kernel
+from envs.kernel import allocating_kernel, kernel
 from envs.observation import SCHEMAS
 from envs.rows import bound, starts
 
@@ -28,7 +28,7 @@ _ARMS, _FIT, _HAZARD, _CLICK = cat.ARMS, cat.ARM_FIT, cat.ARM_HAZARD, cat.ARM_CL
 _NEEDS_SCREEN, _VISIBLE, _VIDEO = cat.NEEDS_SCREEN, cat.SCREEN_VISIBLE_PROBABILITY, cat.VIDEO
 
 
-@kernel
+@allocating_kernel
 def see_effects(audience, monitor, m, st, brief, feed, plan, out, aired, clock, t, weight, first, end):  # type: ignore[no-untyped-def]
     """Fills the rows [B, 1, size] of audience and monitor, who hold what happened against what was foretold.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from envs import catalogue as cat
 from envs import response as res
-from envs.kernel import kernel
+from envs.kernel import allocating_kernel, kernel
 from envs.philox import normals
 from envs.scenario import Scenario
 from envs.state import Float
@@ -40,7 +40,7 @@ def _predict(x, rest, arm, p, wear, fatigue, quality, attention):  # type: ignor
     return log_z + math.log(fit * attention * quality), 1 + f, 1 + cat.F + v
 
 
-@kernel
+@allocating_kernel
 def _assimilate(  # type: ignore[no-untyped-def]
     x, covariance, rest, rest_variance, arm, h, mean, slope, variance, observed
 ):
@@ -68,7 +68,7 @@ def _assimilate(  # type: ignore[no-untyped-def]
             covariance[i, j] -= slope * slope * ph[i] * ph[j] / spread
 
 
-@kernel
+@allocating_kernel
 def _filter(  # type: ignore[no-untyped-def]
     x,
     covariance,
