@@ -97,3 +97,18 @@ def naive_sale(lot: Lot, pricing: str) -> tuple[list[int], list[float]]:
     }[pricing]
     unsold = slots - len(winners)
     return winners + [-1] * unsold, [price(slot) for slot in range(len(winners))] + [0.0] * unsold
+
+
+def price_to_beat(lot: Lot, bidder: int | None, category: int) -> float:
+    """The infimum of bids that would win a slot, for a bidder or for one of a category that has not bid."""
+    bids, categories = list(lot.bids), list(lot.category)
+    if bidder is None:
+        bidder = len(bids)
+        bids.append(0.0)
+        categories.append(category)
+    others = {bid for a, bid in enumerate(bids) if a != bidder and valid(bid) and bid >= lot.floor}
+    for threshold in sorted({lot.floor, *others}):
+        bids[bidder] = math.nextafter(threshold, math.inf)
+        if bidder in ranking(lot._replace(bids=bids, category=categories))[: len(lot.exposure)]:
+            return threshold
+    raise AssertionError("no bid wins")
