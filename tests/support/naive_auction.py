@@ -32,7 +32,7 @@ def ranking(lot: Lot) -> list[int]:
 
     def order(bidder: int) -> tuple[float, int, int, int]:
         address = bidder, lot.opportunity, lot.interval, TIE_BREAK_STREAM
-        words = philox4x32(*address, lot.seed & 0xFFFFFFFF, lot.seed >> 32)  # type: ignore[no-untyped-call]
+        words = philox4x32(*address, lot.seed & 0xFFFFFFFF, lot.seed >> 32)
         return lot.bids[bidder], int(words[0]), int(words[1]), -bidder
 
     eligible = [a for a, bid in enumerate(lot.bids) if valid(bid) and bid >= lot.floor]
