@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from envs.philox import binomial, normal_pair, normals, philox4x32, uniform4, uniforms
+from envs.philox import binomial, fill_words, normal_pair, normals, philox4x32, uniform4, uniforms
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,15 @@ def test_every_part_of_an_address_changes_the_draw() -> None:
     ]
     assert uniform4(np.uint64(seed), 1, 2, 3, 4) == base
     assert all(not set(other) & set(base) for other in others)
+
+
+def test_a_block_of_words_holds_what_each_address_says() -> None:
+    seed, words = np.uint64((7 << 40) + 3), np.zeros((8, 5), np.uint32)
+    fill_words(seed, 2, 9, 100, 3, 2, words)
+    for item in range(3):
+        singly = [u for draw in range(2) for u in uniform4(seed, 2, 9, 100 + item, draw)]
+        assert np.array_equal((words[:, item] + 0.5) / 2**32, singly)
+    assert (words[:, 3:] == 0).all()
 
 
 def test_uniforms_are_uniform_and_never_reach_an_end() -> None:
