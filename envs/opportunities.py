@@ -215,7 +215,10 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
                 category[bidders] = rival_vertical[r] if separation else -1
                 bidder[bidders] = campaigns + r
                 bidders += 1
-        heard[i] += sold
+        hears_until = ((words[3, j] & 0xFFFF) + 0.5) * _HALF
+        for slot in range(sold):
+            if hears_until < exposure[slot]:
+                heard[i] += 1.0
         open_slots = slots - sold
         last, next_best = np.nan, np.nan
         if open_slots > 0:
@@ -245,7 +248,6 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
             beat_usd[cell] += last
         elif not k.log:
             continue
-        hears_until = ((words[3, j] & 0xFFFF) + 0.5) * _HALF
         first_row = rows
         for slot in range(open_slots):
             w = winner[slot]

@@ -168,7 +168,8 @@ class NaiveMarket(NaiveAftermath):
         ours = self.our_bids(o)
         unwinnable, theirs = self.rival_bids(o)
         bids, slots = ours + theirs, int(self.k.slots[o.placement])
-        self.heard[o.listener] += unwinnable
+        hears_until = halves(self.draw(OPPORTUNITY, o.item)[3]).low
+        self.heard[o.listener] += sum(hears_until < x for x in self.k.exposure[:unwinnable])
         if unwinnable == slots:
             return
         lot = Lot(
@@ -185,7 +186,6 @@ class NaiveMarket(NaiveAftermath):
             beat = price_to_beat(lot, own[0] if own else None, self.category(c))
             self.out["price_usd"][c, o.segment, o.placement] += beat
             self.out["priced"][c, o.segment, o.placement] += 1
-        hears_until = halves(self.draw(OPPORTUNITY, o.item)[3]).low
         for x, index, price in zip(lot.exposure, *naive_sale(lot, RULES[self.k.rule]), strict=True):
             if index < 0 or hears_until >= x:
                 continue
