@@ -35,11 +35,11 @@ def update(world: World, attention: Float, shown: Float, heard: Float | None = N
     scratch = new_scratch(scenario.campaigns, scenario.listeners.count, 1)
     reached = np.argwhere(shown > 0)
     scratch.reached[: len(reached)] = reached
-    scratch.count[0] = len(reached)
+    scratch.reached_count[0] = len(reached)
     scratch.shown[:], scratch.attention[:] = shown, attention
     scratch.heard[:] = shown.sum(0) if heard is None else heard
     update_listeners(m, state, constants_of(scenario), scratch, 0, 0)
-    for name in ("shown", "attention", "heard", "count"):
+    for name in ("shown", "attention", "heard", "reached_count"):
         assert not getattr(scratch, name).any(), f"{name} is left for the next interval"
 
 

@@ -93,8 +93,8 @@ class NaiveAftermath:
         for c in self.campaigns:
             for s in range(cat.S):
                 for delay, pool in enumerate(st.conversion_pool[c][s]):
-                    u, v, *_ = self.draw(RELEASE, (c * cat.S + s) * len(res.DELAY_HOURS) + delay)
-                    reported = binomial(pool, self.k.delay_release[delay], u, v)
+                    u, *_ = self.draw(RELEASE, (c * cat.S + s) * len(res.DELAY_HOURS) + delay)
+                    reported = binomial(pool, self.k.delay_release[delay], u)
                     st.conversion_pool[c][s][delay] = pool - reported
                     self.out["conversions"][c, s] += reported
                     if self.t == self.k.intervals - 1:

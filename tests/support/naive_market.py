@@ -60,7 +60,7 @@ class NaiveMarket(NaiveAftermath):
         self.attended: defaultdict[tuple[int, int], float] = defaultdict(float)
         self.heard: defaultdict[int, int] = defaultdict(int)
         if t % self.k.intervals_per_day == 0:
-            self.state.exposures_today = [[0.0 for _ in self.listeners] for _ in self.campaigns]
+            self.state.exposures_today = [[0.0 for _ in self.campaigns] for _ in self.listeners]
         traffic = sum(map(sum, self.m.traffic[t]))
         most = traffic * self.k.load_factor * res.HEALTH_MAX
         for item in range(int(most + self.draw(ARRIVAL, 0)[0])):
@@ -114,7 +114,7 @@ class NaiveMarket(NaiveAftermath):
             fmt = cat.ARMS[self.state.on_air[c][o.segment], 0]
             if cat.NEEDS_SCREEN[fmt] and not o.visible:
                 continue
-            if self.state.exposures_today[c][o.listener] >= self.k.frequency_cap:
+            if self.state.exposures_today[o.listener][c] >= self.k.frequency_cap:
                 continue
             wish = min(self.controls.multiplier[c][o.segment][o.placement], self.controls.aggression_cap[c])
             wish *= self.controls.throttle[c][o.placement]
@@ -195,7 +195,7 @@ class NaiveMarket(NaiveAftermath):
                 self.state.rival_left_usd[bid.rival] -= min(price, self.state.rival_left_usd[bid.rival])
             else:
                 self.state.budget_left_usd[bid.campaign] -= price
-                self.state.exposures_today[bid.campaign][o.listener] += 1
+                self.state.exposures_today[o.listener][bid.campaign] += 1
                 self.bring_feedback(o, bid, price)
 
     def bring_feedback(self, o: Opportunity, bid: Bid, price: float) -> None:
@@ -211,10 +211,11 @@ class NaiveMarket(NaiveAftermath):
         count("won_bid_usd", bid.usd)
         count("predicted_won", self.controls.predicted_affinity[c][i] * o.quality)
         self.shown[c, i] += 1
-        u_fate, u_mood, u_done, v_done = self.draw(OUTCOME, o.item, 4 * c)
+        u_fate, u_mood, u_done, u_skip = self.draw(OUTCOME, o.item, 2 * c)
+        u_dislike, u_click, u_buy, _ = self.draw(OUTCOME, o.item, 2 * c + 1)
         if self.struck_placement(con.INVALID_TRAFFIC) == o.placement and u_fate < con.INVALID_SHARE:
             count("wasted_usd", price)
-            count("clicks", binomial(weight, con.INVALID_CLICK_RATE, u_mood, u_done))
+            count("clicks", binomial(weight, con.INVALID_CLICK_RATE, u_mood))
             return
         if u_fate > 1.0 - con.INATTENTIVE_SHARE:
             count("wasted_usd", price)
@@ -234,23 +235,21 @@ class NaiveMarket(NaiveAftermath):
         fit = float(cat.PLACEMENT_FIT[fmt, o.placement])
         z = lingering * o.quality * fit * self.m.attention[self.t][o.placement] * math.exp(log_effect)
         self.attended[c, i] += z * cat.ARM_RECALL[arm] * self.m.recall[c]
-        v = self.draw(OUTCOME, o.item, 4 * c + 1)
-        w = self.draw(OUTCOME, o.item, 4 * c + 2)
-        done = binomial(weight, res.completion_probability(z, cat.ARM_HAZARD[arm]), u_done, v_done)
+        done = binomial(weight, res.completion_probability(z, cat.ARM_HAZARD[arm]), u_done)
         count("completions", done)
-        count("skips", binomial(weight - done, res.SKIP_SHARE, v[0], w[0]))
+        count("skips", binomial(weight - done, res.SKIP_SHARE, u_skip))
         angry = res.DISLIKE_RATE * math.exp(min(4.0, self.state.annoyance[c][i])) / max(0.2, z)
-        count("dislikes", binomial(weight, min(0.5, angry), v[1], w[1]))
+        count("dislikes", binomial(weight, min(0.5, angry), u_dislike))
         factor = cat.ARM_CLICK[arm] * cat.ACTIVITY_CLICK[mood]
-        count("clicks", binomial(weight, res.click_probability(z, factor, float(o.visible)), v[2], w[2]))
+        count("clicks", binomial(weight, res.click_probability(z, factor, float(o.visible)), u_click))
         recall = res.recall_of(self.state.memory_slow[c][i], self.state.memory_fast[c][i])
         buys = res.conversion_probability(z, cat.ARM_CONVERSION[arm] * self.m.conversion[c], recall)
-        caused = binomial(weight, buys, v[3], w[3])
+        caused = binomial(weight, buys, u_buy)
         self.out["conversions_caused"][c, o.segment] += caused
-        d = self.draw(DELAY, o.item, c)
-        minutes = binomial(caused, res.DELAY_SHARE[0], d[0], d[1])
+        u_minutes, u_days, *_ = self.draw(DELAY, o.item, c)
+        minutes = binomial(caused, res.DELAY_SHARE[0], u_minutes)
         later = res.DELAY_SHARE[1] / (res.DELAY_SHARE[1] + res.DELAY_SHARE[2])
-        days = binomial(caused - minutes, later, d[2], d[3])
+        days = binomial(caused - minutes, later, u_days)
         for delay, conversions in enumerate((minutes, days, caused - minutes - days)):
             self.state.conversion_pool[c][o.segment][delay] += conversions
 
