@@ -13,7 +13,7 @@ import numpy as np
 from numba import uint64
 from numpy.typing import ArrayLike, NDArray
 
-from envs.kernel import inlined_kernel, kernel
+from envs.kernel import kernel
 from envs.philox import philox4x32
 
 Pricing = Literal["second_price", "first_price", "generalized_second_price", "vcg"]
@@ -61,7 +61,7 @@ def _outranks(bid, bidder, other_bid, other, seed, interval, opportunity):  # ty
     return bidder < other
 
 
-@inlined_kernel
+@kernel
 def clear_pod(  # type: ignore[no-untyped-def]
     bids,
     category,

@@ -51,16 +51,7 @@ that a kernel took from another module: so cache files are named and stamped aft
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compiles a module-level function with numba; no fast-math: bits do not depend on the machine's mood."""
-    return _compiled(function, forceinline=False)
-
-
-def inlined_kernel(function: Callable[..., Any]) -> Any:
-    """A kernel that its callers absorb: a call counts every array's references, which can cost more."""
-    return _compiled(function, forceinline=True)
-
-
-def _compiled(function: Callable[..., Any], forceinline: bool) -> Any:
-    compiled = njit(cache=True, nogil=True, error_model="numpy", forceinline=forceinline)(function)
+    compiled = njit(cache=True, nogil=True, error_model="numpy")(function)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:  # there is none under NUMBA_DISABLE_JIT
         cache_file._source_stamp = SOURCE_DIGEST

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from support.naive_auction import Lot, naive_sale
 
-from envs.auction import PRICINGS, AuctionResult, Pricing, clear_auction
+from envs.auction import PRICINGS, RULE, AuctionResult, Pricing, clear_auction, clear_slot
 
 Case = dict[str, Any]
 
@@ -121,6 +121,18 @@ def test_the_rules_charge_in_order(case: Case) -> None:
     assert (vcg.price <= next_price.price * (1 + 1e-6)).all() and (next_price.price <= first.price).all()
     if case["slots"] == 1:
         np.testing.assert_array_equal(vcg.price, next_price.price)
+
+
+@settings(max_examples=100, deadline=None)
+@given(auctions(most_slots=1))
+def test_the_short_cut_for_one_slot_sells_as_the_pod_does(case: Case) -> None:
+    result, rule, seed = clear(case), RULE[case["pricing"]], np.uint64(case["seed"])
+    for n, lot in enumerate(lots(case)):
+        bids, floor = case["bids"][n], case["bids"].dtype.type(lot.floor)
+        winner, price, best, second = clear_slot(bids, len(bids), floor, rule, seed, 0, n)
+        assert (winner, price) == (result.winner[n, 0], result.price[n, 0])
+        eligible = sorted(bid for bid in lot.bids if math.isfinite(bid) and bid >= max(0.0, floor))
+        assert [second, best] == [0.0, 0.0, *eligible][-2:]
 
 
 @settings(max_examples=200, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from support.naive_market import NaiveMarket
 from envs.auction import PRICINGS
 from envs.catalogue import INCIDENT_KINDS, K, P, S
 from envs.constants import constants_of
-from envs.dynamics import new_scratch, new_state, step_markets
+from envs.dynamics import Scratch, new_scratch, new_state, step_markets
 from envs.generator import draw_markets
+from envs.opportunities import LOST, SERVED
 from envs.scenario import Scenario
 from envs.seeds import market_seeds
 from envs.state import Controls, Int, MarketParameters, MarketState, Outcome, empty_outcome
@@ -89,16 +91,18 @@ class Flight:
 
         m: MarketParameters = some(self.parameters)
         state = new_state(m, self.arms[0][which])
-        scratch = new_scratch(
-            self.scenario.campaigns, self.scenario.listeners.count, max(self.scenario.auction.slots), block
-        )
+        scratch = self.scratch(block)
         return [
             self.step(m, state, t, some(self.controls[t]), self.arms[t + 1][which], scratch)
             for t in range(self.scenario.intervals)
         ], state
 
+    def scratch(self, block: int) -> Scratch:
+        scenario = self.scenario
+        return new_scratch(scenario.campaigns, scenario.listeners.count, max(scenario.auction.slots), block)
+
     def step(
-        self, m: MarketParameters, state: MarketState, t: int, controls: Controls, arms: Int, scratch: Any
+        self, m: MarketParameters, state: MarketState, t: int, controls: Controls, arms: Int, scratch: Scratch
     ) -> Outcome:
         out = empty_outcome(len(m.seed), self.scenario.campaigns, S, P)
         return step_markets(m, state, self.constants, controls, arms, t, out, scratch)
@@ -116,7 +120,7 @@ def compare(flight: Flight) -> list[Outcome]:
     m, scenario = flight.parameters, flight.scenario
     state = new_state(m, flight.arms[0])
     naive = NaiveMarket(m, state, flight.constants)
-    scratch = new_scratch(scenario.campaigns, scenario.listeners.count, max(scenario.auction.slots), block=16)
+    scratch = flight.scratch(block=16)
     outcomes = []
     for t in range(scenario.intervals):
         arms = flight.arms[t + 1]
@@ -156,6 +160,34 @@ def test_the_comparison_covers_every_incident_and_every_outcome(kind: int) -> No
     outcomes = compare(flight)
     for name in Outcome._fields:
         assert sum(getattr(out, name).sum() for out in outcomes) > 0, name
+
+
+@settings(max_examples=20, deadline=None)
+@given(scenarios(), st.integers(0, 2**31 - 1))
+def test_the_log_holds_every_bid_and_changes_nothing(scenario: Scenario, seed: int) -> None:
+    flight = Flight(scenario, seed)
+    state = new_state(flight.parameters, flight.arms[0])
+    naive = NaiveMarket(flight.parameters, state, flight.constants)
+    flight.constants = flight.constants._replace(log=True)
+    scratch = flight.scratch(block=2048)
+    out = flight.step(flight.parameters, state, 0, flight.controls[0], flight.arms[1], scratch)
+    naive.play(flight.controls[0], flight.arms[1], 0)
+    for name, array in state._asdict().items():
+        assert_same(name, array[0], getattr(naive.state, name), 0)
+
+    rows = int(out.bids.sum())
+    made = {name: column[:rows].tolist() for name, column in scratch.made._asdict().items()}
+    keys = list(zip(made["item"], made["campaign"], strict=True))
+    assert sorted(keys) == sorted(naive.offered)
+    for n, key in enumerate(keys):
+        assert made["bid_usd"][n] == pytest.approx(naive.offered[key])
+        assert made["price_to_beat_usd"][n] == pytest.approx(naive.beat.get(key, math.nan), nan_ok=True)
+        assert made["paid_usd"][n] == pytest.approx(naive.paid.get(key, 0.0))
+        assert (made["status"][n] == SERVED) == (key in naive.paid)
+        assert (made["status"][n] == LOST) == (made["slot"][n] < 0)
+    for name in ("completions", "skips", "dislikes", "clicks"):
+        assert sum(made[name]) == getattr(out, name).sum()
+    assert sum(made["conversions"]) == out.conversions_caused.sum()
 
 
 @settings(max_examples=10, deadline=None)

@@ -51,7 +51,11 @@ def halves(u: float) -> Halves:
 
 
 class NaiveMarket(NaiveAftermath):
-    """One market of a batch; `play` changes `state` and gives the cells of `Outcome` that are not 0."""
+    """One market of a batch; `play` changes `state` and gives the cells of `Outcome` that are not 0.
+
+    `offered`, `beat` and `paid` hold the last interval's bids, prices to beat and payments in USD, by
+    opportunity and campaign.
+    """
 
     def play(self, controls: Controls, next_on_air: Any, t: int) -> Cells:
         self.t, self.controls = t, plain(controls, self.market)
@@ -59,6 +63,9 @@ class NaiveMarket(NaiveAftermath):
         self.shown: defaultdict[tuple[int, int], int] = defaultdict(int)
         self.attended: defaultdict[tuple[int, int], float] = defaultdict(float)
         self.heard: defaultdict[int, int] = defaultdict(int)
+        self.offered: dict[tuple[int, int], float] = {}
+        self.beat: dict[tuple[int, int], float] = {}
+        self.paid: dict[tuple[int, int], float] = {}
         if t % self.k.intervals_per_day == 0:
             self.state.exposures_today = [[0.0 for _ in self.campaigns] for _ in self.listeners]
         traffic = sum(map(sum, self.m.traffic[t]))
@@ -127,6 +134,7 @@ class NaiveMarket(NaiveAftermath):
                 self.out["bids"][c, o.segment, o.placement] += 1
                 self.out["bid_usd"][c, o.segment, o.placement] += usd
                 made.append(Bid(c, -1, usd, self.category(c)))
+                self.offered[o.item, c] = usd
         return made
 
     def category(self, campaign: int) -> int:
@@ -186,6 +194,7 @@ class NaiveMarket(NaiveAftermath):
             beat = price_to_beat(lot, own[0] if own else None, self.category(c))
             self.out["price_usd"][c, o.segment, o.placement] += beat
             self.out["priced"][c, o.segment, o.placement] += 1
+            self.beat[o.item, c] = beat
         for x, index, price in zip(lot.exposure, *naive_sale(lot, RULES[self.k.rule]), strict=True):
             if index < 0 or hears_until >= x:
                 continue
@@ -206,6 +215,7 @@ class NaiveMarket(NaiveAftermath):
         def count(name: str, amount: float) -> None:
             self.out[name][cell] += amount
 
+        self.paid[o.item, c] = price
         count("wins", 1)
         count("spend_usd", price)
         count("won_bid_usd", bid.usd)
