@@ -137,11 +137,11 @@ def clear_pod(  # type: ignore[no-untyped-def]
         elif rule == _NEXT_PRICE:
             price[k] = max(ranked_bid[k + 1], least)
         else:
-            harm = 0.0
+            harm = 0.0  # per exposure: the weights sum to 1, so that no bid is too large for it
             for j in range(k, slots):
                 after = exposure[j + 1] if j + 1 < slots else 0.0
-                harm += (exposure[j] - after) * max(ranked_bid[j + 1], least)
-            price[k] = min(max(harm / exposure[k], least), ranked_bid[k])
+                harm += (exposure[j] - after) / exposure[k] * max(ranked_bid[j + 1], least)
+            price[k] = min(max(harm, least), ranked_bid[k])
     return refused
 
 
@@ -264,7 +264,8 @@ def clear_auction(
             "use generalized_second_price, vcg or first_price for pods"
         )
 
-    floor = _checked_reserve(reserve, (*lead, opportunities)).astype(bid_array.dtype)
+    with np.errstate(over="ignore"):  # a reserve beyond float32 is infinite: nothing is sold, as it should
+        floor = _checked_reserve(reserve, (*lead, opportunities)).astype(bid_array.dtype)
     exposure = _checked_exposure(slot_exposure, int(slots))
     categories = np.full(bidders, -1, np.int64)
     if category is not None:

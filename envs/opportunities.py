@@ -215,7 +215,10 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
                 category[bidders] = rival_vertical[r] if separation else -1
                 bidder[bidders] = campaigns + r
                 bidders += 1
-        heard[i] += sold
+        hears_until = ((words[3, j] & 0xFFFF) + 0.5) * _HALF
+        for slot in range(sold):
+            if hears_until < exposure[slot]:
+                heard[i] += 1.0
         open_slots = slots - sold
         last, next_best = np.nan, np.nan
         if open_slots > 0:
@@ -245,7 +248,6 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
             beat_usd[cell] += last
         elif not k.log:
             continue
-        hears_until = ((words[3, j] & 0xFFFF) + 0.5) * _HALF
         first_row = rows
         for slot in range(open_slots):
             w = winner[slot]
@@ -255,11 +257,16 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
             ends = hears_until >= exposure[sold + slot]
             if not ends:
                 heard[i] += 1.0
+            if separation and slots > 1:
+                for c in range(campaigns):  # whoever's kind holds a slot has that one to beat
+                    if c != who and own_category[c] == category[w]:
+                        extra_usd[cell, c] += ranked[slot] - last
             if who >= campaigns:
                 if not ends:
                     left[who - campaigns] -= min(price[slot], left[who - campaigns])
                 continue
-            extra_usd[cell, who] += next_best - last
+            to_beat = max(next_best, shadow[slot]) if slots > 1 else next_best
+            extra_usd[cell, who] += to_beat - last
             if ends and not k.log:
                 continue
             if not ends:
@@ -277,7 +284,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
             made.quality[rows] = quality
             made.predicted[rows] = believed[i, who] * quality
             made.bid_usd[rows] = bid[w]
-            made.price_to_beat_usd[rows] = next_best
+            made.price_to_beat_usd[rows] = to_beat
             made.paid_usd[rows] = 0.0 if ends else price[slot]
             rows += 1
         if not k.log:
@@ -288,6 +295,10 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
                 won |= made.campaign[row] == bidder[w]
             if won:
                 continue
+            to_beat = last
+            for slot in range(open_slots if separation and slots > 1 else 0):
+                if winner[slot] >= 0 and category[winner[slot]] == category[w]:
+                    to_beat = ranked[slot]
             made.item[rows] = item
             made.first_draw[rows] = OUTCOME_DRAWS * bidder[w]
             made.campaign[rows] = bidder[w]
@@ -300,7 +311,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
             made.quality[rows] = quality
             made.predicted[rows] = believed[i, bidder[w]] * quality
             made.bid_usd[rows] = bid[w]
-            made.price_to_beat_usd[rows] = last
+            made.price_to_beat_usd[rows] = to_beat
             made.paid_usd[rows] = 0.0
             rows += 1
     bring_feedback(m, st, k, scratch, b, t, rows)

@@ -10,93 +10,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from numpy.typing import NDArray
+from support.naive_auction import Lot, naive_sale
 
-from envs.auction import PRICINGS, TIE_BREAK_STREAM, AuctionResult, Pricing, cascading_exposure, clear_auction
-from envs.philox import philox4x32
+from envs.auction import PRICINGS, RULE, AuctionResult, Pricing, clear_auction, clear_slot
 
 Case = dict[str, Any]
-Category = NDArray[np.int64]
-
-# A second implementation: ranking by sorting, prices by their definition (least bid that keeps the slot;
-# what the winner's presence costs the others).
-
-
-def tie_key(seed: int, opportunity: int, bidder: int) -> tuple[int, int]:
-    key = seed & 0xFFFFFFFF, seed >> 32
-    words = philox4x32(bidder, opportunity, 0, TIE_BREAK_STREAM, *key)  # type: ignore[no-untyped-call]
-    return int(words[0]), int(words[1])
-
-
-def naive_ranking(
-    bids: list[float],
-    floor: float,
-    category: Category,
-    seed: int,
-    n: int,
-    without: int | None = None,
-    replaced: tuple[int, float] | None = None,
-) -> list[int]:
-    """Bidders in order, at most one a category; `replaced` = (bidder, its other bid), `without` stays out."""
-    bids = list(bids)
-    if replaced is not None:
-        bids[replaced[0]] = replaced[1]
-    order = sorted(
-        (
-            a
-            for a, bid in enumerate(bids)
-            if a != without and math.isfinite(bid) and bid >= 0 and bid >= floor
-        ),
-        key=lambda a: (bids[a], tie_key(seed, n, a)),
-        reverse=True,
-    )
-    ranking: list[int] = []
-    for a in order:
-        if category[a] < 0 or all(category[a] != category[other] for other in ranking):
-            ranking.append(a)
-    return ranking
-
-
-def naive_price(
-    bids: list[float],
-    floor: float,
-    category: Category,
-    seed: int,
-    n: int,
-    pricing: Pricing,
-    exposure: list[float],
-    k: int,
-) -> float:
-    ranking = naive_ranking(bids, floor, category, seed, n)
-    bidder = ranking[k]
-    if pricing == "first_price":
-        return bids[bidder]
-    if pricing == "vcg":
-        values = [bids[a] for a in ranking] + [floor] * len(exposure)
-        others = [bids[a] for a in naive_ranking(bids, floor, category, seed, n, without=bidder)]
-        others += [floor] * len(exposure)
-        now = sum(x * v for j, (x, v) in enumerate(zip(exposure, values, strict=False)) if j != k)
-        return (sum(x * v for x, v in zip(exposure, others, strict=False)) - now) / exposure[k]
-    for threshold in sorted({floor, *(b for b in bids if math.isfinite(b) and floor <= b <= bids[bidder])}):
-        above = np.nextafter(threshold, np.inf)  # the least bid that keeps the slot, up to a tie
-        kept = naive_ranking(bids, floor, category, seed, n, replaced=(bidder, above))
-        if bidder in kept[: k + 1]:
-            return threshold
-    raise AssertionError("no bid keeps the slot")
-
-
-def naive_auction(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    bids, slots, category, seed = case["bids"], case["slots"], case["category"], case["seed"]
-    winner = np.full((len(bids), slots), -1)
-    price = np.zeros((len(bids), slots))
-    for n, (row, floor) in enumerate(zip(bids.tolist(), case["reserve"].tolist(), strict=True)):
-        for k, a in enumerate(naive_ranking(row, floor, category, seed, n)[:slots]):
-            winner[n, k] = a
-            price[n, k] = naive_price(
-                row, floor, category, seed, n, case["pricing"], case["slot_exposure"], k
-            )
-    return winner, price
-
 
 BID = st.one_of(
     st.integers(0, 6).map(float),  # many ties
@@ -106,22 +24,25 @@ BID = st.one_of(
 
 
 @st.composite
-def auctions(draw: st.DrawFn) -> Case:
-    opportunities, bidders = draw(st.integers(1, 4)), draw(st.integers(1, 6))
+def auctions(draw: st.DrawFn, most_slots: int = 4, distinct: bool = False) -> Case:
+    opportunities, bidders = draw(st.integers(0, 3)), draw(st.integers(0, 6))
     pricing = draw(st.sampled_from(PRICINGS))
-    slots = 1 if pricing == "second_price" else draw(st.integers(1, 4))
+    slots = 1 if pricing == "second_price" else draw(st.integers(1, most_slots))
+    dtype = draw(st.sampled_from([np.float64, np.float32]))
+    shape = opportunities, bidders
+    finite = st.floats(0.0, 100.0, width=16)
+    bids = hnp.arrays(dtype, shape, elements=finite if distinct else BID, unique=distinct, fill=st.nothing())
+    exposure = st.lists(st.sampled_from([200.0, 1.0, 0.8, 0.6, 0.3]), min_size=slots, max_size=slots)
     return {
-        "bids": draw(hnp.arrays(np.float64, (opportunities, bidders), elements=BID)),
+        "bids": draw(bids),
         "reserve": draw(
-            hnp.arrays(np.float64, opportunities, elements=st.sampled_from([0.0, 0.5, 2.0, 3.25]))
+            st.sampled_from([0.0, 2.0, 101.0])
+            | hnp.arrays(np.float64, opportunities, elements=st.sampled_from([0.0, 0.5, 2.0, 3.25]))
         ),
         "pricing": pricing,
         "slots": slots,
-        "slot_exposure": sorted(
-            draw(st.lists(st.sampled_from([1.0, 0.8, 0.6, 0.3]), min_size=slots, max_size=slots)),
-            reverse=True,
-        ),
-        "category": draw(hnp.arrays(np.int64, bidders, elements=st.integers(-1, 2))),
+        "slot_exposure": draw(st.none() | exposure.map(lambda values: sorted(values, reverse=True))),
+        "category": draw(st.none() | hnp.arrays(np.int64, bidders, elements=st.integers(-1, 2))),
         "seed": draw(st.integers(0, 2**64 - 1)),
     }
 
@@ -131,37 +52,87 @@ def clear(case: Case) -> AuctionResult:
     return clear_auction(case["bids"], case["reserve"], **options)
 
 
+def lots(case: Case) -> list[Lot]:
+    opportunities, bidders = case["bids"].shape
+    floors = np.broadcast_to(case["reserve"], opportunities).tolist()
+    exposure = [1.0] * case["slots"] if case["slot_exposure"] is None else case["slot_exposure"]
+    category = [-1] * bidders if case["category"] is None else case["category"].tolist()
+    return [
+        Lot(bids, floor, exposure, category, case["seed"], opportunity=n)
+        for n, (bids, floor) in enumerate(zip(case["bids"].tolist(), floors, strict=True))
+    ]
+
+
 @settings(max_examples=300, deadline=None)
-@given(auctions())
+@given(auctions(most_slots=8))
 def test_agrees_with_the_naive_implementation(case: Case) -> None:
     result = clear(case)
-    winner, price = naive_auction(case)
-    np.testing.assert_array_equal(result.winner, winner)
-    np.testing.assert_allclose(result.price, price, rtol=1e-9, atol=1e-9)
+    single = case["bids"].dtype == np.float32
+    assert result.price.dtype == case["bids"].dtype
+    for n, lot in enumerate(lots(case)):
+        winner, price = naive_sale(lot, case["pricing"])
+        assert result.winner[n].tolist() == winner
+        np.testing.assert_allclose(result.price[n], price, rtol=1e-6 if single else 1e-9, atol=1e-9)
 
 
 @settings(max_examples=200, deadline=None)
-@given(auctions())
+@given(auctions(most_slots=8))
 def test_payments_eligibility_and_separation(case: Case) -> None:
-    bids, reserve = case["bids"], case["reserve"]
+    bids = case["bids"]
     result = clear(case)
     valid = np.isfinite(bids) & (bids >= 0.0)
     assert result.refused_bids == (~valid).sum()
     sold = result.winner >= 0
     assert (result.price[~sold] == 0.0).all()
-    for n, row in enumerate(result.winner):
-        eligible = valid[n] & (bids[n] >= reserve[n])
+    for lot, row, price, ok in zip(lots(case), result.winner, result.price, valid, strict=True):
+        own = np.array(lot.bids)
+        eligible = ok & (own >= lot.floor)
         winners = row[row >= 0]
         assert eligible[winners].all()
         assert len(set(winners.tolist())) == len(winners)
         assert (row[len(winners) :] == -1).all(), "slots fill from the first"
         if eligible.any():
-            assert bids[n][row[0]] == bids[n][eligible].max()
-        assert (np.diff(bids[n][winners]) <= 0.0).all()
-        paid = result.price[n][: len(winners)]
-        assert (reserve[n] <= paid).all() and (paid <= bids[n][winners]).all()
-        named = [c for c in case["category"][winners].tolist() if c >= 0]
+            assert own[row[0]] == own[eligible].max()
+        assert (np.diff(own[winners]) <= 0.0).all()
+        paid = price[: len(winners)]
+        assert (lot.floor <= paid).all() and (paid <= own[winners]).all()
+        named = [lot.category[a] for a in winners if lot.category[a] >= 0]
         assert len(set(named)) == len(named)
+
+
+@settings(max_examples=100, deadline=None)
+@given(auctions())
+def test_what_bidders_pay_is_what_the_seller_gets(case: Case) -> None:
+    winner, price, _ = clear(case)
+    exposure = np.array([lot.exposure for lot in lots(case)] or np.ones((0, case["slots"])))
+    payment = price * exposure
+    by_bidder = [payment[winner == a].sum() for a in range(case["bids"].shape[1])]
+    assert sum(by_bidder) == pytest.approx(payment.sum(), rel=1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(auctions())
+def test_the_rules_charge_in_order(case: Case) -> None:
+    first, next_price, vcg = (
+        clear({**case, "pricing": pricing}) for pricing in ("first_price", "generalized_second_price", "vcg")
+    )
+    np.testing.assert_array_equal(first.winner, next_price.winner)
+    np.testing.assert_array_equal(first.winner, vcg.winner)
+    assert (vcg.price <= next_price.price * (1 + 1e-6)).all() and (next_price.price <= first.price).all()
+    if case["slots"] == 1:
+        np.testing.assert_array_equal(vcg.price, next_price.price)
+
+
+@settings(max_examples=100, deadline=None)
+@given(auctions(most_slots=1))
+def test_the_short_cut_for_one_slot_sells_as_the_pod_does(case: Case) -> None:
+    result, rule, seed = clear(case), RULE[case["pricing"]], np.uint64(case["seed"])
+    for n, lot in enumerate(lots(case)):
+        bids, floor = case["bids"][n], case["bids"].dtype.type(lot.floor)
+        winner, price, best, second = clear_slot(bids, len(bids), floor, rule, seed, 0, n)
+        assert (winner, price) == (result.winner[n, 0], result.price[n, 0])
+        eligible = sorted(bid for bid in lot.bids if math.isfinite(bid) and bid >= max(0.0, floor))
+        assert [second, best] == [0.0, 0.0, *eligible][-2:]
 
 
 @settings(max_examples=200, deadline=None)
@@ -170,25 +141,48 @@ def test_a_higher_bid_never_loses_what_a_lower_one_won(
     case: Case, raise_by: float, data: st.DataObject
 ) -> None:
     before = clear(case)
-    n = data.draw(st.integers(0, len(case["bids"]) - 1))
-    winners = before.winner[n][before.winner[n] >= 0]
-    assume(len(winners))
-    a = int(data.draw(st.sampled_from(winners.tolist())))
-    position = before.winner[n].tolist().index(a)
+    sold = np.argwhere(before.winner >= 0)
+    assume(len(sold))
+    n, position = data.draw(st.sampled_from(sold.tolist()))
+    a = before.winner[n, position]
     case["bids"][n, a] += raise_by
     assert a in clear(case).winner[n][: position + 1]
 
 
 @settings(max_examples=100, deadline=None)
-@given(auctions(), st.randoms(use_true_random=False))
+@given(auctions(), st.floats(0.0, 50.0), st.data())
+def test_a_winner_cannot_change_its_price_and_keep_its_slot_unless_it_pays_its_bid(
+    case: Case, raise_by: float, data: st.DataObject
+) -> None:
+    assume(case["pricing"] != "first_price")
+    before = clear(case)
+    first = np.flatnonzero(before.winner[:, 0] >= 0)
+    assume(len(first))
+    n = data.draw(st.sampled_from(first.tolist()))
+    case["bids"][n, before.winner[n, 0]] += raise_by
+    after = clear(case)
+    np.testing.assert_array_equal(after.winner[n, 0], before.winner[n, 0])
+    np.testing.assert_array_equal(after.price[n, 0], before.price[n, 0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(auctions(), st.floats(0.0, 5.0))
+def test_a_higher_reserve_sells_no_more_and_no_cheaper(case: Case, raise_by: float) -> None:
+    before = clear(case)
+    after = clear({**case, "reserve": case["reserve"] + raise_by})
+    still = after.winner >= 0
+    np.testing.assert_array_equal(after.winner[still], before.winner[still])
+    assert (after.price[still] >= before.price[still] * (1 - 1e-6)).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(auctions(distinct=True), st.randoms(use_true_random=False))
 def test_permuting_the_bidders_permutes_the_result(case: Case, shuffler: random.Random) -> None:
-    rows = [row[np.isfinite(row)] for row in case["bids"]]
-    assume(all(len(np.unique(row)) == len(row) for row in rows))
     order = list(range(case["bids"].shape[1]))
     shuffler.shuffle(order)
-    before = clear(case)
-    after = clear({**case, "bids": case["bids"][:, order], "category": case["category"][order]})
-    back = np.append(order, -1)
+    category = None if case["category"] is None else case["category"][order]
+    before, after = clear(case), clear({**case, "bids": case["bids"][:, order], "category": category})
+    back = np.append(np.array(order, int), -1)
     np.testing.assert_array_equal(back[after.winner], before.winner)
     np.testing.assert_array_equal(after.price, before.price)
 
@@ -210,106 +204,6 @@ def test_a_batch_equals_its_markets_one_by_one(pricing: Pricing, dtype: type[np.
         np.testing.assert_array_equal(alone.winner, batch.winner[market])
         np.testing.assert_array_equal(alone.price, batch.price[market])
         assert alone.refused_bids == batch.refused_bids[market] == (market == (0, 1))
-
-
-# Closed forms.
-
-
-def uniform_values(bidders: int, opportunities: int = 200_000, seed: int = 0) -> NDArray[np.float64]:
-    return np.random.default_rng([seed, bidders]).random((opportunities, bidders))
-
-
-@pytest.mark.parametrize(
-    ("bidders", "revenue", "surplus"), [(2, 1 / 3, 1 / 6), (3, 0.5, 1 / 12), (5, 2 / 3, 1 / 30)]
-)
-@pytest.mark.parametrize("pricing", ["second_price", "first_price"])
-def test_revenue_equivalence_on_uniform_values(
-    pricing: Pricing, bidders: int, revenue: float, surplus: float
-) -> None:
-    values = uniform_values(bidders)
-    equilibrium = 1.0 if pricing == "second_price" else (bidders - 1) / bidders
-    winner, price, _ = clear_auction(values * equilibrium, 0.0, pricing=pricing)
-    assert price.mean() == pytest.approx(revenue, abs=0.003)
-    welfare = np.take_along_axis(values, winner, axis=1).mean()
-    assert (welfare - price.mean()) / bidders == pytest.approx(surplus, abs=0.001)
-
-
-def surplus_of_bid(bid: float, value: float, others: NDArray[np.float64], pricing: Pricing) -> float:
-    bids = np.concatenate([np.full((len(others), 1), bid), others], axis=1)
-    winner, price, _ = clear_auction(bids, 0.0, pricing=pricing)
-    return float(np.where(winner == 0, value - price, 0.0).mean())
-
-
-def test_truthful_bidding_is_a_best_response_at_the_second_price() -> None:
-    others = uniform_values(2)
-    truthful = surplus_of_bid(0.7, 0.7, others, "second_price")
-    assert truthful == pytest.approx(0.7**3 / 3, abs=0.002)
-    assert all(
-        surplus_of_bid(bid, 0.7, others, "second_price") <= truthful for bid in np.linspace(0.0, 1.0, 21)
-    )
-
-
-def test_best_response_at_the_first_price_shades_to_two_thirds() -> None:
-    others = uniform_values(2) * 2 / 3
-    grid = np.arange(0.40, 0.80, 0.02)
-    best = max(grid, key=lambda bid: surplus_of_bid(bid, 0.9, others, "first_price"))
-    assert best == pytest.approx(0.600, abs=0.021)
-
-
-@pytest.mark.parametrize(
-    ("pricing", "payments"), [("generalized_second_price", [800, 200]), ("vcg", [600, 200])]
-)
-def test_generalized_second_price_against_vcg(pricing: Pricing, payments: list[float]) -> None:
-    clicks = np.array([200.0, 100.0])
-    winner, price, _ = clear_auction([[10, 4, 2]], 0, pricing=pricing, slots=2, slot_exposure=clicks)
-    assert winner.tolist() == [[0, 1]]
-    np.testing.assert_allclose(price * clicks, [payments])
-    scaled = clear_auction([[10, 4, 2]], 0, pricing=pricing, slots=2, slot_exposure=clicks / 200)
-    np.testing.assert_allclose(scaled.price, price)
-
-
-@pytest.mark.parametrize("pricing", ["generalized_second_price", "vcg"])
-def test_with_one_slot_every_second_price_rule_agrees(pricing: Pricing) -> None:
-    values = uniform_values(4, 1000)
-    second = clear_auction(values, 0.3, pricing="second_price")
-    other = clear_auction(values, 0.3, pricing=pricing)
-    np.testing.assert_array_equal(second.winner, other.winner)
-    np.testing.assert_array_equal(second.price, other.price)
-
-
-def test_vcg_is_truthful_under_separation_and_generalized_second_price_is_not() -> None:
-    others = np.array([8.0, 5.0, 4.0, 1.0])
-    category, exposure = [0, 0, 1, -1, 2], [1.0, 0.9, 0.6]
-
-    def surplus(bid: float, pricing: Pricing) -> float:
-        winner, price, _ = clear_auction(
-            [[bid, *others]],
-            0.5,
-            pricing=pricing,
-            slots=3,
-            slot_exposure=exposure,
-            category=category,
-        )
-        won = np.flatnonzero(winner[0] == 0)
-        return sum((9.0 - float(price[0, k])) * exposure[k] for k in won)
-
-    grid = np.linspace(0.0, 12.0, 97)
-    assert max(surplus(bid, "vcg") for bid in grid) <= surplus(9.0, "vcg") + 1e-12
-    others[0] = 3.0
-    assert max(surplus(bid, "generalized_second_price") for bid in grid) > surplus(
-        9.0, "generalized_second_price"
-    )
-
-
-def test_cascading_exposure() -> None:
-    continuation = np.array([1.0, 0.8, 0.6])
-    exposure = cascading_exposure(continuation)
-    np.testing.assert_allclose(exposure, [1.0, 0.8, 0.48])
-    heard = np.random.default_rng(5).random((100_000, 3)) < continuation
-    np.testing.assert_allclose(np.logical_and.accumulate(heard, axis=1).mean(axis=0), exposure, atol=0.005)
-
-
-# Edges.
 
 
 def test_competitive_separation_charges_the_rival_that_is_kept_out() -> None:
@@ -337,6 +231,83 @@ def test_unsold() -> None:
     assert more_slots_than_bidders.price.tolist() == [[1.0, 0.0, 0.0]]
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0), (2, 0, 3), (0, 5, 3), (2, 3, 0, 1), (0, 0)])
+@pytest.mark.parametrize("pricing", PRICINGS)
+def test_nothing_on_sale_or_nobody_to_buy(shape: tuple[int, ...], pricing: Pricing) -> None:
+    slots = 1 if pricing == "second_price" else 2
+    result = clear_auction(np.empty(shape), 0.0, pricing=pricing, slots=slots)
+    assert result.winner.shape == result.price.shape == (*shape[:-1], slots)
+    assert result.refused_bids.shape == shape[:-2]
+    assert (result.winner == -1).all() and (result.price == 0.0).all() and result.refused_bids.sum() == 0
+
+
+@pytest.mark.parametrize("pricing", PRICINGS)
+def test_a_zero_bid_wins_what_costs_nothing_and_is_told_from_no_bid(pricing: Pricing) -> None:
+    winner, price, refused = clear_auction([[math.nan, 0.0, -0.0]], 0.0, pricing=pricing, seed=5)
+    assert winner.item() in (1, 2) and price.item() == 0.0 and refused == 1
+    assert clear_auction([[0.0]], 1e-300, pricing=pricing).winner.item() == -1
+
+
+@pytest.mark.parametrize("pricing", PRICINGS)
+def test_a_single_bidder_pays_the_reserve_or_its_bid(pricing: Pricing) -> None:
+    winner, price, _ = clear_auction([[5.0], [2.0], [1.0]], [2.0, 2.0, 2.0], pricing=pricing)
+    assert winner.ravel().tolist() == [0, 0, -1]
+    assert price.ravel().tolist() == [5.0 if pricing == "first_price" else 2.0, 2.0, 0.0]
+
+
+def test_integer_bids_are_as_good_as_floating_ones() -> None:
+    for dtype in (np.int32, np.uint8, np.int64):
+        result = clear_auction(
+            np.array([[3, 7, 5]], dtype), 4, pricing="vcg", slots=3, slot_exposure=[4, 2, 1]
+        )
+        assert result.winner.tolist() == [[1, 2, -1]] and result.price.dtype == np.float64
+        assert result.price.tolist() == [[4.5, 4.0, 0.0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("pricing", PRICINGS)
+def test_the_largest_bids_do_not_overflow(pricing: Pricing, dtype: type[np.floating[Any]]) -> None:
+    slots = 1 if pricing == "second_price" else 2
+    largest = np.finfo(dtype).max
+    bids = np.array([[largest, largest / 2, largest / 4]], dtype)
+    result = clear_auction(bids, 0.0, pricing=pricing, slots=slots, slot_exposure=[200.0] * slots)
+    expected = {"first_price": [1, 1 / 2], "second_price": [1 / 2], "vcg": [1 / 4, 1 / 4]}
+    wanted = np.array(expected.get(pricing, [1 / 2, 1 / 4])) * largest
+    np.testing.assert_allclose(result.price[0], wanted, rtol=1e-6)
+    assert clear_auction(bids, 1e300 if dtype == np.float32 else largest).winner.item() == (
+        -1 if dtype == np.float32 else 0
+    )
+
+
+def test_the_reserve_may_be_one_for_all_or_one_each() -> None:
+    bids = np.full((2, 3, 2), 1.0)
+    for reserve in (2.0, [0.5, 2.0, 0.5], [[0.5], [2.0]]):
+        sold = clear_auction(bids, reserve).winner[..., 0] >= 0
+        np.testing.assert_array_equal(sold, np.broadcast_to(np.asarray(reserve) <= 1.0, (2, 3)))
+    with pytest.raises(ValueError, match="reserve must broadcast"):
+        clear_auction(bids, np.full((1, 2, 3), 0.5))
+
+
+def test_slots_heard_equally_often_cost_what_the_first_loser_bids() -> None:
+    bids = [[9.0, 8.0, 7.0, 6.0, 5.0]]
+    _, price, _ = clear_auction(bids, 1.0, pricing="vcg", slots=3)
+    assert price.tolist() == [[6.0, 6.0, 6.0]]
+    everybody = clear_auction(bids, 1.0, pricing="vcg", slots=8)
+    assert everybody.winner.tolist() == [[0, 1, 2, 3, 4, -1, -1, -1]]
+    assert everybody.price.tolist() == [[1.0] * 5 + [0.0] * 3]
+
+
+def test_negative_categories_are_none_and_one_category_sells_one_slot() -> None:
+    bids = [[9.0, 8.0, 7.0]]
+    options: Case = {"pricing": "generalized_second_price", "slots": 3}
+    apart = clear_auction(bids, 1.0, category=[-1, -1, -7], **options)
+    np.testing.assert_array_equal(apart.winner, clear_auction(bids, 1.0, **options).winner)
+    same = clear_auction(bids, 1.0, category=[4, 4, 4], **options)
+    assert same.winner.tolist() == [[0, -1, -1]] and same.price.tolist() == [[8.0, 0.0, 0.0]]
+    below_the_reserve = clear_auction(bids, 8.5, category=[4, 4, 4], **options)
+    assert below_the_reserve.price.tolist() == [[8.5, 0.0, 0.0]]
+
+
 def test_ties_are_fair_seeded_and_repeatable() -> None:
     bids = np.ones((30_000, 3))
     winner = clear_auction(bids, 0.0, seed=11).winner
@@ -348,9 +319,9 @@ def test_ties_are_fair_seeded_and_repeatable() -> None:
 
 
 def test_the_bids_are_not_written_to() -> None:
-    bids = uniform_values(3, 10)
-    bids.flags.writeable = False
-    clear_auction(bids, 0.1)
+    bids, reserve = np.random.default_rng(1).random((10, 3)), np.full(10, 0.1)
+    bids.flags.writeable = reserve.flags.writeable = False
+    clear_auction(bids, reserve)
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,16 @@ from envs import constants as con
 from envs import response as res
 from envs.catalogue import ARM_CONVERSION, ARM_FIT, ARMS, K, P, S, arm_index
 from envs.constants import constants_of
-from envs.dynamics import new_state, step_markets
+from envs.dynamics import new_scratch, new_state, step_markets
 from envs.expectation import expected_response
 from envs.generator import draw_markets
-from envs.listeners import lingering_response
 from envs.seeds import market_seeds
-from envs.state import Controls, MarketParameters, MarketState
+from envs.state import Controls, Float, MarketParameters, MarketState, empty_outcome
 
 SCENARIO = tiny(
     campaigns=1,
     intervals=8,
-    opportunities_per_interval=8000,
+    opportunities_per_interval=24_000,
     impression_weight=10_000,
     budget_fraction=1e3,
     listeners={"count": 1024, "daily_frequency_cap": 100},
@@ -56,7 +55,9 @@ def test_the_kernel_draws_what_is_expected(creative: tuple[int, ...], lived: boo
         aggression_cap=np.full((1, 1), 1e9),
         predicted_affinity=np.ones_like(m.affinity),
     )
-    out = step_markets(m, state, constants_of(SCENARIO), everything, state.on_air, 0)
+    arms, scratch = state.on_air.copy(), new_scratch(1, SCENARIO.listeners.count, 1)
+    out = empty_outcome(1, 1, S, P)
+    step_markets(m, state, constants_of(SCENARIO), everything, arms, 0, out, scratch)
     heard = (1 - con.INATTENTIVE_SHARE) * SCENARIO.impression_weight * out.wins[0, 0]
     reach = (heard * ARM_FIT[arm] * m.attention[0, 0]).sum(1)
     funnel = res.FUNNEL_BASE + res.FUNNEL_SLOPE * expectation.funnel[0, 0]
@@ -68,20 +69,18 @@ def test_the_kernel_draws_what_is_expected(creative: tuple[int, ...], lived: boo
     assert caused.sum() == pytest.approx(expected.sum(), rel=0.1)
 
 
+def lingering(m: MarketParameters, state: MarketState) -> Float:
+    """[L] what repetition left of the only campaign's affinity."""
+    annoyance, novelty = state.annoyance[0, 0], m.wear_in[0, 0] * np.exp(-0.5 * state.exposures[0, 0])
+    tired = (res.FATIGUE_OWN + res.FATIGUE_SHARED) * annoyance
+    turned = np.where(m.irritable[0], np.maximum(0.0, 1.0 - res.irritation(annoyance)), 1.0)
+    return np.asarray(m.affinity[0, 0] * np.exp(-tired - novelty) * turned)
+
+
 def test_memory_and_funnel_are_means_weighted_by_response_and_health() -> None:
     m, state = prepared(0, lived=True)
     expectation = expected_response(m, state, 3)
-    lingering, negative = np.zeros((1, 1024)), np.zeros((1, 1024), np.bool_)
-    lingering_response(
-        m.affinity[0],
-        m.wear_in[0],
-        m.irritable[0],
-        state.annoyance[0],
-        state.exposures[0],
-        lingering,
-        negative,
-    )
-    weight = lingering[0] * state.health[0]
+    weight = lingering(m, state) * state.health[0] * m.listening_share[0]
     recall = res.recall_of(state.memory_slow, state.memory_fast)[0, 0]
     room = (1 - state.memory_slow[0, 0]) / (1 + res.SPACING * state.recent_exposure[0, 0])
     for s in range(S):

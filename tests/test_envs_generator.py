@@ -5,7 +5,8 @@ import pytest
 from support.markets import leaves, tiny
 
 from envs.catalogue import INCIDENT_KINDS, VERTICALS, K, P, S
-from envs.generator import EVENT_INTERVALS, VERTICAL_TABLE, draw_markets
+from envs.generator import VERTICAL_TABLE, draw_markets
+from envs.inventory import EVENT_INTERVALS
 from envs.scenario import Scenario
 from envs.seeds import Split, market_seeds
 
@@ -41,6 +42,10 @@ def test_the_truth_is_plausible() -> None:
     assert all(set(row) == set(range(S)) for row in m.listener_segment.tolist())
     assert (m.affinity > 0).all() and 0.7 < m.affinity.mean() < 1.5
     assert np.allclose(m.mood_probability.sum(-1), 1.0)
+    for b, who in np.ndindex(64, S):
+        first, end = m.segment_start[b, who : who + 2]
+        assert (m.listener_segment[b, first:end] == who).all()
+    assert (m.segment_start[:, 0] == 0).all() and (m.segment_start[:, -1] == 64).all()
     assert np.allclose(m.rival_share[..., -1], 1.0)
     assert (np.diff(m.rival_share, axis=-1) >= 0).all()
     assert m.log_arm.shape[-1] == K
@@ -48,6 +53,17 @@ def test_the_truth_is_plausible() -> None:
     assert (m.traffic > 0).all() and (m.attention > 0).all()
     share = ROOMY.listeners.irritable_fraction
     assert m.irritable.mean() == pytest.approx(share, abs=0.05)
+
+
+def test_the_alias_tables_draw_listeners_in_proportion_to_their_activity() -> None:
+    m, _ = draw_markets(market_seeds("train", 1, 0, 16), ROOMY, "train")
+    for b, s in np.ndindex(16, S):
+        first, end = m.segment_start[b, s : s + 2]
+        kept, alias = m.alias_probability[b, first:end], m.alias[b, first:end]
+        assert ((kept >= 0) & (kept <= 1)).all() and ((first <= alias) & (alias < end)).all()
+        drawn = kept + np.bincount(alias - first, 1.0 - kept, minlength=end - first)
+        assert drawn / (end - first) == pytest.approx(m.listening_share[b, first:end])
+        assert m.listening_share[b, first:end].sum() == pytest.approx(1.0)
 
 
 def test_traffic_averages_what_the_scenario_says() -> None:

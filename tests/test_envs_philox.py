@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from envs.philox import binomial, normal_pair, normals, philox4x32, uniform4, uniforms
+from envs.philox import (
+    binomial,
+    fill_words,
+    fill_words_at,
+    normal_pair,
+    normal_quantile,
+    normals,
+    philox4x32,
+    uniform4,
+    uniforms,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +53,25 @@ def test_every_part_of_an_address_changes_the_draw() -> None:
     assert all(not set(other) & set(base) for other in others)
 
 
+def test_a_block_of_words_holds_what_each_address_says() -> None:
+    seed, words = np.uint64((7 << 40) + 3), np.zeros((8, 5), np.uint32)
+    fill_words(seed, 2, 9, 100, 3, 2, words)
+    for item in range(3):
+        singly = [u for draw in range(2) for u in uniform4(seed, 2, 9, 100 + item, draw)]
+        assert np.array_equal((words[:, item] + 0.5) / 2**32, singly)
+    assert (words[:, 3:] == 0).all()
+
+
+def test_words_at_addresses_hold_what_each_address_says() -> None:
+    seed, words = np.uint64((7 << 40) + 3), np.zeros((8, 4), np.uint32)
+    items, first_draw = np.array([5, 5, 90, -1]), np.array([0, 2, 4, -1])
+    fill_words_at(seed, 2, 9, items, first_draw, 3, 2, words)
+    for n in range(3):
+        singly = [u for draw in range(2) for u in uniform4(seed, 2, 9, items[n], first_draw[n] + draw)]
+        assert np.array_equal((words[:, n] + 0.5) / 2**32, singly)
+    assert (words[:, 3] == 0).all()
+
+
 def test_uniforms_are_uniform_and_never_reach_an_end() -> None:
     draws = uniforms(np.arange(8, dtype=np.uint64), 7, (4001,))
     assert draws.shape == (8, 4001)
@@ -62,11 +91,18 @@ def test_a_seed_draws_the_same_in_any_batch() -> None:
         assert np.array_equal(normals(np.array([seed]), 3, (2, 5))[0], together[row])
 
 
+def test_normal_quantiles() -> None:
+    u = np.concatenate([np.linspace(0.001, 0.999, 999), [1e-12, 1e-9, 0.5, 1 - 1e-9]])
+    found = np.array([normal_quantile(x) for x in u])
+    assert found == pytest.approx(stats.norm.ppf(u), rel=2e-7, abs=2e-7)
+
+
 @pytest.mark.parametrize("n", [1, 3, 30, 100, 5000])
 @pytest.mark.parametrize("p", [0.0004, 0.02, 0.3, 0.5, 0.7, 0.999])
 def test_binomial_moments(n: int, p: float) -> None:
-    draws = uniforms(np.array([11], np.uint64), n, (20_000, 2))[0]
-    counts = np.array([binomial(n, p, u, v) for u, v in draws])
+    draws = uniforms(np.array([11], np.uint64), n, (20_000,))[0]
+    counts = np.array([binomial(n, p, u) for u in draws])
+    assert (np.diff(counts[np.argsort(draws)]) >= 0).all(), "a larger uniform never brings fewer"
     assert counts.min() >= 0 and counts.max() <= n
     spread = math.sqrt(n * p * (1 - p))
     assert counts.mean() == pytest.approx(n * p, abs=4 * spread / math.sqrt(len(counts)) + 1e-9)
@@ -76,7 +112,7 @@ def test_binomial_moments(n: int, p: float) -> None:
 @pytest.mark.parametrize("p", [0.01, 0.1, 0.95])
 def test_binomial_by_inversion_is_exact(p: float) -> None:
     draws = uniforms(np.array([4], np.uint64), 1, (20_000,))[0]
-    counts = np.bincount([binomial(100, p, u, 0.5) for u in draws], minlength=101)
+    counts = np.bincount([binomial(100, p, u) for u in draws], minlength=101)
     expected = len(draws) * stats.binom.pmf(np.arange(101), 100, p)
     often = expected > 8
     seen = [*counts[often], counts[~often].sum()]
@@ -85,9 +121,11 @@ def test_binomial_by_inversion_is_exact(p: float) -> None:
 
 
 def test_binomial_at_its_limits() -> None:
-    assert binomial(0, 0.5, 0.5, 0.5) == 0
-    assert binomial(-1, 0.5, 0.5, 0.5) == 0
-    assert binomial(10, 0.0, 0.5, 0.5) == 0
-    assert binomial(10, 1.0, 0.5, 0.5) == 10
-    assert binomial(10, 2.0, 0.5, 0.5) == 10
-    assert binomial(10, 0.5, 1.0 - 1e-12, 0.5) == 10
+    assert binomial(0, 0.5, 0.5) == 0
+    assert binomial(-1, 0.5, 0.5) == 0
+    assert binomial(10, 0.0, 0.5) == 0
+    assert binomial(10, 1.0, 0.5) == 10
+    assert binomial(10, 2.0, 0.5) == 10
+    for n, p in ((10, 0.5), (10_000, 0.3), (10_000, 0.999)):
+        assert binomial(n, p, 1.0 - 1e-12) <= n and binomial(n, p, 1e-12) >= 0
+    assert binomial(10, 0.5, 1.0 - 1e-12) == 10
