@@ -270,8 +270,9 @@ def vector_env(
     *,
     split: Split = "train",
     taste_pool: Float | None = None,
+    threads: int = 1,
 ) -> VectorMarket:
     """The native environment: B markets in lockstep, which training, heuristics and evaluation step."""
     if isinstance(scenario, str):
         scenario = load_scenario(scenario)
-    return VectorMarket(scenario, num_markets, split=split, taste_pool=taste_pool)
+    return VectorMarket(scenario, num_markets, split=split, taste_pool=taste_pool, threads=threads)

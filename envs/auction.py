@@ -33,15 +33,30 @@ RULE: Final[dict[str, int]] = {
 """The number by which kernels know a pricing rule."""
 
 
-class AuctionResult(NamedTuple):
-    """What an auction decided."""
-
+class _Cleared(NamedTuple):
     winner: NDArray[np.int32]
-    """[..., N, slots] index of the winning bidder, -1 where the slot is unsold."""
     price: NDArray[np.floating]
-    """[..., N, slots] what the winner pays per impression (per exposure where slots differ), 0 unsold."""
+
+
+class AuctionResult(_Cleared):
+    """What an auction decided: unpacks into `winner, price`.
+
+    Attributes:
+        winner: [..., N, slots] index of the winning bidder, -1 where the slot is unsold.
+        price: [..., N, slots] what the winner pays per impression (per exposure where slots differ); 0
+            where the slot is unsold.
+        refused_bids: [...] bids of each market that were NaN, infinite or negative, and so no bid.
+    """
+
     refused_bids: NDArray[np.int64]
-    """[...] bids of each market that were NaN, infinite or negative, and so counted as no bid."""
+
+    def __new__(
+        cls, winner: NDArray[np.int32], price: NDArray[np.floating], refused_bids: NDArray[np.int64]
+    ) -> AuctionResult:
+        """A pair with a note."""
+        made = super().__new__(cls, winner, price)
+        made.refused_bids = refused_bids
+        return made
 
 
 @kernel

@@ -44,10 +44,12 @@ class Constants(NamedTuple):
     recent_kept: float
     load_kept: float
     wear_kept: float
-    ladder_exponent: float  # R / (R − 1): how the rivals' next prices follow the highest
     delay_release: NDArray[np.float64]  # [DELAY_CLASSES] reported an interval
     slots: NDArray[np.int64]  # [P]
     exposure: NDArray[np.float64]  # [longest pod + 1], 0 at the end
+    ladder: NDArray[
+        np.float64
+    ]  # [longest pod + 1] R / (R − rank): how a rival's price follows the next higher
     within_table: NDArray[np.float64]  # [P]
     reserve_usd: NDArray[np.float64]  # [P]
     price_quantile: NDArray[np.float64]  # [P, Q]
@@ -82,10 +84,10 @@ def constants_of(scenario: Scenario, held_out: bool = False, log: bool = False) 
         recent_kept=float(res.kept(hours, res.RECENT_EXPOSURE_HOURS)),
         load_kept=float(res.kept(hours, res.LOAD_HOURS)),
         wear_kept=float(res.kept(hours, res.WEAR_HOURS)),
-        ladder_exponent=rivals / max(1, rivals - 1),
         delay_release=1.0 - np.asarray(res.kept(hours, np.array(res.DELAY_HOURS))),
         slots=np.array(auction.slots, np.int64),
         exposure=np.array([*auction.slot_exposure[:longest], 0.0]),
+        ladder=rivals / np.maximum(1.0, rivals - np.arange(longest + 1.0)),
         within_table=np.array(auction.probability_within_table),
         reserve_usd=np.array(auction.reserve_fraction) * auction.price_level_usd,
         price_quantile=np.array([_table(landscape.quantile) for landscape in auction.landscapes(held_out)]),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from envs import catalogue as cat
 from envs import constants as con
-from envs.constants import Constants, active_incident
+from envs.constants import active_incident
 from envs.feedback import OUTCOME_DRAWS, TALLIES, prepare_creatives
 from envs.kernel import kernel
 from envs.listeners import survey, update_listeners
@@ -23,12 +23,10 @@ from envs.opportunities import BLOCK, FIRST_PRICE_WORD, GUIDE, WORDS_PER_RIVAL, 
 from envs.philox import UNIT, binomial, fill_words
 from envs.state import (
     DELAY_CLASSES,
-    Controls,
     Float,
     Int,
     MarketParameters,
     MarketState,
-    Outcome,
 )
 
 _RELEASE = 5
@@ -229,32 +227,6 @@ def play_interval(m, st, k, ctl, out, scratch, next_on_air, first, end, t):  # t
         _settle(m, st, k, out, scratch, next_on_air, b, t)
         _update_rivals(m, st, k, out, b, t)
         survey(m, st, out, b)
-
-
-def step_markets(
-    m: MarketParameters,
-    st: MarketState,
-    k: Constants,
-    ctl: Controls,
-    next_on_air: Int,
-    t: int,
-    out: Outcome,
-    scratch: Scratch,
-) -> Outcome:
-    """Plays interval t of every market: st changes in place; gives `out` back.
-
-    Args:
-        m: hidden truth of the markets.
-        st: their state.
-        k: the scenario's constants.
-        ctl: what the agents decided for this interval.
-        next_on_air: [B, C, S] arms that air from the next interval on (trafficking delay of one).
-        t: the interval, 0 ≤ t < T.
-        out: an outcome of zeros.
-        scratch: working memory.
-    """
-    play_interval(m, st, k, ctl, out, scratch, next_on_air, 0, len(m.seed), t)
-    return out
 
 
 def new_state(m: MarketParameters, initial_arm: Int) -> MarketState:

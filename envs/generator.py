@@ -19,7 +19,7 @@ from envs.state import INCIDENT_SLOTS, Brief, Float, Int, MarketParameters
 
 
 class _Stream(IntEnum):
-    """Addresses of the generator's draws; `envs.dynamics` uses streams below 100."""
+    """Addresses of the generator's draws; those of an interval use streams below 100."""
 
     VERTICAL = 100
     AFFINITY = auto()
@@ -264,11 +264,15 @@ def _incidents(
     kinds = np.array([INCIDENT_KINDS.index(name) for name in names] or [0])
     draw = uniforms(seeds, _Stream.INCIDENT, (6, INCIDENT_SLOTS))
     happens = draw[:, 0] < scenario.incidents.incident_probability
-    first, last = min(6, scenario.intervals - 1), max(7, scenario.intervals - 10)
+    # Each slot has a part of the flight to itself, so that no two incidents overlap.
+    first = min(6, scenario.intervals - 1)
+    part = max(1, (scenario.intervals - 2 - first) // INCIDENT_SLOTS)
+    length = np.minimum(4 + _pick(draw[:, 3], 5), part)
+    start = first + part * np.arange(INCIDENT_SLOTS) + (draw[:, 2] * (part - length + 1)).astype(np.int64)
     return {
         "incident_kind": np.where(happens, kinds[_pick(draw[:, 1], len(kinds))], 0),
-        "incident_start": first + _pick(draw[:, 2], last - first),
-        "incident_length": 4 + _pick(draw[:, 3], 5),
+        "incident_start": start,
+        "incident_length": length,
         "incident_placement": _pick(draw[:, 4], P),
         "incident_campaign": _pick(draw[:, 5], campaigns),
     }

@@ -12,8 +12,9 @@ from envs.accounts import Feed, keep_accounts
 from envs.catalogue import MAX_CAMPAIGNS, P, S
 from envs.constants import constants_of
 from envs.controls import enact, new_controls, spread
+from envs.crew import Crew
 from envs.delivery import deliver
-from envs.dynamics import new_scratch, new_state, step_markets
+from envs.dynamics import new_scratch, new_state, play_interval
 from envs.errors import InterludeError, UnknownNameError
 from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
@@ -67,8 +68,17 @@ class VectorMarket:
         *,
         split: Split = "train",
         taste_pool: Float | None = None,
+        threads: int = 1,
     ) -> None:
-        """Makes an empty batch; `taste_pool` [pool, ≥ D] are standardised tastes of real listeners."""
+        """Makes an empty batch.
+
+        Args:
+            scenario: what kind of market.
+            num_markets: B.
+            split: whose markets `reset` will be given.
+            taste_pool: [pool, ≥ D] standardised tastes of real listeners; synthetic ones if None.
+            threads: that share the markets of a step; they change its speed and nothing else.
+        """
         if num_markets < 1:
             raise ValueError(f"num_markets must be at least 1, got {num_markets}")
         if split not in SPLITS:
@@ -77,7 +87,11 @@ class VectorMarket:
         self.num_campaigns = scenario.campaigns
         self.taste_pool = taste_pool
         self.constants = constants_of(scenario, split == "held_out")
-        self._scratch = new_scratch(scenario.campaigns, scenario.listeners.count, max(scenario.auction.slots))
+        self._crew = Crew(num_markets, threads)
+        self._scratch = [
+            new_scratch(scenario.campaigns, scenario.listeners.count, max(scenario.auction.slots))
+            for _ in self._crew.ranges
+        ]
         self._next_on_air = np.zeros((num_markets, scenario.campaigns, S), np.int64)
         self._sight = new_sight(num_markets, scenario.campaigns)
         self.interval = -1
@@ -141,16 +155,7 @@ class VectorMarket:
         self._hear_audience(actions.listener_affinity)
         enact(self.board.directive, actions, state, self.feed, controls, self._next_on_air)
         self.aired = state.on_air.copy()
-        outcome = step_markets(
-            self.parameters,
-            state,
-            self.constants,
-            controls,
-            self._next_on_air,
-            self.interval,
-            empty_outcome(self.num_markets, self.num_campaigns, S, P),
-            self._scratch,
-        )
+        outcome = self._play()
         self.interval += 1
         self.outcome = self.last_outcome = outcome
         pacing_error = keep_accounts(self.feed, outcome, self.interval / scenario.intervals)
@@ -160,6 +165,16 @@ class VectorMarket:
         level_usd = scenario.auction.price_level_usd
         self.board = deliver(actions, outcome, self.brief, state, controls, pacing_error, level_usd)
         return Step(self._observations(), rewards, self.interval == scenario.intervals, outcome, worth)
+
+    def _play(self) -> Outcome:
+        outcome = empty_outcome(self.num_markets, self.num_campaigns, S, P)
+        moment = (self.parameters, self.market_state, self.constants, self._controls, outcome)
+        self._crew.run(
+            lambda part, first, end: play_interval(
+                *moment, self._scratch[part], self._next_on_air, first, end, self.interval
+            )
+        )
+        return outcome
 
     def _check_started(self, what: str) -> None:
         if self.interval < 0:
@@ -195,7 +210,7 @@ class VectorMarket:
     def _observations(self) -> Observations:
         """What every role sees now, as arrays that belong to whoever asks."""
         sight = self._sight
-        whole = look(self, sight)
+        whole = look(self, sight, self._crew)
         seen = Observations(
             audience=sight.audience.copy(),
             creative=sight.campaign.copy(),

@@ -16,7 +16,7 @@ from envs import constants as con
 from envs.auction import clear_pod, clear_slot
 from envs.constants import active_incident
 from envs.feedback import OUTCOME_DRAWS, bring_feedback, report_feedback
-from envs.kernel import kernel
+from envs.kernel import inlined, kernel
 from envs.philox import UNIT, fill_words, uniform4
 from envs.response import HEALTH_MAX
 
@@ -110,6 +110,43 @@ def _keep_accounts(out, scratch, b):  # type: ignore[no-untyped-def]
     extra_usd[:] = 0.0
 
 
+@inlined
+def _write_bid(  # type: ignore[no-untyped-def]
+    made, row, item, c, i, s, p, slot, visible, status, quality, predicted, bid_usd, to_beat_usd, paid_usd
+):
+    """One row of scratch.made."""
+    made.item[row] = item
+    made.first_draw[row] = OUTCOME_DRAWS * c
+    made.campaign[row] = c
+    made.listener[row] = i
+    made.segment[row] = s
+    made.placement[row] = p
+    made.slot[row] = slot
+    made.visible[row] = visible
+    made.status[row] = status
+    made.quality[row] = quality
+    made.predicted[row] = predicted
+    made.bid_usd[row] = bid_usd
+    made.price_to_beat_usd[row] = to_beat_usd
+    made.paid_usd[row] = paid_usd
+
+
+@inlined
+def _owner(pick, share, s, p, rivals, campaigns, bidder, first, bidders):  # type: ignore[no-untyped-def]
+    """Which rival owns a price: by share [S, P, R], and nobody owns two prices of one pod."""
+    r = 0
+    for rival in range(rivals - 1):  # all of them: cheaper than a search that branches at random
+        r += 1 if pick > share[s, p, rival] else 0
+    a = first
+    while a < bidders:
+        if bidder[a] == campaigns + r:
+            r = (r + 1) % rivals
+            a = first
+        else:
+            a += 1
+    return r
+
+
 @kernel
 def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-untyped-def]
     """Auctions every opportunity of interval t of market b and draws what the won ones brought.
@@ -141,7 +178,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
     beat, beat_usd, extra_usd = scratch.beat, scratch.beat_usd, scratch.extra_usd
     slots_of, reserve, within, exposure = k.slots, k.reserve_usd, k.within_table, k.exposure
     qualities, quality_price, quantile = k.quality, k.quality_price, k.price_quantile
-    separation, rule, cap, ladder = k.separation, k.rule, k.frequency_cap, k.ladder_exponent
+    separation, rule, cap, ladder = k.separation, k.rule, k.frequency_cap, k.ladder
     fraud = active_incident(kinds, starts, lengths, con.INVALID_TRAFFIC, t)
     fraud_placement = m.incident_placement[b, fraud] if fraud >= 0 else -1
     surge = con.SURGE_FACTOR if active_incident(kinds, starts, lengths, con.RIVAL_SURGE, t) >= 0 else 1.0
@@ -192,19 +229,17 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
         ours = bidders
         # The rivals' prices: the highest from the table, the next ones as order statistics below it.
         sold, depth = 0, 1.0
-        for rank in range(slots + 1):
+        for rank in range(min(slots + 1, rivals)):
             word = FIRST_PRICE_WORD + WORDS_PER_RIVAL * rank
             v = (words[word, j] + 0.5) * UNIT
-            depth *= v if rank == 0 else math.exp(ladder * math.log(v))
+            depth *= v if rank == 0 else math.exp(ladder[rank] * math.log(v))
             if depth >= within[p]:
                 sold += 1  # beyond the table's end: this slot cannot be won
                 if sold >= slots:
                     break
                 continue
             pick = ((words[word + 1, j] >> 16) + 0.5) * _HALF
-            r = 0
-            for rival in range(rivals - 1):  # all of them: cheaper than a search that branches at random
-                r += 1 if pick > share[s, p, rival] else 0
+            r = _owner(pick, share, s, p, rivals, campaigns, bidder, ours, bidders)
             quoted = quantile[p, int(depth / within[p] * table_size)] * quality_price[grade]
             quoted *= price_level * level[r, s, p] * drift[r]
             if p == fraud_placement:
@@ -272,20 +307,25 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
             if not ends:
                 budget[who] = max(0.0, budget[who] - price[slot])
                 today[i, who] += 1.0
-            made.item[rows] = item
-            made.first_draw[rows] = OUTCOME_DRAWS * who
-            made.campaign[rows] = who
-            made.listener[rows] = i
-            made.segment[rows] = s
-            made.placement[rows] = p
-            made.slot[rows] = sold + slot
-            made.visible[rows] = visible
-            made.status[rows] = UNHEARD if ends else SERVED
-            made.quality[rows] = quality
-            made.predicted[rows] = believed[i, who] * quality
-            made.bid_usd[rows] = bid[w]
-            made.price_to_beat_usd[rows] = to_beat
-            made.paid_usd[rows] = 0.0 if ends else price[slot]
+            status, paid = (UNHEARD, 0.0) if ends else (SERVED, price[slot])
+            predicted = believed[i, who] * quality
+            _write_bid(
+                made,
+                rows,
+                item,
+                who,
+                i,
+                s,
+                p,
+                sold + slot,
+                visible,
+                status,
+                quality,
+                predicted,
+                bid[w],
+                to_beat,
+                paid,
+            )
             rows += 1
         if not k.log:
             continue
@@ -299,20 +339,24 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
             for slot in range(open_slots if separation and slots > 1 else 0):
                 if winner[slot] >= 0 and category[winner[slot]] == category[w]:
                     to_beat = ranked[slot]
-            made.item[rows] = item
-            made.first_draw[rows] = OUTCOME_DRAWS * bidder[w]
-            made.campaign[rows] = bidder[w]
-            made.listener[rows] = i
-            made.segment[rows] = s
-            made.placement[rows] = p
-            made.slot[rows] = -1
-            made.visible[rows] = visible
-            made.status[rows] = LOST
-            made.quality[rows] = quality
-            made.predicted[rows] = believed[i, bidder[w]] * quality
-            made.bid_usd[rows] = bid[w]
-            made.price_to_beat_usd[rows] = to_beat
-            made.paid_usd[rows] = 0.0
+            predicted = believed[i, bidder[w]] * quality
+            _write_bid(
+                made,
+                rows,
+                item,
+                bidder[w],
+                i,
+                s,
+                p,
+                -1,
+                visible,
+                LOST,
+                quality,
+                predicted,
+                bid[w],
+                to_beat,
+                0.0,
+            )
             rows += 1
     bring_feedback(m, st, k, scratch, b, t, rows)
     _keep_accounts(out, scratch, b)

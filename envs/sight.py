@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from envs.campaign_sight import see_campaigns
+from envs.crew import Crew
 from envs.inventory import EVENT_INTERVALS
 from envs.kernel import allocating_kernel, kernel
 from envs.observation import CLOCK, SCHEMAS, Observation
@@ -89,13 +90,12 @@ def _look(sight, m, st, brief, feed, board, out, aired, noise, t, k, first, end)
     return missing
 
 
-def look(market: VectorMarket, sight: Sight) -> bool:
+def look(market: VectorMarket, sight: Sight, crew: Crew) -> bool:
     """Overwrites what every role sees with the market of this moment; False where a number is NaN."""
     segments = market.market_state.segment_health.shape[1]
     shape = (market.num_campaigns, segments)
     noise = SURVEY_SD * normals(market.seeds, SURVEY_STREAM + 1000 * (1 + market.interval), shape)
-    missing: int = _look(
-        sight,
+    moment = (
         market.parameters,
         market.market_state,
         market.brief,
@@ -106,7 +106,6 @@ def look(market: VectorMarket, sight: Sight) -> bool:
         noise,
         market.interval,
         market.constants,
-        0,
-        market.num_markets,
     )
-    return missing == 0
+    missing: list[int] = crew.run(lambda _part, first, end: _look(sight, *moment, first, end))
+    return sum(missing) == 0

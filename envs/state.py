@@ -122,9 +122,9 @@ class Outcome(NamedTuple):
     clicks: Float  # cell
     wasted_usd: Float  # cell, paid for impressions that could bring nothing
     affinity_won: Float  # cell, sum over wins of true affinity
-    conversions_caused: Float  # [B, C, S]
+    conversions_caused: Float  # [B, C, S] within the attribution window of 30 days
     conversions: Float  # [B, C, S] reported this interval
-    conversions_settled: Float  # [B, C, S] expected value of those pending at the flight's end
+    conversions_settled: Float  # [B, C, S] pending at the flight's end: all within the window
     recall_before: Float  # [B, C, S] mean over listeners
     recall: Float  # [B, C, S] mean over listeners
     health_before: Float  # [B, S]

@@ -103,7 +103,7 @@ def test_payments_eligibility_and_separation(case: Case) -> None:
 @settings(max_examples=100, deadline=None)
 @given(auctions())
 def test_what_bidders_pay_is_what_the_seller_gets(case: Case) -> None:
-    winner, price, _ = clear(case)
+    winner, price = clear(case)
     exposure = np.array([lot.exposure for lot in lots(case)] or np.ones((0, case["slots"])))
     payment = price * exposure
     by_bidder = [payment[winner == a].sum() for a in range(case["bids"].shape[1])]
@@ -217,7 +217,7 @@ def test_competitive_separation_charges_the_rival_that_is_kept_out() -> None:
 
 def test_a_bid_equal_to_the_reserve_wins_in_either_precision() -> None:
     for dtype in (np.float32, np.float64):
-        winner, price, _ = clear_auction(np.array([[0.7, 0.1]], dtype), 0.7)
+        winner, price = clear_auction(np.array([[0.7, 0.1]], dtype), 0.7)
         assert winner.item() == 0 and price.item() == dtype(0.7)
 
 
@@ -243,14 +243,15 @@ def test_nothing_on_sale_or_nobody_to_buy(shape: tuple[int, ...], pricing: Prici
 
 @pytest.mark.parametrize("pricing", PRICINGS)
 def test_a_zero_bid_wins_what_costs_nothing_and_is_told_from_no_bid(pricing: Pricing) -> None:
-    winner, price, refused = clear_auction([[math.nan, 0.0, -0.0]], 0.0, pricing=pricing, seed=5)
+    result = clear_auction([[math.nan, 0.0, -0.0]], 0.0, pricing=pricing, seed=5)
+    (winner, price), refused = result, result.refused_bids
     assert winner.item() in (1, 2) and price.item() == 0.0 and refused == 1
     assert clear_auction([[0.0]], 1e-300, pricing=pricing).winner.item() == -1
 
 
 @pytest.mark.parametrize("pricing", PRICINGS)
 def test_a_single_bidder_pays_the_reserve_or_its_bid(pricing: Pricing) -> None:
-    winner, price, _ = clear_auction([[5.0], [2.0], [1.0]], [2.0, 2.0, 2.0], pricing=pricing)
+    winner, price = clear_auction([[5.0], [2.0], [1.0]], [2.0, 2.0, 2.0], pricing=pricing)
     assert winner.ravel().tolist() == [0, 0, -1]
     assert price.ravel().tolist() == [5.0 if pricing == "first_price" else 2.0, 2.0, 0.0]
 
@@ -290,7 +291,7 @@ def test_the_reserve_may_be_one_for_all_or_one_each() -> None:
 
 def test_slots_heard_equally_often_cost_what_the_first_loser_bids() -> None:
     bids = [[9.0, 8.0, 7.0, 6.0, 5.0]]
-    _, price, _ = clear_auction(bids, 1.0, pricing="vcg", slots=3)
+    _, price = clear_auction(bids, 1.0, pricing="vcg", slots=3)
     assert price.tolist() == [[6.0, 6.0, 6.0]]
     everybody = clear_auction(bids, 1.0, pricing="vcg", slots=8)
     assert everybody.winner.tolist() == [[0, 1, 2, 3, 4, -1, -1, -1]]

@@ -28,7 +28,7 @@ def lattice(bidders: int, points: int = 400) -> Floats:
 
 def surplus_of_bid(bid: float, value: float, others: Floats, pricing: Pricing) -> float:
     bids = np.concatenate([np.full((len(others), 1), bid), others], axis=1)
-    winner, price, _ = clear_auction(bids, 0.0, pricing=pricing)
+    winner, price = clear_auction(bids, 0.0, pricing=pricing)
     return float(np.where(winner == 0, value - price, 0.0).mean())
 
 
@@ -41,7 +41,7 @@ def test_revenue_equivalence_on_uniform_values(
 ) -> None:
     values = uniform_values(bidders)
     equilibrium = (bidders - 1) / bidders if pricing == "first_price" else 1.0
-    winner, price, _ = clear_auction(values * equilibrium, 0.0, pricing=pricing)
+    winner, price = clear_auction(values * equilibrium, 0.0, pricing=pricing)
     assert price.mean() == pytest.approx(revenue, abs=0.002)
     welfare = np.take_along_axis(values, winner, axis=1).mean()
     assert (welfare - price.mean()) / bidders == pytest.approx(surplus, abs=0.001)
@@ -79,7 +79,7 @@ def test_best_response_at_the_first_price_shades_to_two_thirds(value: float) -> 
 )
 def test_generalized_second_price_against_vcg(pricing: Pricing, payments: list[float]) -> None:
     clicks = np.array([200.0, 100.0])
-    winner, price, _ = clear_auction([[10, 4, 2]], 0, pricing=pricing, slots=2, slot_exposure=clicks)
+    winner, price = clear_auction([[10, 4, 2]], 0, pricing=pricing, slots=2, slot_exposure=clicks)
     assert winner.tolist() == [[0, 1]]
     np.testing.assert_array_equal(price * clicks, [payments])
     scaled = clear_auction([[10, 4, 2]], 0, pricing=pricing, slots=2, slot_exposure=clicks / 200)
@@ -112,7 +112,7 @@ EXPOSURE = st.lists(st.floats(0.1, 1.0), min_size=1, max_size=5, unique=True)
 
 def outcome(bids: Any, values: Floats, exposure: Floats, pricing: Pricing, **options: Any) -> Floats:
     """[N, A] surplus of every bidder at bids [N, A]."""
-    winner, price, _ = clear_auction(
+    winner, price = clear_auction(
         bids,
         options.pop("reserve", 0.0),
         pricing=pricing,

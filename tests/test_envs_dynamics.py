@@ -17,7 +17,7 @@ from envs import constants as con
 from envs.auction import PRICINGS
 from envs.catalogue import ARMS, P, S
 from envs.constants import constants_of
-from envs.dynamics import new_scratch, new_state, step_markets
+from envs.dynamics import new_scratch, new_state, play_interval
 from envs.generator import draw_markets
 from envs.paths import ROOT
 from envs.response import DELAY_SHARE, HEALTH_MAX
@@ -51,7 +51,8 @@ def step(world: World, ctl: Controls, t: int = 0, arms: NDArray[np.int64] | None
     arms = state.on_air.copy() if arms is None else arms
     out = empty_outcome(len(m.seed), scenario.campaigns, S, P)
     scratch = new_scratch(scenario.campaigns, scenario.listeners.count, max(scenario.auction.slots))
-    return step_markets(m, state, constants_of(scenario), ctl, arms, t, out, scratch)
+    play_interval(m, state, constants_of(scenario), ctl, out, scratch, arms, 0, len(m.seed), t)
+    return out
 
 
 def random_controls(world: World, rng: np.random.Generator) -> Controls:
@@ -234,7 +235,7 @@ def test_unheard_slots_are_neither_billed_nor_counted() -> None:
         whole = world(scenario)
         out = step(whole, controls(whole, multiplier=20.0))
         assert np.allclose(out.spend_usd, out.won_bid_usd)
-        assert whole[1].exposures.sum() == out.wins.sum()
+        assert whole[1].exposures_today.sum() == out.wins.sum()
         found.append(out)
     every, some = found
     assert np.array_equal(every.opportunities, some.opportunities) and every.wins.sum() > 300

@@ -8,7 +8,7 @@ from envs import constants as con
 from envs import response as res
 from envs.catalogue import ARM_CONVERSION, ARM_FIT, ARMS, K, P, S, arm_index
 from envs.constants import constants_of
-from envs.dynamics import new_scratch, new_state, step_markets
+from envs.dynamics import new_scratch, new_state, play_interval
 from envs.expectation import expected_response
 from envs.generator import draw_markets
 from envs.seeds import market_seeds
@@ -57,7 +57,7 @@ def test_the_kernel_draws_what_is_expected(creative: tuple[int, ...], lived: boo
     )
     arms, scratch = state.on_air.copy(), new_scratch(1, SCENARIO.listeners.count, 1)
     out = empty_outcome(1, 1, S, P)
-    step_markets(m, state, constants_of(SCENARIO), everything, arms, 0, out, scratch)
+    play_interval(m, state, constants_of(SCENARIO), everything, out, scratch, arms, 0, len(m.seed), 0)
     heard = (1 - con.INATTENTIVE_SHARE) * SCENARIO.impression_weight * out.wins[0, 0]
     reach = (heard * ARM_FIT[arm] * m.attention[0, 0]).sum(1)
     funnel = res.FUNNEL_BASE + res.FUNNEL_SLOPE * expectation.funnel[0, 0]

@@ -261,3 +261,22 @@ def test_the_default_market_is_one_worth_playing() -> None:
     health = market.market_state.health.mean()
     assert 0.2 < spent <= 1.0 and 0.02 < wins < 0.9 and 0.3 < health <= 1.0
     assert sum(step.outcome.conversions_caused.sum() for step in steps) > 0
+
+
+@pytest.mark.parametrize("threads", [2, 3, 9])
+def test_threads_change_nothing(threads: int) -> None:
+    scenario = tiny(campaigns=3, incidents={"incident_probability": 1.0})
+    seeds, team = market_seeds("train", 5, 0, 5), RandomTeam()
+    alone, shared = VectorMarket(scenario, 5), VectorMarket(scenario, 5, threads=threads)
+    for left, right in zip(
+        [alone.reset(seeds), *play(alone, team)], [shared.reset(seeds), *play(shared, team)], strict=True
+    ):
+        for one, other in zip(leaves(left), leaves(right), strict=True):
+            np.testing.assert_array_equal(one, other)
+    for one, other in zip(leaves(alone.market_state), leaves(shared.market_state), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_no_threads_is_an_error() -> None:
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        VectorMarket(tiny(), 1, threads=0)

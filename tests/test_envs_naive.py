@@ -15,7 +15,7 @@ from support.naive_market import NaiveMarket
 from envs.auction import PRICINGS
 from envs.catalogue import INCIDENT_KINDS, K, P, S
 from envs.constants import constants_of
-from envs.dynamics import Scratch, new_scratch, new_state, step_markets
+from envs.dynamics import Scratch, new_scratch, new_state, play_interval
 from envs.generator import draw_markets
 from envs.opportunities import LOST, SERVED
 from envs.scenario import Scenario
@@ -105,7 +105,8 @@ class Flight:
         self, m: MarketParameters, state: MarketState, t: int, controls: Controls, arms: Int, scratch: Scratch
     ) -> Outcome:
         out = empty_outcome(len(m.seed), self.scenario.campaigns, S, P)
-        return step_markets(m, state, self.constants, controls, arms, t, out, scratch)
+        play_interval(m, state, self.constants, controls, out, scratch, arms, 0, len(m.seed), t)
+        return out
 
 
 def assert_same(name: str, kernel: Any, naive: Any, t: int) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from support.markets import RandomTeam, started, tiny
 from support.naive_sight import observe_all
 
+from envs.crew import Crew
 from envs.market import VectorMarket
 from envs.observation import CLOCK, ROLES, SCHEMAS
 from envs.sight import SURVEY_SD, look, new_sight
@@ -55,7 +56,9 @@ def test_it_overwrites_whatever_stood_there() -> None:
     clean, dirty = new_sight(2, 3), new_sight(2, 3)
     for array in dirty:
         array[...] = 7.0
-    assert look(market, clean) and look(market, dirty)
+    assert look(market, clean, Crew(market.num_markets, 1)) and look(
+        market, dirty, Crew(market.num_markets, 1)
+    )
     for one, other in zip(clean, dirty, strict=True):
         assert one.tobytes() == other.tobytes()
 
@@ -64,11 +67,11 @@ def test_only_what_is_no_number_is_told_of() -> None:
     market = started(tiny(), 2)
     market.brief.wear_out[1, 1] = np.inf
     sight = new_sight(2, 2)
-    assert look(market, sight)
+    assert look(market, sight, Crew(market.num_markets, 1))
     field = SCHEMAS["bidding"].by_name["brief_wear_out"]
     assert SCHEMAS["bidding"].view(sight.campaign, "brief_wear_out")[1, 1] == field.high
     market.brief.wear_out[1, 1] = np.nan
-    assert not look(market, sight)
+    assert not look(market, sight, Crew(market.num_markets, 1))
 
 
 def test_every_role_begins_with_the_clock() -> None:

@@ -151,18 +151,19 @@ class NaiveMarket(NaiveAftermath):
         if self.struck_placement(con.INVALID_TRAFFIC) == p:
             scale *= con.INVALID_DISCOUNT
         words = [u for draw in range(1, 2 + slots) for u in self.draw(OPPORTUNITY, o.item, draw)]
-        for rank in range(slots + 1):
+        rivals = len(self.m.rival_paces)
+        for rank in range(min(slots + 1, rivals)):
             u_depth, mixed = words[2 * rank], halves(words[2 * rank + 1])
-            depth *= u_depth if rank == 0 else u_depth**self.k.ladder_exponent
+            depth *= u_depth if rank == 0 else u_depth ** (rivals / (rivals - rank))
             within = self.k.within_table[p]
             if depth >= within:
                 unwinnable += 1
                 continue
             owner = 0
-            while (
-                owner < len(self.m.rival_paces) - 1 and mixed.high > self.m.rival_share[o.segment][p][owner]
-            ):
+            while owner < rivals - 1 and mixed.high > self.m.rival_share[o.segment][p][owner]:
                 owner += 1
+            while any(bid.rival == owner for bid in made):  # nobody owns two prices of a pod
+                owner = (owner + 1) % rivals
             table = self.k.price_quantile[p]
             usd = float(table[int(depth / within * len(table))] * scale)
             usd *= self.m.rival_level[owner][o.segment][p] * self.m.rival_drift[owner][self.t]
@@ -220,7 +221,6 @@ class NaiveMarket(NaiveAftermath):
         count("spend_usd", price)
         count("won_bid_usd", bid.usd)
         count("predicted_won", self.controls.predicted_affinity[c][i] * o.quality)
-        self.shown[c, i] += 1
         u_fate, u_mood, u_done, u_skip = self.draw(OUTCOME, o.item, 2 * c)
         u_dislike, u_click, u_buy, _ = self.draw(OUTCOME, o.item, 2 * c + 1)
         if self.struck_placement(con.INVALID_TRAFFIC) == o.placement and u_fate < con.INVALID_SHARE:
@@ -230,6 +230,7 @@ class NaiveMarket(NaiveAftermath):
         if u_fate > 1.0 - con.INATTENTIVE_SHARE:
             count("wasted_usd", price)
             return
+        self.shown[c, i] += 1
         count("affinity_won", self.m.affinity[c][i])
         lingering = self.lingering(c, i)
         if lingering <= 0:
