@@ -13,7 +13,7 @@ import numpy as np
 from numba import uint64
 from numpy.typing import ArrayLike, NDArray
 
-from envs.kernel import allocating_kernel, kernel
+from envs.kernel import allocating_kernel, inlined, kernel
 from envs.philox import philox4x32
 
 Pricing = Literal["second_price", "first_price", "generalized_second_price", "vcg"]
@@ -60,10 +60,8 @@ class AuctionResult(_Cleared):
 
 
 @kernel
-def _outranks(bid, bidder, other_bid, other, seed, interval, opportunity):  # type: ignore[no-untyped-def]
-    """Whether a bid stands before another: the higher, else the larger hash, else the lower index."""
-    if bid != other_bid:
-        return bid > other_bid
+def _tied_before(bidder, other, seed, interval, opportunity):  # type: ignore[no-untyped-def]
+    """Whether a bidder stands before another of the same bid: the larger hash, else the lower index."""
     low_key, high_key = seed & _MASK, seed >> uint64(32)
     high, low, _, _ = philox4x32(bidder, opportunity, interval, TIE_BREAK_STREAM, low_key, high_key)
     other_high, other_low, _, _ = philox4x32(
@@ -74,6 +72,12 @@ def _outranks(bid, bidder, other_bid, other, seed, interval, opportunity):  # ty
     if low != other_low:
         return low > other_low
     return bidder < other
+
+
+@inlined
+def _outranks(bid, bidder, other_bid, other, seed, interval, opportunity):  # type: ignore[no-untyped-def]
+    """Whether a bid stands before another: the higher, else as `_tied_before` says."""
+    return bid > other_bid or (bid == other_bid and _tied_before(bidder, other, seed, interval, opportunity))
 
 
 @kernel

@@ -58,6 +58,7 @@ class Constants(NamedTuple):
 
 
 QUALITY_LEVELS = 1024
+LADDER = 1024
 
 
 def constants_of(scenario: Scenario, held_out: bool = False, log: bool = False) -> Constants:
@@ -87,13 +88,24 @@ def constants_of(scenario: Scenario, held_out: bool = False, log: bool = False) 
         delay_release=1.0 - np.asarray(res.kept(hours, np.array(res.DELAY_HOURS))),
         slots=np.array(auction.slots, np.int64),
         exposure=np.array([*auction.slot_exposure[:longest], 0.0]),
-        ladder=rivals / np.maximum(1.0, rivals - np.arange(longest + 1.0)),
+        ladder=_ladder(rivals, longest + 1),
         within_table=np.array(auction.probability_within_table),
         reserve_usd=np.array(auction.reserve_fraction) * auction.price_level_usd,
         price_quantile=np.array([_table(landscape.quantile) for landscape in auction.landscapes(held_out)]),
         quality=quality,
         quality_price=quality**auction.value_price_elasticity,
     )
+
+
+def _ladder(rivals: int, ranks: int) -> NDArray[np.float64]:
+    """[ranks, LADDER + 1] u^(R / (R − rank)) at u = n / LADDER; straight lines between are within 1e-6.
+
+    With G the distribution of the highest of R independent prices, the next of them has a G that is
+    smaller by the factor u^(R / (R − rank)), u uniform: order statistics from the top.
+    """
+    u = np.arange(LADDER + 1) / LADDER
+    exponent = rivals / np.maximum(1.0, rivals - np.arange(ranks, dtype=np.float64))
+    return np.asarray(u ** exponent[:, None])
 
 
 def _table(quantile: NDArray[np.float64]) -> NDArray[np.float64]:

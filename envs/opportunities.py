@@ -7,8 +7,6 @@ budgets and frequency caps count exactly, whatever the block's length.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from envs import catalogue as cat
@@ -232,7 +230,9 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
         for rank in range(min(slots + 1, rivals)):
             word = FIRST_PRICE_WORD + WORDS_PER_RIVAL * rank
             v = (words[word, j] + 0.5) * UNIT
-            depth *= v if rank == 0 else math.exp(ladder[rank] * math.log(v))
+            at = v * con.LADDER
+            step = int(at)
+            depth *= ladder[rank, step] + (at - step) * (ladder[rank, step + 1] - ladder[rank, step])
             if depth >= within[p]:
                 sold += 1  # beyond the table's end: this slot cannot be won
                 if sold >= slots:

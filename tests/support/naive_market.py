@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from typing import Any, NamedTuple
 
+import numpy as np
 from support.naive_aftermath import Cells, NaiveAftermath, plain
 from support.naive_auction import Lot, naive_sale, price_to_beat
 
@@ -154,7 +155,7 @@ class NaiveMarket(NaiveAftermath):
         rivals = len(self.m.rival_paces)
         for rank in range(min(slots + 1, rivals)):
             u_depth, mixed = words[2 * rank], halves(words[2 * rank + 1])
-            depth *= u_depth if rank == 0 else u_depth ** (rivals / (rivals - rank))
+            depth *= float(np.interp(u_depth, np.linspace(0, 1, con.LADDER + 1), self.k.ladder[rank]))
             within = self.k.within_table[p]
             if depth >= within:
                 unwinnable += 1
