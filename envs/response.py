@@ -19,14 +19,14 @@ CONVERSION_RATE = 0.0003
 """Purchases per impression at z = 1 and 9 % recall: .043 % of listeners reached buy (Podsights, Q1 2023)."""
 FUNNEL_BASE, FUNNEL_SLOPE = 0.1, 10.0
 COMPLETION_ELASTICITY = 0.6
-RECALL_GAIN_SLOW, RECALL_GAIN_FAST = 0.065, 0.120
+RECALL_GAIN_SLOW, RECALL_GAIN_FAST = 0.069, 0.135
 """Filled by one exposure of z = 1: eight exposures, one a day and of fresh scripts, bring 41 %
 recall (Dentsu / Lumen 2023)."""
 SPACING = 0.3
 FAST_MEMORY_WEIGHT = 0.36
 FAST_MEMORY_HOURS, SLOW_MEMORY_HOURS = 0.331, 30.4 * 24.0
-"""Two stores through 77 / 62 / 52 % of the first recall at 20 minutes / 1 day / 1 week (Ameritest), on average
-over verticals."""
+"""Two stores through 77 / 62 / 52 % of the first recall at 20 minutes / 1 day / 1 week (Ameritest), on
+average over verticals."""
 ANNOYANCE_HOURS = 9.0
 LOAD_HOURS = 19.0
 RECENT_EXPOSURE_HOURS = 7.0

@@ -1,1 +1,1 @@
-"""Calibration: every fact about real markets that this one can express, simulated and compared with its source."""
+"""Calibration: what is known of real markets, simulated in this one and compared with its source."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.calibration.findings import Findings, curve
 from envs.calibration.laboratory import Laboratory, scenario
@@ -28,13 +29,13 @@ def day() -> Findings:
     weekend = (first_weekday(laboratory.truth.seed) + since[:, None]) % 7 >= 5
     of_hour = np.broadcast_to(hour[:, None], volume.shape)
 
-    def mean(kind_of_day: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
-        return np.array([volume[kind_of_day & (of_hour == h)].mean() for h in range(24)]) / volume.mean()
+    def mean(days: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.array([volume[days & (of_hour == h)].mean() / volume.mean() for h in range(24)])
 
     working, free, whole = mean(~weekend), mean(weekend), mean(np.ones_like(weekend))
     morning = int(6 + working[6:12].argmax())
     figures = {
-        "trough_hour": float(whole.argmin()),
+        "trough_hour": float(working.argmin()),
         "morning_hour": float(morning),
         "lunch_dip": float(working[11:15].min() / working[morning]),
         "weekend_lunch": float(free[12] / free[10]),

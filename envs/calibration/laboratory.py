@@ -134,5 +134,3 @@ class Laboratory:
 def total(outcomes: list[Outcome], field: str) -> NDArray[np.float64]:
     """Sum over intervals of a field of outcomes."""
     return np.asarray(np.sum([getattr(outcome, field) for outcome in outcomes], axis=0))
-
-

@@ -101,7 +101,10 @@ def sold() -> Findings:
     spread, figures, curves = 0.0, {}, {}
     for p, exchange in enumerate(EXCHANGE):
         found = sales.price_usd[p]
-        quantile, known = np.quantile(found, PROBABILITY), np.array(IPINYOU_PRICE_QUANTILES_BY_EXCHANGE[exchange])
+        quantile, known = (
+            np.quantile(found, PROBABILITY),
+            np.array(IPINYOU_PRICE_QUANTILES_BY_EXCHANGE[exchange]),
+        )
         error = np.abs(quantile / quantile[1] * known[1] / known - 1.0)
         spread = max(spread, float(error.max()))
         figures[f"floor_{exchange}"] = float((found <= reserve[p] * (1 + 1e-9)).mean())

@@ -21,9 +21,7 @@ def _click_rate(visible: float) -> float:
     """Clicks per impression of audio, over all its creatives, on listeners who never heard it."""
     clicks = impressions = 0.0
     for seed in range(3):
-        kind = scenario(
-            campaigns=2, intervals=1, impression_weight=_CLICK_WEIGHT, listeners={"count": 128}
-        )
+        kind = scenario(campaigns=2, intervals=1, impression_weight=_CLICK_WEIGHT, listeners={"count": 128})
         for arm in _AUDIO_ARMS:
             laboratory = Laboratory(kind, 1, seed)
             laboratory.air(int(arm))
