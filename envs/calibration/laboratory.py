@@ -13,6 +13,7 @@ from envs.constants import constants_of
 from envs.dynamics import new_scratch, new_state, step_markets
 from envs.feedback import bring_feedback, prepare_creatives
 from envs.generator import draw_markets
+from envs.opportunities import BLOCK, SERVED
 from envs.scenario import Scenario
 from envs.seeds import market_seeds
 from envs.state import Controls, Int, MarketParameters, Outcome, empty_outcome
@@ -51,7 +52,10 @@ class Laboratory:
             aggression_cap=np.full((count, kind.campaigns), UNLIMITED),
             predicted_affinity=np.ones(self.truth.affinity.shape),
         )
-        self._scratch = new_scratch(kind.campaigns, kind.listeners.count, max(kind.auction.slots))
+        listeners = kind.listeners.count
+        self._scratch = new_scratch(
+            kind.campaigns, listeners, max(kind.auction.slots), block=max(BLOCK, listeners)
+        )
         self.interval = 0
         self._exposures = _FIRST_ITEM
 
@@ -87,39 +91,28 @@ class Laboratory:
         self.interval += 1
         return outcome
 
-    def expose(self, visible: float = 0.0, placement: int = 0) -> Outcome:
+    def expose(self, visible: bool = False, placement: int = 0) -> None:
         """Shows every listener every campaign's creative on air once, now, without an auction.
 
-        The interval ends with the next `play`. One market only: what an interval brought to whom waits in
-        working memory that markets share.
+        The interval ends with the next `play`, whose outcome counts these impressions. One market only: what
+        an interval brought to whom waits in working memory that markets share.
         """
-        if self.shape[0] != 1:
-            raise ValueError(f"exposures by hand need a laboratory of one market, got {self.shape[0]}")
-        outcome = empty_outcome(*self.shape)
+        count, campaigns, _, _ = self.shape
+        if count != 1:
+            raise ValueError(f"exposures by hand need a laboratory of one market, got {count}")
+        made, segment = self._scratch.made, self.truth.listener_segment[0]
+        rows = campaigns * len(segment)
+        campaign, listener = np.divmod(np.arange(rows), len(segment))
+        made.item[:rows] = self._exposures + np.arange(rows)
+        made.first_draw[:rows] = 0
+        made.campaign[:rows], made.listener[:rows] = campaign, listener
+        made.segment[:rows], made.placement[:rows] = segment[listener], placement
+        made.visible[:rows], made.status[:rows], made.slot[:rows] = visible, SERVED, 0
+        made.quality[:rows] = made.predicted[:rows] = 1.0
+        made.bid_usd[:rows] = made.price_to_beat_usd[:rows] = made.paid_usd[:rows] = 0.0
+        self._exposures += rows
         prepare_creatives(self.truth, self.state, self._scratch, 0, self.interval)
-        for i, s in enumerate(self.truth.listener_segment[0]):
-            self._exposures += 1
-            for c in range(self.scenario.campaigns):
-                bring_feedback(
-                    self.truth,
-                    self.state,
-                    self.constants,
-                    outcome,
-                    self._scratch,
-                    0,
-                    self.interval,
-                    self._exposures,
-                    c,
-                    i,
-                    s,
-                    placement,
-                    1.0,
-                    visible,
-                    1.0,
-                    0.0,
-                    0.0,
-                )
-        return outcome
+        bring_feedback(self.truth, self.state, self.constants, self._scratch, 0, self.interval, rows)
 
     def flight(self, before: Callable[[int], None] | None = None) -> list[Outcome]:
         """The rest of the flight; `before(t)` may set bids and creatives of interval t."""

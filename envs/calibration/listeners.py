@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from envs import response as res
 from envs.calibration.findings import Findings, curve, straightness
 from envs.calibration.laboratory import CALM, Laboratory, scenario, total
-from envs.catalogue import ARMS, FORMATS, P
-from envs.listeners import lingering_response
+from envs.catalogue import ARMS, FORMATS, PLACEMENTS, P
 from envs.rewards import worth_of
 from envs.scenario import load_scenario
 
@@ -117,7 +116,7 @@ def _campaign(exposures: int, apart: int, fmt: int = 0, scripts: int = 1) -> NDA
     With `apart` 0 all fall into one interval, and what is told is the end of it alone: [2, 1].
     """
     kind = scenario(**_QUIET | {"intervals": max(2, apart * exposures), "listeners": {"count": 96}})
-    screen = {"visible": 1.0, "placement": 2} if fmt else {}
+    placement = PLACEMENTS.index("on_screen" if fmt else "music_break")
     found = []
     for seed in range(PANELS):
         laboratory = Laboratory(kind, 1, seed)
@@ -125,7 +124,7 @@ def _campaign(exposures: int, apart: int, fmt: int = 0, scripts: int = 1) -> NDA
         course = []
         for e in range(exposures):
             laboratory.air(_arm(fmt, e % scripts))
-            laboratory.expose(**screen)  # type: ignore[arg-type]
+            laboratory.expose(visible=fmt > 0, placement=placement)
             if apart or e == exposures - 1:
                 laboratory.play()
                 course.append((recall(laboratory).mean(), _attitude(laboratory)))
@@ -181,7 +180,7 @@ def repetition() -> Findings:
     for _ in range(20):
         panel.expose()
     panel.play()
-    turned = [lingering_response(panel.truth, panel.state, 0, 0, i) <= 0.0 for i in range(1024)]
+    deaf = panel.truth.irritable[0] & (res.irritation(panel.state.annoyance[0, 0]) >= 1.0)
     caps = np.array([1, 2, 3, 5, 10])
     uncapped = _objective_by_cap(100)
     gain = np.array([_objective_by_cap(int(cap)) for cap in caps]) / uncapped - 1.0
@@ -198,5 +197,5 @@ def repetition() -> Findings:
     )
     crowded.bid(1e6)
     shown = total(crowded.flight(), "wins").sum() / (8 * 16)
-    figures = {"negative": float(np.mean(turned)), "cap_gain": float(gain.max()), "daily_cap": float(shown)}
+    figures = {"negative": float(deaf.mean()), "cap_gain": float(gain.max()), "daily_cap": float(shown)}
     return Findings(figures, {"gain": curve(caps, gain)})

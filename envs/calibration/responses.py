@@ -17,7 +17,7 @@ _AUDIO_ARMS: Final = np.flatnonzero(ARMS[:, 0] == AUDIO)
 _CLICK_WEIGHT: Final = 10_000
 
 
-def _click_rate(visible: float) -> float:
+def _click_rate(visible: bool) -> float:
     """Clicks per impression of audio, over all its creatives, on listeners who never heard it."""
     clicks = impressions = 0.0
     for seed in range(3):
@@ -25,7 +25,8 @@ def _click_rate(visible: float) -> float:
         for arm in _AUDIO_ARMS:
             laboratory = Laboratory(kind, 1, seed)
             laboratory.air(int(arm))
-            outcome = laboratory.expose(visible)
+            laboratory.expose(visible)
+            outcome = laboratory.play()
             clicks += outcome.clicks.sum()
             impressions += outcome.wins.sum() * _CLICK_WEIGHT
     return clicks / impressions
@@ -49,7 +50,7 @@ def screen() -> Findings:
     seen = total(outcomes, "bids").sum((0, 1, 2)) / opportunities
     seen = np.where(seen > 0.0, seen, SCREEN_VISIBLE_PROBABILITY)
     visible = float(seen @ opportunities / opportunities.sum())
-    hidden_rate, visible_rate = _click_rate(0.0), _click_rate(1.0)
+    hidden_rate, visible_rate = _click_rate(False), _click_rate(True)
     figures = {
         "out_of_focus": 1.0 - visible,
         "click_hidden": hidden_rate,

@@ -94,7 +94,7 @@ ROWS: Final = (
     Row("frequency.spacing", "attitude, eight spaced − eight massed", "fraction", "spacing helps", 0.0, 1.0,
         _META, "spaced: one a day"),
     Row("repetition.negative", "listeners who turn negative", "fraction", "24 %", 0.22, 0.26, _WEAR,
-        "no response left after 20 exposures within one interval"),
+        "irritation takes the whole response after 20 exposures within one interval"),
     Row("repetition.cap_gain", "most that a frequency cap gains", "fraction", "at most 15 %", 0.0, 0.15,
         _WEAR, "objective of the default market, caps of 1–10 a day against none"),
     Row("repetition.daily_cap", "impressions a day and campaign at which the default cap ends", "a day", "5",
