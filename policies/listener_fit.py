@@ -25,8 +25,8 @@ def fit_listeners(history: ListeningHistory, seed: int = 0) -> ListenerSpread:
     Taste: a fifth of the (listener, item) pairs is kept apart, the rest factorised; over the items that many
     know, how much oftener than average do the tenth of the listeners whom the factors rank first hold a pair
     kept apart? Log-normal affinity of standard deviation σ would make that lift Φ(σ − z) / .1, z the normal
-    quantile of the top tenth; σ follows. Music divides listeners more than advertised brands do, so this is
-    an upper bound.
+    quantile of the top tenth; σ follows. It is what factors can tell of music: a sparse history shrinks it,
+    and whether brands divide listeners as music does is not in the data.
 
     Raises:
         ConfigurationError: too few listeners or items to tell.

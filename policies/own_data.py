@@ -49,8 +49,8 @@ def fit(
             f"listening history  {listening_history}: {listeners['listeners']:,} listeners, "
             f"{listeners['items']:,} items\n"
             f"activity           standard deviation of log plays {spread.activity_sd:.3f}\n"
-            f"taste              standard deviation of log affinity {spread.taste_sd:.3f}, an upper bound: "
-            "music divides listeners more than brands do"
+            f"taste              standard deviation of log affinity {spread.taste_sd:.3f}, for music, as far "
+            "as factors of the history can tell"
         )
     if scenario_out is not None:
         write_scenario(scenario_out, base, derived.landscape if derived is not None else None, spread)

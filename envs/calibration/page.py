@@ -48,7 +48,7 @@ _SOURCE: Final[dict[str, Any]] = {
     "markersize": 5.0,
     "label": "source",
 }
-_COLOURS: Final = ("tab:blue", "tab:orange", "tab:green")
+_COLOURS: Final = ("tab:blue", "tab:orange", "tab:green", "tab:purple")
 
 
 def amount(value: float, unit: str) -> str:
@@ -130,7 +130,7 @@ def page(comparisons: Sequence[Comparison]) -> str:
 
 
 def _show(axes: Axes, title: str, xlabel: str, curves: dict[str, Curve], points: Curve | None = None) -> None:
-    for (name, (x, y)), colour in zip(curves.items(), _COLOURS * 2, strict=False):
+    for (name, (x, y)), colour in zip(curves.items(), _COLOURS, strict=False):
         axes.plot(x, y, color=colour, label=name)
     if points is not None:
         axes.plot(*points, **_SOURCE)
