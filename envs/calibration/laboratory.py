@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from envs.catalogue import P, S
 from envs.constants import constants_of
-from envs.dynamics import new_scratch, new_state, step_markets
+from envs.dynamics import new_scratch, new_state, play_interval
 from envs.feedback import bring_feedback, prepare_creatives
 from envs.generator import draw_markets
 from envs.opportunities import BLOCK, SERVED
@@ -78,15 +78,18 @@ class Laboratory:
 
     def play(self) -> Outcome:
         """One interval; what is on air stays on air."""
-        outcome = step_markets(
+        outcome = empty_outcome(*self.shape)
+        play_interval(
             self.truth,
             self.state,
             self.constants,
             self.controls,
-            self.state.on_air,
-            self.interval,
-            empty_outcome(*self.shape),
+            outcome,
             self._scratch,
+            self.state.on_air.copy(),
+            0,
+            self.shape[0],
+            self.interval,
         )
         self.interval += 1
         return outcome
