@@ -32,7 +32,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "evaluate": Entry("evaluation.commands", "evaluate", "Compare teams on the same markets."),
     "tune-baselines": Entry("evaluation.commands", "tune_baselines", "Tune the scripted teams by grid."),
     "export": Entry("policies.commands", "export", "Turn a run into a bundle an ad server can load."),
-    "calibrate": Entry("envs.commands", "calibrate", "Derive the price table from a log of real auctions."),
+    "calibrate": Entry(
+        "policies.commands", "calibrate", "Compare the market with its sources, or fit it to data."
+    ),
     "benchmark": Entry("training.commands", "benchmark", "Measure the speed of market and training."),
     "scenarios": Entry("envs.commands", "scenarios", "List the kinds of market there are."),
     "policies": Entry("policies.commands", "policies", "List the teams and policies there are."),

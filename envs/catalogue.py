@@ -80,10 +80,10 @@ def arm_index(creative: NDArray[np.int64]) -> NDArray[np.int64]:
 PLACEMENT_FIT: Final[FloatTable] = np.array([[1.0, 1.25, 0.30], [0.0, 0.0, 1.0], [0.35, 0.0, 0.75]])
 """[F, P] how much of a format's effect survives on a placement; 0 = not eligible (MARKET.md)."""
 NEEDS_SCREEN: Final = np.array([False, True, True])
-SCREEN_VISIBLE_PROBABILITY: Final[FloatTable] = np.array([0.20, 0.12, 1.0])
+SCREEN_VISIBLE_PROBABILITY: Final[FloatTable] = np.array([0.24, 0.16, 1.0])
 """[P] over 70 % of listening is out of focus (Spotify Research, 2025)."""
 PLACEMENT_SHARE: Final[FloatTable] = np.array([0.66, 0.25, 0.09])
-"""[P] of opportunities: with it a quarter of listening has the screen in view."""
+"""[P] of opportunities: with it 29 % of listening has the screen in view."""
 # fmt: off
 HOURLY_LISTENING: Final[FloatTable] = np.array(
     [
@@ -100,17 +100,17 @@ SEGMENT_PEAK_HOUR: Final[FloatTable] = np.array([7.0, 13.0, 18.0, 22.0])
 FORMAT_RECALL: Final[FloatTable] = np.array([1.0, 1.5, 0.4])
 FORMAT_CONVERSION: Final[FloatTable] = np.array([0.8, 1.0, 1.5])
 FORMAT_FATIGUE: Final[FloatTable] = np.array([1.0, 1.3, 0.45])
-FORMAT_HAZARD: Final[FloatTable] = np.array([0.055, 0.20, 0.35])
+FORMAT_HAZARD: Final[FloatTable] = np.array([0.025, 0.125, 0.35])
 """[F] share of an average impression lost before completion, short spot, response 1."""
 FORMAT_CLICK: Final[FloatTable] = np.array([1.0, 2.0, 1.5])
 LENGTH_RECALL: Final[FloatTable] = np.array([1.0, 1.45])
-LENGTH_HAZARD: Final[FloatTable] = np.array([1.0, 1.1])
+LENGTH_HAZARD: Final[FloatTable] = np.array([1.0, 1.07])
 """Most who leave leave early: 15 s of video are completed by 81 %, 30 s by 80 % (Extreme Reach, 2020)."""
 LENGTH_FATIGUE: Final[FloatTable] = np.array([0.8, 1.3])
 CALL_CONVERSION: Final[FloatTable] = np.array([0.7, 1.4])
 CALL_HAZARD: Final[FloatTable] = np.array([1.0, 1.25])
 CALL_RECALL: Final[FloatTable] = np.array([1.0, 0.9])
-ACTIVITY_CLICK: Final[FloatTable] = np.array([1.0, 0.6, 0.4, 1.3])
+ACTIVITY_CLICK: Final[FloatTable] = np.array([1.1, 0.7, 0.5, 1.4])
 
 ARM_FORMAT: Final = ARMS[:, 0]
 ARM_RECALL: Final = FORMAT_RECALL[ARMS[:, 0]] * LENGTH_RECALL[ARMS[:, 2]] * CALL_RECALL[ARMS[:, 3]]

@@ -53,6 +53,12 @@ def listening_curve(intervals: int, intervals_per_day: int, first_weekday: NDArr
     return np.asarray(values.reshape(len(first_weekday), intervals, _STEPS).mean(-1))
 
 
+def first_weekday(seeds: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """[B] the day on which each market's flight starts, 0 = Monday."""
+    day: NDArray[np.int64] = (7 * uniforms(seeds, _WEEKDAY, (1,))[:, 0]).astype(np.int64)
+    return day
+
+
 def draw_inventory(
     seeds: NDArray[np.uint64], scenario: Scenario, phase_hours: Float, incident: dict[str, NDArray[Any]]
 ) -> dict[str, NDArray[np.generic]]:
@@ -68,8 +74,7 @@ def draw_inventory(
     t = np.arange(intervals)
     hour = (t % day + 0.5) * (24.0 / day)
     angle = 2 * np.pi * (t % day) / day
-    weekday = (7 * uniforms(seeds, _WEEKDAY, (1,))[:, 0]).astype(np.int64)
-    curve = listening_curve(intervals, day, weekday)
+    curve = listening_curve(intervals, day, first_weekday(seeds))
     shift = phase_hours + normals(seeds, _PHASE, (S,))
     lean = 2 * np.pi * (hour[None, :, None] - SEGMENT_PEAK_HOUR - shift[:, None, :]) / 24.0
     by_segment = curve[..., None] * (1.0 + SEGMENT_SWING * np.cos(lean)) / S

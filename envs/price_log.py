@@ -221,34 +221,36 @@ def _at_least(
     return at_least
 
 
-def calibrate(
-    price_log: Path,
-    json_out: str | None = None,
-    report: Path | None = None,
-    probability_within_table: float | None = None,
-) -> dict[str, object]:
-    """Derive a price landscape from a log; print a summary, write the table as JSON and a report as HTML.
+class Derivation(NamedTuple):
+    """A landscape as a JSON object, and how to show it."""
+
+    landscape: dict[str, object]
+    """What `load_price_landscape` reads. Prices in the log's unit have keys that end in `_log_unit`."""
+    summary: str
+    distribution: PriceDistribution
+    table: NDArray[np.float64]
+    fits: dict[str, ParametricFit]
+
+    def report(self, name: str) -> str:
+        """One HTML page with figures."""
+        return _report(name, self.summary, self.distribution, self.table, self.fits)
+
+
+def derive(price_log: Path, probability_within_table: float | None = None) -> Derivation:
+    """A price landscape from a log.
 
     Args:
         price_log: see the module for the accepted forms.
-        json_out: file, or - for standard output: what `load_price_landscape` reads.
-        report: HTML file with figures.
         probability_within_table: P(market price <= the table's end), in (0, 1]. It goes before what the
             log's losses say. Without it and without losses iPinYou's is used, and the summary says so.
 
-    Returns:
-        The JSON object. Prices in the log's unit have keys that end in `_log_unit`.
-
     Raises:
         ConfigurationError: a malformed log, or a probability outside (0, 1].
-        InterludeError: an output that cannot be written.
     """
     if probability_within_table is not None and not 0.0 < probability_within_table <= 1.0:
         raise ConfigurationError(
             f"probability_within_table must be in (0, 1], got {probability_within_table}"
         )
-    check_writable(json_out)
-    check_writable(report)
     log = read_price_log(price_log)
     distribution = price_distribution(log)
     table = quantile_table(distribution)
@@ -277,10 +279,37 @@ def calibrate(
         "derivation": derivation,
     }
     summary = _summary(price_log, derivation, landscape.probability_within_table, note)
+    return Derivation(result, summary, distribution, table, fits)
+
+
+def calibrate(
+    price_log: Path,
+    json_out: str | None = None,
+    report: Path | None = None,
+    probability_within_table: float | None = None,
+) -> dict[str, object]:
+    """Derive a price landscape from a log; print a summary, write the table as JSON and a report as HTML.
+
+    Args:
+        price_log: see the module for the accepted forms.
+        json_out: file, or - for standard output: what `load_price_landscape` reads.
+        report: HTML file with figures.
+        probability_within_table: see `derive`.
+
+    Returns:
+        The JSON object.
+
+    Raises:
+        ConfigurationError: a malformed log, or a probability outside (0, 1].
+        InterludeError: an output that cannot be written.
+    """
+    check_writable(json_out)
+    check_writable(report)
+    derived = derive(price_log, probability_within_table)
     if report is not None:
-        write_text_atomically(report, _report(price_log.name, summary, distribution, table, fits))
-    emit(result, summary, json_out)
-    return result
+        write_text_atomically(report, derived.report(price_log.name))
+    emit(derived.landscape, derived.summary, json_out)
+    return derived.landscape
 
 
 def _coverage(distribution: PriceDistribution, given: float | None) -> tuple[float, str, str]:

@@ -15,23 +15,25 @@ import numpy as np
 CLICK_RATE = 0.00027
 """Of a hidden screen, audio, z = 1; ten times that when the screen is visible (Spotify Research, 2025)."""
 VISIBLE_CLICK_FACTOR = 10.0
-CONVERSION_RATE = 0.00016
+CONVERSION_RATE = 0.0003
 """Purchases per impression at z = 1 and 9 % recall: .043 % of listeners reached buy (Podsights, Q1 2023)."""
 FUNNEL_BASE, FUNNEL_SLOPE = 0.1, 10.0
 COMPLETION_ELASTICITY = 0.6
-RECALL_GAIN_SLOW, RECALL_GAIN_FAST = 0.065, 0.105
-"""Filled by one exposure of z = 1: eight massed exposures bring 41 % recall (Dentsu / Lumen 2023)."""
+RECALL_GAIN_SLOW, RECALL_GAIN_FAST = 0.069, 0.135
+"""Filled by one exposure of z = 1: eight exposures, one a day and of fresh scripts, bring 41 %
+recall (Dentsu / Lumen 2023)."""
 SPACING = 0.3
 FAST_MEMORY_WEIGHT = 0.36
-FAST_MEMORY_HOURS, SLOW_MEMORY_HOURS = 0.331, 34.1 * 24.0
-"""Two stores through 77 / 62 / 52 % of the first recall at 20 minutes / 1 day / 1 week (Ameritest)."""
+FAST_MEMORY_HOURS, SLOW_MEMORY_HOURS = 0.331, 30.4 * 24.0
+"""Two stores through 77 / 62 / 52 % of the first recall at 20 minutes / 1 day / 1 week (Ameritest), on
+average over verticals."""
 ANNOYANCE_HOURS = 9.0
 LOAD_HOURS = 19.0
 RECENT_EXPOSURE_HOURS = 7.0
 WEAR_HOURS = 132.0
 FATIGUE_OWN, FATIGUE_SHARED = 0.35, 0.25
-ANNOYANCE_THRESHOLD, ANNOYANCE_SLOPE = 1.5, 0.18
-"""Of the 24 % whom repetition turns: attitude peaks at about ten exposures (Schmidt & Eisend 2015)."""
+ANNOYANCE_THRESHOLD, ANNOYANCE_SLOPE = 1.5, 0.13
+"""Of the 24 % whom repetition turns: attitude peaks at about ten massed exposures (Schmidt & Eisend 2015)."""
 LOAD_EFFECT = 0.02
 """Listening lost per extra ad an hour in the long run (Huang, Reiley & Riabov)."""
 REFERENCE_ADS_PER_HOUR = 6.0

@@ -38,7 +38,7 @@ class Auction(_Part):
     """P(a slot is heard), as far as the longest pod: AuctionNet's cascade; unheard slots are not billed."""
     competitive_separation: bool = True
     """Two advertisers of one vertical never share a pod."""
-    price_level_usd: Positive = 5.0
+    price_level_usd: Positive = 4.25
     """Mean market price of one opportunity inside the table (CPM × impression weight / 1000)."""
     price_landscape: tuple[str, str, str] = ("ipinyou-exchange-3", "ipinyou-exchange-2", "ipinyou-exchange-1")
     """By placement: a shipped landscape or the JSON that `interlude calibrate` wrote."""
@@ -46,9 +46,9 @@ class Auction(_Part):
     """The same on held-out markets: landscapes that training never saw."""
     probability_within_table: PerPlacement = (0.12, 0.29, 0.69)
     """P(market price within the table) by placement; beyond it an opportunity is unwinnable."""
-    reserve_fraction: tuple[NonNegative, NonNegative, NonNegative] = (0.15, 0.20, 0.28)
+    reserve_fraction: tuple[NonNegative, NonNegative, NonNegative] = (0.80, 0.25, 0.05)
     """Reserve price by placement, as a fraction of the price level."""
-    value_price_elasticity: NonNegative = 0.9
+    value_price_elasticity: NonNegative = 1.05
     """Exponent of an opportunity's quality in its market price: good listeners cost more."""
     placement_price: tuple[Positive, Positive, Positive] = (0.85, 1.05, 1.25)
 
@@ -131,7 +131,7 @@ class Values(_Part):
     """What the advertiser and the platform earn, USD; an opportunity counts `impression_weight` times."""
 
     completion_usd: NonNegative = 0.006
-    conversion_usd: NonNegative = 100.0
+    conversion_usd: NonNegative = 55.0
     recall_gain_usd: NonNegative = 0.16
     """Per listener who starts to recall the brand."""
     recall_level_usd: NonNegative = 0.16

@@ -1,4 +1,4 @@
-"""The commands of `policies`: `export`, `policies`."""
+"""The commands of `policies`: `calibrate` (a listening history needs its factors), `export`, `policies`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,71 @@ from typing import Annotated
 import typer
 
 from envs.output import JsonOption, check_writable, emit, format_table
+
+
+def calibrate(
+    price_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--price-log", metavar="FILE", help="CSV of prices won, or of bids: fit the price table."
+        ),
+    ] = None,
+    listening_history: Annotated[
+        Path | None,
+        typer.Option(
+            "--listening-history", metavar="DIR", help="Folder of user_artists.dat: fit how listeners differ."
+        ),
+    ] = None,
+    scenario_out: Annotated[
+        Path | None,
+        typer.Option(
+            "--scenario-out",
+            metavar="FILE.yaml",
+            help="Write the fit as a scenario, its price table beside it as FILE.prices.json.",
+        ),
+    ] = None,
+    scenario: Annotated[
+        str, typer.Option("--scenario", help="The scenario that gives what is not fitted.")
+    ] = "default",
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE.html", help="Write the comparison or the fit as a page."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE.png", help="Draw the main rows; without a log or a history."),
+    ] = None,
+    probability_within_table: Annotated[
+        float | None,
+        typer.Option(
+            "--probability-within-table",
+            min=0.0,
+            max=1.0,
+            help="P(market price within the table), where the log cannot tell (it holds wins only).",
+        ),
+    ] = None,
+    json_out: JsonOption = None,
+) -> None:
+    """Simulate every fact about real markets and compare; or fit a scenario to your own data."""
+    for path in (json_out, report, picture, scenario_out):
+        check_writable(path)
+    own_data = price_log is not None or listening_history is not None
+    if scenario_out is not None and not own_data:
+        raise typer.BadParameter("needs --price-log or --listening-history", param_hint="--scenario-out")
+    if picture is not None and own_data:
+        raise typer.BadParameter(
+            "shows the shipped market: leave out log and history", param_hint="--picture"
+        )
+    if probability_within_table is not None and price_log is None:
+        raise typer.BadParameter("needs --price-log", param_hint="--probability-within-table")
+    if own_data:
+        from policies.own_data import fit
+
+        fit(price_log, listening_history, scenario_out, scenario, report, probability_within_table, json_out)
+        return
+    from envs.calibration.command import compare_with_sources
+
+    compare_with_sources(report, picture, json_out)
 
 
 def export(

@@ -60,7 +60,6 @@ def test_the_doctor_exits_by_what_it_found(monkeypatch: pytest.MonkeyPatch, stat
     [
         ["scenarios", "--jsn", "-"],
         ["scenarois"],
-        ["calibrate"],
         ["calibrate", "--price-log", "a", "extra"],
         [],
     ],

@@ -139,7 +139,7 @@ def test_invariants_hold_under_any_bids(
 
 
 def test_nobody_bids_nothing_is_spent_and_rivals_buy() -> None:
-    whole = world(tiny())
+    whole = world(tiny(opportunities_per_interval=240))
     out = step(whole, controls(whole, multiplier=0.0))
     assert out.opportunities.sum() > 0
     assert out.bids.sum() == out.wins.sum() == out.spend_usd.sum() == 0.0

@@ -21,6 +21,7 @@ from envs.catalogue import ARMS, MAX_CAMPAIGNS, VIDEO, S, arm_index
 from envs.errors import InterludeError, UnknownNameError
 from envs.market import VectorMarket
 from envs.observation import SCHEMAS
+from envs.response import HEALTH_MAX
 from envs.scenario import Scenario, load_scenario
 from envs.seeds import market_seeds
 
@@ -259,7 +260,7 @@ def test_the_default_market_is_one_worth_playing() -> None:
         step.outcome.opportunities.sum() for step in steps
     )
     health = market.market_state.health.mean()
-    assert 0.2 < spent <= 1.0 and 0.02 < wins < 0.9 and 0.3 < health <= 1.0
+    assert 0.2 < spent <= 1.0 and 0.02 < wins < 0.9 and 0.3 < health <= HEALTH_MAX
     assert sum(step.outcome.conversions_caused.sum() for step in steps) > 0
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,15 @@ from envs.errors import ConfigurationError
 from envs.price_landscape import (
     IPINYOU,
     IPINYOU_PRICE_CNY_FEN_CPM,
+    IPINYOU_PRICE_QUANTILES_BY_EXCHANGE,
     IPINYOU_PROBABILITY_WITHIN_TABLE_BY_EXCHANGE,
+    SHIPPED,
     TABLE_SIZE,
     PriceDistribution,
+    exchange_prices,
     fit_parametric,
     load_price_landscape,
+    named_landscape,
     normalised_landscape,
     quantile_table,
     table_ks_distance,
@@ -65,6 +70,40 @@ def test_ipinyou_is_what_the_real_log_gives(data_dir: Path) -> None:
     assert distribution.price_at(probabilities).tolist() == [18, 69, 177, 268]
     fits = fit_parametric(distribution)
     assert 0.05 < fits["gamma"].ks_distance < fits["log_normal"].ks_distance < 0.15
+
+
+@pytest.mark.parametrize("exchange", IPINYOU_PRICE_QUANTILES_BY_EXCHANGE)
+def test_an_exchange_has_its_quantiles_and_keeps_the_lumps(exchange: int) -> None:
+    prices, pooled = exchange_prices(exchange), np.array(IPINYOU_PRICE_CNY_FEN_CPM)
+    assert prices.shape == (TABLE_SIZE,) and (np.diff(prices) >= 0.0).all()
+    assert 0.0 < prices[0] and prices[-1] <= 300.0
+    at = (np.array([0.25, 0.50, 0.75, 0.90, 0.95]) * TABLE_SIZE).astype(int)
+    assert prices[at].tolist() == list(IPINYOU_PRICE_QUANTILES_BY_EXCHANGE[exchange])
+    assert (np.diff(prices)[np.diff(pooled) == 0] == 0.0).all(), "an atom stays one"
+
+
+def test_the_exchanges_quantiles_are_those_of_the_source(data_dir: Path) -> None:
+    with (data_dir / "ipinyou" / "price_quantiles_by_exchange.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    source = {
+        int(row["adexchange"]): tuple(float(row[f"P{p}"]) for p in (25, 50, 75, 90, 95)) for row in rows
+    }
+    assert source == IPINYOU_PRICE_QUANTILES_BY_EXCHANGE
+    for row in rows:
+        mean = exchange_prices(int(row["adexchange"])).mean()
+        assert mean == pytest.approx(float(row["mean_market"]), rel=0.15), row
+
+
+def test_shipped_landscapes_are_found_by_name_and_files_by_path(tmp_path: Path) -> None:
+    assert set(SHIPPED) == {"ipinyou", *(f"ipinyou-exchange-{n}" for n in (1, 2, 3, 4))}
+    for name, landscape in SHIPPED.items():
+        assert named_landscape(name) is landscape
+        assert landscape.quantile.mean() == pytest.approx(1.0) and landscape.source
+    for exchange, probability in IPINYOU_PROBABILITY_WITHIN_TABLE_BY_EXCHANGE.items():
+        assert SHIPPED[f"ipinyou-exchange-{exchange}"].probability_within_table == probability
+    assert named_landscape(str(write(tmp_path, VALID))).source == "by hand"
+    with pytest.raises(ConfigurationError, match=r"unknown price landscape 'ipinyou-5'.*ipinyou-exchange-1"):
+        named_landscape("ipinyou-5")
 
 
 def test_a_table_resamples_the_log_and_not_what_lies_between() -> None:

@@ -10,7 +10,7 @@ from support.markets import tiny
 from envs.configuration import load_yaml, validate
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
-from envs.price_landscape import IPINYOU
+from envs.price_landscape import IPINYOU, SHIPPED
 from envs.scenario import Scenario, load_scenario, scenario_names
 
 
@@ -83,11 +83,13 @@ def test_scenarios_do_not_change() -> None:
 
 
 def test_the_price_landscape_is_the_shipped_one_or_a_file(tmp_path: Path) -> None:
-    assert tiny().auction.landscape() is IPINYOU
+    usual = tiny(auction={"price_landscape": ("ipinyou",) * 3}).auction
+    assert all(landscape is IPINYOU for landscape in usual.landscapes())
     file = tmp_path / "prices.json"
     file.write_text('{"quantile": [0.5, 1.5], "probability_within_table": 0.4, "source": "a test"}')
-    scenario = tiny(auction={"price_landscape": str(file)})
-    assert scenario.auction.landscape().quantile.tolist() == [0.5, 1.5]
+    scenario = tiny(auction={"price_landscape": ("ipinyou", str(file), "ipinyou-exchange-1")})
+    assert scenario.auction.landscapes()[1].quantile.tolist() == [0.5, 1.5]
+    assert SHIPPED["ipinyou-exchange-1"] is scenario.auction.landscapes()[2]
 
 
 def test_yaml_files_hold_nothing_but_what_they_change() -> None:
