@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from envs.catalogue import MAX_CAMPAIGNS
 from envs.configuration import load_yaml, resolve_named, validate
@@ -162,7 +162,7 @@ class Scenario(_Part):
     time_acceleration: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 5.0
     """How much faster than in the field the slow dynamics run: how listening reacts to ad load and
     annoyance (months) and how brands are forgotten (weeks); 1 in calibration tests."""
-    budget_fraction: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = 0.025
+    budget_fraction: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 0.025
     """Median campaign budget as a fraction of the flight's volume at the price level."""
     placement_share: tuple[Share, Share, Share] = (0.66, 0.25, 0.09)
     """Share of opportunities by placement; with the default a quarter of listening has the screen in view."""
@@ -186,11 +186,12 @@ class Scenario(_Part):
         names = self.held_out.price_landscape if held_out else self.auction.price_landscape
         return [named_landscape(name) for name in names]
 
-    @model_validator(mode="after")
-    def _shares(self) -> Scenario:
-        if abs(sum(self.placement_share) - 1.0) > 1e-6:
-            raise ValueError(f"placement_share must add up to 1, got {self.placement_share}")
-        return self
+    @field_validator("placement_share")
+    @classmethod
+    def _whole(cls, share: tuple[float, ...]) -> tuple[float, ...]:
+        if abs(sum(share) - 1.0) > 1e-6:
+            raise ValueError(f"must add up to 1, got {share}")
+        return share
 
 
 @lru_cache(maxsize=64)
