@@ -52,7 +52,7 @@ class DeskKnobs(NamedTuple):
             for name, key in (
                 ("recall", "recall_price"),
                 ("funnel", "funnel_price"),
-                ("fatigue_usd", "fatigue_usd"),
+                ("fatigue", "fatigue_price"),
             )
             if key in values
         }
