@@ -318,7 +318,7 @@ def draw_markets(
     Args:
         seeds: [B] one uint64 a market.
         scenario: what kind of market.
-        split: markets of `held_out` follow the regime `scenario.held_out`, the others the scenario's own fields.
+        split: `held_out` markets follow the regime of `scenario.held_out`, the others the scenario's fields.
         taste_pool: [pool, ≥ D] standardised taste vectors of real listeners; synthetic ones if None.
     """
     campaigns, held_out = scenario.campaigns, split == "held_out"

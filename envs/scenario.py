@@ -139,7 +139,7 @@ class Values(_Part):
     """What the advertiser and the platform earn, USD; an opportunity counts `impression_weight` times."""
 
     completion_usd: Dollars = 0.006
-    conversion_usd: Dollars = 100.0
+    conversion_usd: Dollars = 50.0
     recall_gain_usd: Dollars = 0.16
     """Per listener who starts to recall the brand."""
     recall_level_usd: Dollars = 0.16

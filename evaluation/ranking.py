@@ -92,11 +92,13 @@ def _told(line: str) -> None:
 
 
 def main(arguments: Sequence[str], tell: Callable[[str], None] = _told) -> int:
-    """Plays every scripted team in every scenario and writes the document into the folder named."""
+    """Plays every scripted team in every scenario; writes the document into the folder named."""
     parser = argparse.ArgumentParser("python -m evaluation.ranking", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="where ranking.md is written; an existing folder")
     parser.add_argument("--scenario", action="append", metavar="NAME", help="only these; may be repeated")
-    parser.add_argument("--markets", type=int, default=MARKETS, help="of each scenario [default: %(default)s]")
+    parser.add_argument(
+        "--markets", type=int, default=MARKETS, help="of each scenario [default: %(default)s]"
+    )
     parser.add_argument("--split", choices=SPLITS, default="held_out", help="[default: %(default)s]")
     parser.add_argument("--workers", type=int, default=1, help="processes; no figure depends on it")
     chosen = parser.parse_args(arguments)

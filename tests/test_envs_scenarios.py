@@ -39,7 +39,7 @@ def seen_within_bounds(observations: Observations) -> None:
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("name", scenario_names())
 def test_every_scenario_plays_on_every_split(name: str, split: Split) -> None:
-    """Random actions over the whole of every space: finite rewards, observations in bounds, no cent too much."""
+    """Random actions over the whole of every space: finite rewards, observations in bounds, budgets kept."""
     market, team = VectorMarket(short(name), 2, split=split), RandomTeam(3)
     seen_within_bounds(market.reset(market_seeds(split, 4, 0, 2)))
     total = market.parameters.budget_usd.sum(1)
@@ -66,7 +66,9 @@ def test_a_scenario_has_a_paragraph(name: str) -> None:
 
 def test_scenarios_differ_in_kind() -> None:
     """No two scenarios are the same market under two names."""
-    told = {name: load_scenario(name).model_dump(exclude={"name", "description"}) for name in scenario_names()}
+    told = {
+        name: load_scenario(name).model_dump(exclude={"name", "description"}) for name in scenario_names()
+    }
     assert all(told[one] != told[other] for one, other in combinations(told, 2))
 
 
@@ -94,7 +96,7 @@ def _prices(scenario: Scenario, held_out: bool) -> Float:
 
 @pytest.mark.parametrize("name", scenario_names())
 def test_held_out_markets_are_of_another_regime(name: str) -> None:
-    """Verticals, price level, the price table of every placement, and (where kinds vary) incidents are new."""
+    """Verticals, price level, the price table of every placement and kinds of incident are new."""
     scenario = load_scenario(name)
     assert set(scenario.held_out.verticals) - set(scenario.verticals)
     assert scenario.held_out.price_shift != 0.0
