@@ -84,7 +84,7 @@ class RatioMonitor:
         return Alert(advice=self._advice(fraud, ahead), kind=kind, severity=severity)
 
     def _surging(self, price: NDArray[Any]) -> Bool:
-        """[B] whether prices [B, C, P] are far above their running means: pooled, for one cell's are noise."""
+        """[B] whether prices [B, C, P] are far above their running means: pooled, as one cell is noise."""
         comparable = (price > 0) & (self._price > 0)
         ratio = np.where(comparable, np.minimum(price / np.maximum(1e-9, self._price), 3.0), 0.0)
         surging: Bool = ratio.sum((1, 2)) > SURGE * np.maximum(1, comparable.sum((1, 2)))
