@@ -54,9 +54,9 @@ _PACING = {
 _VALUE = {**_PACING, "price_sd": Knob(0.3, 1.5, 0.45), "exploration": Knob(0.0, 2.0, 0.3)}
 _SHADOW = {
     **_VALUE,
-    "recall_price": Knob(0.0, 1.0, 0.03),
-    "funnel_price": Knob(0.0, 3.0, 0.08),
-    "fatigue_price": Knob(0.0, 3.0, 0.3),
+    "recall_price": Knob(0.0, 1.0, 0.15),
+    "funnel_price": Knob(0.0, 6.0, 1.0),
+    "fatigue_price": Knob(0.0, 3.0, 0.7),
 }
 
 
