@@ -19,6 +19,7 @@ Factor = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 Spread = Annotated[float, Field(ge=0, le=3, allow_inf_nan=False)]
 """A standard deviation of logs: beyond 3 the largest of a flight's draws dwarfs all others."""
+Reserve = Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)]
 Dollars = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 PerPlacement = tuple[Fraction, Fraction, Fraction]
 Landscapes = tuple[str, str, str]
@@ -49,7 +50,7 @@ class Auction(_Part):
     price_landscape: Landscapes = ("ipinyou-exchange-3", "ipinyou-exchange-2", "ipinyou-exchange-1")
     probability_within_table: PerPlacement = (0.12, 0.29, 0.69)
     """P(market price within the table) by placement; beyond it an opportunity is unwinnable."""
-    reserve_fraction: tuple[Strength, Strength, Strength] = (0.15, 0.20, 0.28)
+    reserve_fraction: tuple[Reserve, Reserve, Reserve] = (0.15, 0.20, 0.28)
     """Reserve price by placement, as a fraction of the price level."""
     value_price_elasticity: Spread = 0.9
     """Exponent of an opportunity's quality in its market price: good listeners cost more."""
