@@ -82,8 +82,6 @@ PLACEMENT_FIT: Final[FloatTable] = np.array([[1.0, 1.25, 0.30], [0.0, 0.0, 1.0],
 NEEDS_SCREEN: Final = np.array([False, True, True])
 SCREEN_VISIBLE_PROBABILITY: Final[FloatTable] = np.array([0.24, 0.16, 1.0])
 """[P] over 70 % of listening is out of focus (Spotify Research, 2025)."""
-PLACEMENT_SHARE: Final[FloatTable] = np.array([0.66, 0.25, 0.09])
-"""[P] of opportunities: with it 29 % of listening has the screen in view."""
 # fmt: off
 HOURLY_LISTENING: Final[FloatTable] = np.array(
     [

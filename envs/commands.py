@@ -13,7 +13,8 @@ def scenarios(json_out: JsonOption = None) -> None:
 
     found = [load_scenario(name) for name in scenario_names()]
     listing = [{"name": scenario.name, "description": scenario.description} for scenario in found]
-    table = format_table(("scenario", "what it is"), [tuple(entry.values()) for entry in listing])
+    first = [(entry["name"], entry["description"].partition(". ")[0].rstrip(".")) for entry in listing]
+    table = format_table(("scenario", "what it is"), first)
     emit({"scenarios": listing}, table, json_out)
 
 

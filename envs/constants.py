@@ -91,7 +91,7 @@ def constants_of(scenario: Scenario, held_out: bool = False, log: bool = False) 
         ladder=_ladder(rivals, longest + 1),
         within_table=np.array(auction.probability_within_table),
         reserve_usd=np.array(auction.reserve_fraction) * auction.price_level_usd,
-        price_quantile=np.array([_table(landscape.quantile) for landscape in auction.landscapes(held_out)]),
+        price_quantile=np.array([_table(landscape.quantile) for landscape in scenario.landscapes(held_out)]),
         quality=quality,
         quality_price=quality**auction.value_price_elasticity,
     )

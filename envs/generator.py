@@ -260,7 +260,7 @@ def _creative(
 def _incidents(
     seeds: NDArray[np.uint64], scenario: Scenario, campaigns: int, held_out: bool
 ) -> dict[str, NDArray[np.generic]]:
-    names = scenario.incidents.held_out_kinds if held_out else scenario.incidents.kinds
+    names = scenario.held_out.incident_kinds if held_out else scenario.incidents.kinds
     kinds = np.array([INCIDENT_KINDS.index(name) for name in names] or [0])
     draw = uniforms(seeds, _Stream.INCIDENT, (6, INCIDENT_SLOTS))
     happens = draw[:, 0] < scenario.incidents.incident_probability
@@ -289,7 +289,7 @@ def _rivals(
         + 0.15 * level[:, :, 1 + S :][:, :, None, :]
         + VERTICAL_TABLE.competition[vertical[:, 0]][:, None, :, None]
         - 0.06
-        + (scenario.held_out_price_shift if held_out else 0.0)
+        + (scenario.held_out.price_shift if held_out else 0.0)
     )
     rival_level = np.exp(log_level) * np.array(scenario.auction.placement_price)
     phase = uniforms(seeds, _Stream.RIVAL_PHASE, (2, rivals))
@@ -318,11 +318,11 @@ def draw_markets(
     Args:
         seeds: [B] one uint64 a market.
         scenario: what kind of market.
-        split: `held_out` draws from all verticals and shifts prices, the others from the trained ones.
+        split: `held_out` markets follow the regime of `scenario.held_out`, the others the scenario's fields.
         taste_pool: [pool, ≥ D] standardised taste vectors of real listeners; synthetic ones if None.
     """
     campaigns, held_out = scenario.campaigns, split == "held_out"
-    names = scenario.held_out_verticals if held_out else scenario.verticals
+    names = scenario.held_out.verticals if held_out else scenario.verticals
     choices = np.array([VERTICALS.index(name) for name in names])
     vertical = choices[_pick(uniforms(seeds, _Stream.VERTICAL, (campaigns,)), len(choices))]
     incident = _incidents(seeds, scenario, campaigns, held_out)

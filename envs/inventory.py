@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.catalogue import HOURLY_LISTENING, PLACEMENT_SHARE, SEGMENT_PEAK_HOUR, M, P, S
+from envs.catalogue import HOURLY_LISTENING, SEGMENT_PEAK_HOUR, M, P, S
 from envs.kernel import kernel
 from envs.philox import normals, uniforms
 from envs.scenario import Scenario
@@ -78,7 +78,7 @@ def draw_inventory(
     shift = phase_hours + normals(seeds, _PHASE, (S,))
     lean = 2 * np.pi * (hour[None, :, None] - SEGMENT_PEAK_HOUR - shift[:, None, :]) / 24.0
     by_segment = curve[..., None] * (1.0 + SEGMENT_SWING * np.cos(lean)) / S
-    traffic = by_segment[..., None] * PLACEMENT_SHARE
+    traffic = by_segment[..., None] * np.array(scenario.placement_share)
     traffic = traffic * np.exp(0.15 * normals(seeds, _TRAFFIC, (intervals, S, P)))
     _scale_traffic(traffic, float(scenario.opportunities_per_interval))
     attention = np.exp(0.15 * np.cos(angle[:, None] - np.array([np.pi / 6, np.pi / 2, 1.5 * np.pi])))

@@ -120,9 +120,7 @@ def tune_baselines(
         Path | None,
         typer.Option("--state", metavar="DIR", help="Trials are kept here. [default: checkpoints/tuning]"),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Leave configs/baselines as it is.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Leave configs/baselines as it is.")] = False,
     workers: WorkersOption = 1,
     json_out: JsonOption = None,
 ) -> None:

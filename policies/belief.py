@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from envs.state import Float
 from policies.evidence import Evidence
 from policies.policy import Flight
 from policies.valuation import Estimate
-
-SKIP_SHARE: Final = 0.7
-"""Of the impressions not completed, how many are skipped (the rest fade out)."""
 
 
 class Estimator(Protocol):

@@ -52,7 +52,7 @@ class DeskKnobs(NamedTuple):
             for name, key in (
                 ("recall", "recall_price"),
                 ("funnel", "funnel_price"),
-                ("fatigue_usd", "fatigue_usd"),
+                ("fatigue", "fatigue_price"),
             )
             if key in values
         }
@@ -74,6 +74,7 @@ class CampaignDesk:
             return
         self._flight = flight
         self._units = unit_values(flight.scenario)
+        self._winnable = np.array(flight.scenario.auction.probability_within_table)
         self._shape = (flight.num_markets, flight.num_campaigns)
         self._before: Evidence | None = None
         self._interval = -1
@@ -97,8 +98,10 @@ class CampaignDesk:
         self._think(now)
         self._seen = observation.copy()  # last: where this failed, the other role's call fails too
 
-    def _usual_volume(self) -> float:
-        return self._flight.scenario.opportunities_per_interval / (cat.S * cat.P)
+    def _usual_volume(self) -> Float:
+        """[P] opportunities of a segment in an average interval."""
+        scenario = self._flight.scenario
+        return scenario.opportunities_per_interval / cat.S * np.array(scenario.placement_share)
 
     def _think(self, now: Evidence) -> None:
         estimate = self.estimator.estimate(now)
@@ -107,7 +110,8 @@ class CampaignDesk:
         value = impression_values(estimate, now.attention, self._units, shadow, left, now.arm)
         drawn = estimate._replace(response=self.estimator.draw(now))
         promise = impression_values(drawn, now.attention, self._units, shadow, left)
-        scores = arm_log_scores(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, self._volume)
+        volume = self._volume * self._winnable
+        scores = arm_log_scores(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, volume)
         self.arm_mask: Bool = self._by_campaign(self._allowed(now))
         self.arm_log_score: Observation = self._by_campaign(scores).astype(np.float32)
         self.base_log_multiplier: Observation = self._by_campaign(self._bid(now, value)).astype(np.float32)

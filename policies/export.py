@@ -170,7 +170,7 @@ def _draft(
         "training_seed": config.get("seed"),
         "method": hashlib.sha256(json.dumps(method, sort_keys=True, default=str).encode()).hexdigest()[:16],
         "data_sources": {
-            "prices": scenario.auction.landscape().source,
+            "prices": "; ".join(dict.fromkeys(landscape.source for landscape in scenario.landscapes())),
             "listeners": about.get("listening_history") or "synthetic population",
         },
         "versions": {**_versions(), "opset": OPSET},

@@ -17,7 +17,7 @@ from envs.kernel import allocating_kernel, kernel
 from envs.philox import normals
 from envs.scenario import Scenario
 from envs.state import Float
-from policies.belief import SKIP_SHARE, memory_room, smooth
+from policies.belief import memory_room, smooth
 from policies.evidence import Evidence
 from policies.policy import Flight
 from policies.valuation import ATTENTIVE_SHARE, Estimate
@@ -130,8 +130,8 @@ def _filter(  # type: ignore[no-untyped-def]
                 hazard = _HAZARD[a] * z ** (-res.COMPLETION_ELASTICITY)
                 done = math.exp(-hazard)
                 trials = weight * n * ATTENTIVE_SHARE
-                mean = trials * SKIP_SHARE * (1.0 - done)
-                slope = -trials * SKIP_SHARE * done * hazard * res.COMPLETION_ELASTICITY
+                mean = trials * res.SKIP_SHARE * (1.0 - done)
+                slope = -trials * res.SKIP_SHARE * done * hazard * res.COMPLETION_ELASTICITY
                 variance = mean + slope * slope * (0.3 / n + noise) + mean * mean * 0.06 / n + 0.5
                 _assimilate(
                     x[m, s],
@@ -208,6 +208,7 @@ class KalmanBelief:
         self.seen = np.full(rows, self.prior_conversions)
         self.foretold = np.full(rows, self.prior_conversions)
         self.pool = np.zeros((rows, len(res.DELAY_SHARE)))
+        self.release = 1.0 - res.kept(flight.scenario.hours_per_interval, np.array(res.DELAY_HOURS))
 
     def update(self, before: Evidence, now: Evidence) -> None:
         """Assimilates skips, clicks, completions and conversions of one interval."""
@@ -243,7 +244,7 @@ class KalmanBelief:
         rate = res.CONVERSION_RATE * weight * ATTENTIVE_SHARE * before.brief_conversion[:, None]
         caused = (rate * _ARM_CONVERSION[before.arm] * opened * exposure).sum(1)
         self.pool += caused[:, None] * np.array(res.DELAY_SHARE)
-        reported = self.pool * np.array(res.DELAY_RELEASE)
+        reported = self.pool * self.release
         self.pool -= reported
         self.foretold += reported.sum(1)
         self.seen += now.conversions.sum(1)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from envs.inventory import listening_curve
 from envs.state import Float
 from policies.evidence import Evidence
 from policies.policy import Flight
@@ -35,13 +36,8 @@ class Pacer:
         self.dual: Float = np.full(len(first.budget_usd), self.knobs.initial_dual)
         self._sum = np.zeros(len(first.budget_usd))
         t = (np.arange(flight.scenario.intervals) + 0.5) / flight.scenario.intervals
-        day = (
-            2
-            * np.pi
-            * (np.arange(len(t)) % flight.scenario.intervals_per_day)
-            / flight.scenario.intervals_per_day
-        )
-        usual_day = 0.35 + 1.04 * np.maximum(0.0, np.sin(day - np.pi / 3))
+        weekdays = np.arange(7)  # nobody is told on which a flight starts
+        usual_day = listening_curve(len(t), flight.scenario.intervals_per_day, weekdays).mean(0)
         share = (1.0 + self.knobs.tilt * (2.0 * t - 1.0)) * usual_day
         self._left = np.cumsum(share[::-1])[::-1]
         self._share = share

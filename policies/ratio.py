@@ -8,7 +8,7 @@ from envs import catalogue as cat
 from envs import response as res
 from envs.philox import normals
 from envs.state import Float
-from policies.belief import SKIP_SHARE, memory_room, smooth
+from policies.belief import memory_room, smooth
 from policies.evidence import Evidence
 from policies.policy import Flight
 from policies.valuation import ATTENTIVE_SHARE, Estimate
@@ -41,7 +41,7 @@ class RatioBelief:
         """Moves the asset on air towards the response its skips tell of."""
         n = now.wins.sum(-1)
         hazard = _HAZARD[before.arm]
-        trials = self.scenario.impression_weight * n * ATTENTIVE_SHARE * SKIP_SHARE
+        trials = self.scenario.impression_weight * n * ATTENTIVE_SHARE * res.SKIP_SHARE
         fit = (_FIT[before.arm] * before.attention[:, None] * now.predicted_won).sum(-1) / np.maximum(1.0, n)
         lost = np.clip((now.skips.sum(-1) + 0.5) / np.maximum(1.0, trials), 1e-4, 0.95)
         response = (-np.log(1.0 - lost) / hazard) ** (-1.0 / res.COMPLETION_ELASTICITY)

@@ -47,16 +47,16 @@ class TeamSpec:
 
 
 _PACING = {
-    "initial_dual": Knob(0.2, 8.0, 1.2, log=True),
+    "initial_dual": Knob(0.2, 30.0, 2.0, log=True),
     "step": Knob(0.02, 0.4, 0.12, log=True),
     "tilt": Knob(-0.6, 0.6, 0.1),
 }
 _VALUE = {**_PACING, "price_sd": Knob(0.3, 1.5, 0.45), "exploration": Knob(0.0, 2.0, 0.3)}
 _SHADOW = {
     **_VALUE,
-    "recall_price": Knob(0.0, 1.0, 0.03),
-    "funnel_price": Knob(0.0, 1.0, 0.08),
-    "fatigue_usd": Knob(0.0, 6.0, 1.5),
+    "recall_price": Knob(0.0, 1.0, 0.15),
+    "funnel_price": Knob(0.0, 6.0, 1.0),
+    "fatigue_price": Knob(0.0, 3.0, 0.7),
 }
 
 
@@ -91,7 +91,7 @@ def _pid(knobs: Knobs) -> dict[str, Policy]:
 def _siloed(knobs: Knobs) -> dict[str, Policy]:
     """Each agent minds its own: the creative maximises engagement, the bidder buys affinity."""
     own = {"initial_dual": knobs["creative_dual"], "step": 0.0, "price_sd": knobs["price_sd"]}
-    own |= {"recall_price": 0.0, "funnel_price": 0.0, "fatigue_usd": 0.0}
+    own |= {"recall_price": 0.0, "funnel_price": 0.0, "fatigue_price": 0.0}
     desk = _desk(own, RatioBelief(knobs["exploration"]))
     bidding = PacedBidding(_pacing(knobs), "adaptive-dual", knobs["frequency_damping"])
     common = _common(orchestrator=RuleBook(rotate=True))
@@ -99,7 +99,7 @@ def _siloed(knobs: Knobs) -> dict[str, Policy]:
 
 
 def _value_aware(knobs: Knobs) -> dict[str, Policy]:
-    fixed = {"recall_price": 0.0, "funnel_price": 0.0, "fatigue_usd": 0.0}
+    fixed = {"recall_price": 0.0, "funnel_price": 0.0, "fatigue_price": 0.0}
     desk = _desk({**knobs, **fixed}, RatioBelief(knobs["exploration"]))
     return {**_common(), "creative": DeskCreative(desk, "thompson"), "bidding": DeskBidding(desk, "value")}
 
@@ -145,7 +145,7 @@ TEAMS: dict[str, TeamSpec] = {
         "T0: adaptive dual pacing of affinity bids, Thompson sampling of creatives, grants by turns",
         "part model-aware",
         _siloed,
-        {**_VALUE, **_DAMPING, "creative_dual": Knob(0.2, 8.0, 1.2, log=True)},
+        {**_VALUE, **_DAMPING, "creative_dual": Knob(0.2, 30.0, 2.0, log=True)},
     ),
     "value-aware": TeamSpec(
         "T1: bids on the creative's immediate value", "part model-aware", _value_aware, _VALUE

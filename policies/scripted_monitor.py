@@ -15,6 +15,8 @@ from policies.policy import Flight
 
 _SCHEMA = SCHEMAS["monitor"]
 _THROTTLE, _PAUSE, _RESUME = (ADVICE.index(name) for name in ("throttle", "pause", "resume"))
+SURGE = 1.4
+"""Prices over their running means that tell of a rival: an ordinary day swings by a sixth."""
 _KIND = {name: index for index, name in enumerate(ALERT_KINDS)}
 
 
@@ -22,7 +24,7 @@ class RatioMonitor:
     """Exponentially weighted observed / expected ratios per campaign × placement (EWMA, Roberts 1959).
 
     Completions missing while clicks flow = invalid traffic (pause); both missing = tracking outage
-    (notice); spending far ahead of plan = overspend (throttle); prices far above their running mean =
+    (notice); spending far ahead of plan = overspend (throttle); prices far above their running means =
     rival surge; dislikes far above their mean = dislike surge.
     """
 
@@ -59,7 +61,7 @@ class RatioMonitor:
         surge = known & (disliked > 3.0 * self._dislikes + 0.01)
         self._dislikes = np.where(known, 0.9 * self._dislikes + 0.1 * disliked, self._dislikes)
         price = view("price_usd")
-        dear = (self._price > 0) & (price > 1.5 * self._price)
+        dear = known & self._surging(price)[:, None, None]
         self._price = np.where(
             price > 0, np.where(self._price > 0, 0.9 * self._price + 0.1 * price, price), self._price
         )
@@ -80,6 +82,13 @@ class RatioMonitor:
         )
         severity = np.select([fraud, outage, ahead, dear | surge], [3, 1, 2, 1], 0)
         return Alert(advice=self._advice(fraud, ahead), kind=kind, severity=severity)
+
+    def _surging(self, price: NDArray[Any]) -> Bool:
+        """[B] whether prices [B, C, P] are far above their running means: pooled, as one cell is noise."""
+        comparable = (price > 0) & (self._price > 0)
+        ratio = np.where(comparable, np.minimum(price / np.maximum(1e-9, self._price), 3.0), 0.0)
+        surging: Bool = ratio.sum((1, 2)) > SURGE * np.maximum(1, comparable.sum((1, 2)))
+        return surging
 
     def _advice(self, fraud: Bool, ahead: Bool) -> Int:
         """Pauses fraud; after four quiet intervals probes again by resuming."""

@@ -40,8 +40,8 @@ class ShadowPrices(NamedTuple):
     """What a team adds to an impression's immediate value; tuned. Zeros and ones = immediate value only."""
 
     recall: float = 1.0  # factor on the direct value of recall
-    funnel: float = 0.0  # factor on what recall does for later conversions
-    fatigue_usd: float = 0.0  # cost of an impression's fatigue, per unit of fatigue already there
+    funnel: float = 0.0  # later impressions whose conversions recall over the whole flight helps
+    fatigue: float = 0.0  # cost of an impression's fatigue, price levels per unit of fatigue already there
 
 
 class UnitValues(NamedTuple):
@@ -51,6 +51,7 @@ class UnitValues(NamedTuple):
     conversion: float
     recall_gain: float
     recall_level: float
+    price_level: float  # mean market price, the unit of what fatigue costs
     intervals: float
 
 
@@ -62,13 +63,14 @@ def unit_values(scenario: Scenario) -> UnitValues:
         conversion=values.conversion_usd * weight * res.CONVERSION_RATE,
         recall_gain=values.recall_gain_usd * weight,
         recall_level=values.recall_level_usd * weight,
+        price_level=scenario.auction.price_level_usd,
         intervals=float(scenario.intervals),
     )
 
 
 @kernel
 def _fill_values(  # type: ignore[no-untyped-def]
-    response, arms, attention, conversion, recall, funnel, room, horizon, units, fatigue_usd, fatigue, out
+    response, arms, attention, conversion, recall, funnel, room, horizon, units, fatigue_price, fatigue, out
 ):
     """Fills out [M, S, P, J] with the value of one impression, USD; 0 where an arm is not eligible."""
     rows, segments, choices = response.shape
@@ -79,7 +81,7 @@ def _fill_values(  # type: ignore[no-untyped-def]
                 k = arms[m, s, j]
                 converting = units.conversion * _CONVERSION[k] * conversion[m] * opened
                 gain = res.RECALL_GAIN_SLOW * _RECALL[k] * recall[m]
-                cost = fatigue_usd * _FATIGUE[k] * (FATIGUE_AT_REST + fatigue[m, s])
+                cost = fatigue_price * _FATIGUE[k] * (FATIGUE_AT_REST + fatigue[m, s])
                 for p in range(attention.shape[1]):
                     fit = _FIT[k, p]
                     if fit <= 0.0:
@@ -145,7 +147,8 @@ def impression_values(
     kept = decay**intervals_left
     mean_level = (1.0 - kept) / (1.0 - decay) / units.intervals
     horizon = prices.recall * (units.recall_gain * kept + units.recall_level * mean_level)
-    horizon = horizon + prices.funnel * units.recall_level * mean_level
+    helped = units.conversion * estimate.conversion * res.FUNNEL_SLOPE
+    horizon = horizon + prices.funnel * helped * mean_level
     response = estimate.response
     if arms is None:
         chosen = np.broadcast_to(_EVERY_ARM, response.shape)
@@ -163,7 +166,7 @@ def impression_values(
         estimate.memory_room,
         horizon,
         units,
-        prices.fatigue_usd,
+        prices.fatigue * units.price_level,
         estimate.fatigue,
         out,
     )

@@ -31,11 +31,11 @@ def test_a_fitted_scenario_is_one_and_keeps_the_rest(tmp_path: Path) -> None:
     fitted, base = load_scenario(str(out)), load_scenario("first-price")
     table = load_price_landscape(tmp_path / "mine.prices.json")
     for held_out in (False, True):
-        for landscape in fitted.auction.landscapes(held_out):
+        for landscape in fitted.landscapes(held_out):
             assert np.array_equal(landscape.quantile, table.quantile)
     assert fitted.auction.probability_within_table == pytest.approx((0.6,) * 3)
     assert (fitted.listeners.activity_sd, fitted.listeners.taste_sd) == (0.9, 0.6)
-    changed = {"price_landscape", "held_out_price_landscape", "probability_within_table"}
+    changed = {"price_landscape", "probability_within_table"}
     assert fitted.auction.model_dump(exclude=changed) == base.auction.model_dump(exclude=changed)
     assert fitted.name == "mine" and "first-price" in fitted.description
 

@@ -147,7 +147,7 @@ def test_nobody_bids_nothing_is_spent_and_rivals_buy() -> None:
 
 
 def test_a_reserve_above_every_bid_leaves_opportunities_unsold() -> None:
-    whole = world(tiny(auction={"reserve_fraction": (1e6, 1e6, 1e6)}))
+    whole = world(tiny(auction={"reserve_fraction": (1e3, 1e3, 1e3)}))
     out = step(whole, controls(whole))
     assert out.bids.sum() > 0
     assert out.wins.sum() == out.spend_usd.sum() == 0.0

@@ -87,7 +87,9 @@ def test_an_announced_event_brings_listeners() -> None:
 def test_incidents_of_every_kind_appear_and_none_when_switched_off() -> None:
     seeds = market_seeds("train", 2, 0, 64)
     m, _ = draw_markets(seeds, ROOMY, "train")
-    assert set(m.incident_kind.ravel().tolist()) == set(range(1, len(INCIDENT_KINDS)))
+    assert {INCIDENT_KINDS[kind] for kind in m.incident_kind.ravel()} == set(ROOMY.incidents.kinds)
+    other, _ = draw_markets(seeds, ROOMY, "held_out")
+    assert {INCIDENT_KINDS[kind] for kind in other.incident_kind.ravel()} == set(INCIDENT_KINDS[1:])
     assert ((m.incident_start >= 0) & (m.incident_start < ROOMY.intervals)).all()
     assert (m.incident_length >= 1).all()
     assert set(m.incident_placement.ravel().tolist()) == set(range(P))
@@ -105,11 +107,12 @@ def test_held_out_markets_bring_new_verticals_and_higher_prices() -> None:
     assert kinds["train"] == kinds["development"] == set(scenario.verticals)
     assert kinds["held_out"] == set(VERTICALS)
     seeds = market_seeds("held_out", 0, 0, 8)
-    narrow = scenario.model_copy(update={"held_out_verticals": scenario.verticals})
+    known = scenario.held_out.model_copy(update={"verticals": scenario.verticals})
+    narrow = scenario.model_copy(update={"held_out": known})
     shifted, _ = draw_markets(seeds, narrow, "held_out")
     plain, _ = draw_markets(seeds, narrow, "train")
     ratio = np.log(shifted.rival_level / plain.rival_level)
-    assert np.allclose(ratio, scenario.held_out_price_shift)
+    assert np.allclose(ratio, scenario.held_out.price_shift)
 
 
 def test_a_brief_holds_averages_of_the_vertical_only() -> None:

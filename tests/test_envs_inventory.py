@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.markets import tiny
 
-from envs.catalogue import HOURLY_LISTENING, PLACEMENT_SHARE, P
+from envs.catalogue import HOURLY_LISTENING, P
 from envs.generator import draw_markets
 from envs.inventory import EVENT_INTERVALS, first_weekday, listening_curve
 from envs.scenario import Scenario
@@ -62,7 +62,7 @@ def test_traffic_averages_what_the_scenario_says_by_placement_too() -> None:
     traffic = drawn(scenario).traffic
     assert np.allclose(traffic.sum((2, 3)).mean(1), 100.0)
     share = traffic.sum((0, 1, 2)) / traffic.sum()
-    assert share == pytest.approx(PLACEMENT_SHARE, abs=0.01)
+    assert share == pytest.approx(scenario.placement_share, abs=0.01)
     assert traffic.shape[-1] == P
 
 

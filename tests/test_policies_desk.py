@@ -120,8 +120,8 @@ def test_beliefs_need_a_filter_and_an_interval() -> None:
 
 
 def test_knobs_go_where_they_belong() -> None:
-    knobs = DeskKnobs.of(initial_dual=2.0, step=0.3, recall_price=0.4, fatigue_usd=7.0, price_sd=0.9)
+    knobs = DeskKnobs.of(initial_dual=2.0, step=0.3, recall_price=0.4, fatigue_price=7.0, price_sd=0.9)
     assert (knobs.pacing.initial_dual, knobs.pacing.step) == (2.0, 0.3)
-    assert (knobs.shadow.recall, knobs.shadow.fatigue_usd, knobs.price_sd) == (0.4, 7.0, 0.9)
+    assert (knobs.shadow.recall, knobs.shadow.fatigue, knobs.price_sd) == (0.4, 7.0, 0.9)
     with pytest.raises(TypeError):
         DeskKnobs.of(charm=1.0)

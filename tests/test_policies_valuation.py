@@ -53,10 +53,11 @@ def naive_value(
     for step in range(int(left)):
         level += decay**step / UNITS.intervals
     worth = shadow.recall * (UNITS.recall_gain * decay**left + UNITS.recall_level * level)
-    worth += shadow.funnel * UNITS.recall_level * level
+    worth += shadow.funnel * UNITS.conversion * float(e.conversion[m]) * res.FUNNEL_SLOPE * level
     value = UNITS.completion * completion + UNITS.conversion * conversion
     value += worth * float(e.memory_room[m, s]) * gained
-    tiring = shadow.fatigue_usd * float(cat.ARM_FATIGUE[k]) * (FATIGUE_AT_REST + float(e.fatigue[m, s]))
+    tiring = float(cat.ARM_FATIGUE[k]) * (FATIGUE_AT_REST + float(e.fatigue[m, s]))
+    tiring *= shadow.fatigue * UNITS.price_level
     return max(0.0, ATTENTIVE_SHARE * value - tiring)
 
 

@@ -39,7 +39,7 @@ def fitted_scenario(
     if price_table is not None:
         prices = settings.setdefault("auction", {})
         prices["price_landscape"] = [str(price_table.resolve())] * P
-        prices["held_out_price_landscape"] = [str(price_table.resolve())] * P
+        settings.setdefault("held_out", {})["price_landscape"] = [str(price_table.resolve())] * P
         prices["probability_within_table"] = [probability_within_table] * P
         fitted.append("prices to an auction log")
     if spread is not None:
