@@ -36,6 +36,7 @@ class Constants(NamedTuple):
     log: bool  # keep a row for every bid, for the event log
     segments: int
     price_level_usd: float
+    value_price_dependence: float  # share of prices that rank as the opportunity's quality
     frequency_cap: float
     load_factor: float  # ads an hour against the reference
     health_change: float  # share of the way to its target that health goes in an interval
@@ -54,7 +55,6 @@ class Constants(NamedTuple):
     reserve_usd: NDArray[np.float64]  # [P]
     price_quantile: NDArray[np.float64]  # [P, Q]
     quality: NDArray[np.float64]  # [QUALITY_LEVELS] equally likely qualities of an opportunity
-    quality_price: NDArray[np.float64]  # [QUALITY_LEVELS] their factors on the market price
 
 
 QUALITY_LEVELS = 1024
@@ -77,6 +77,7 @@ def constants_of(scenario: Scenario, held_out: bool = False, log: bool = False) 
         log=log,
         segments=S,
         price_level_usd=auction.price_level_usd,
+        value_price_dependence=auction.value_price_dependence,
         frequency_cap=float(scenario.listeners.daily_frequency_cap),
         load_factor=scenario.listeners.ads_per_hour / res.REFERENCE_ADS_PER_HOUR,
         health_change=1.0 - float(res.kept(hours * scenario.time_acceleration, res.HEALTH_HOURS)),
@@ -93,7 +94,6 @@ def constants_of(scenario: Scenario, held_out: bool = False, log: bool = False) 
         reserve_usd=np.array(auction.reserve_fraction) * auction.price_level_usd,
         price_quantile=np.array([_table(landscape.quantile) for landscape in scenario.landscapes(held_out)]),
         quality=quality,
-        quality_price=quality**auction.value_price_elasticity,
     )
 
 

@@ -12,7 +12,7 @@ from envs import constants as con
 from envs import response as res
 from envs.constants import active_incident
 from envs.kernel import allocating_kernel, kernel
-from envs.listeners import lingering_response
+from envs.listeners import lingering_response, rested_response
 from envs.state import Float, MarketParameters, MarketState
 
 _recall = kernel(res.recall_of)
@@ -23,7 +23,7 @@ class Expectation(NamedTuple):
     """Expected response at fit 1, attention 1, quality 1; means over a segment's listening."""
 
     response: Float  # [B, C, S, K] E[z] of every arm
-    memory_room: Float  # [B, C, S] E[response × unfilled slow memory / massing] / E[response]
+    memory_room: Float  # [B, C, S] E[rested response × unfilled slow memory / massing] / E[response]
     funnel: Float  # [B, C, S] E[response × recall] / E[response]
 
 
@@ -56,11 +56,10 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
                 shared = 0.0
                 for other in range(campaigns):
                     shared += annoyance[other, i]
-                answer = h * lingering_response(
-                    affinity[c, i], annoyance[c, i], shared, exposures[i], wear_in, irritable[i]
-                )
+                rested = rested_response(affinity[c, i], exposures[i], wear_in)
+                answer = h * lingering_response(rested, annoyance[c, i], shared, irritable[i])
                 mean[s] += answer
-                room[b, c, s] += answer * (1.0 - slow[i]) / (1.0 + res.SPACING * recent[i])
+                room[b, c, s] += h * rested * (1.0 - slow[i]) / (1.0 + res.SPACING * recent[i])
                 funnel[b, c, s] += answer * _recall(slow[i], fast[i])
             worn = m.wear_out[b, c]
             if burn >= 0 and m.incident_campaign[b, burn] == c:

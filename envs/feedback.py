@@ -9,7 +9,7 @@ from envs import constants as con
 from envs import response as res
 from envs.constants import active_incident
 from envs.kernel import kernel
-from envs.listeners import lingering_response
+from envs.listeners import lingering_response, rested_response
 from envs.philox import UNIT, binomial, fill_words_at, uniform4
 
 _completion = kernel(res.completion_probability)
@@ -122,16 +122,18 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
         shown[c, i] += 1.0
         aired[c, s] += 1.0
         tally[row, _AFFINITY] += met[n, 0]
-        lingering = lingering_response(met[n, 0], met[n, 1], met[n, 2], met[n, 3], wear_in[c], irritable[i])
+        rested = rested_response(met[n, 0], met[n, 3], wear_in[c])
+        lingering = lingering_response(rested, met[n, 1], met[n, 2], irritable[i])
         if lingering <= 0.0:
             tally[row, _WASTED] += paid
         mood, edge = 0, mood_probability[s, 0]
         while mood < moods - 1 and u1 > edge:
             mood += 1
             edge += mood_probability[s, mood]
-        z = lingering * made.quality[n] * _FIT[_ARMS[arm, 0], p] * attentive[p] * effect[c, s, mood]
+        spot = made.quality[n] * _FIT[_ARMS[arm, 0], p] * attentive[p] * effect[c, s, mood]
+        z = lingering * spot
         made.response[n] = z
-        attention[c, i] += z * _RECALL[arm] * memorable[c]
+        attention[c, i] += rested * spot * _RECALL[arm] * memorable[c]
         done = binomial(weight, _completion(z, _HAZARD[arm]), (words[2, n] + 0.5) * UNIT)
         skipped = binomial(weight - done, res.SKIP_SHARE, (words[3, n] + 0.5) * UNIT)
         angry = min(0.5, res.DISLIKE_RATE * math.exp(min(4.0, met[n, 1])) / max(0.2, z))

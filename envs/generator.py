@@ -75,7 +75,7 @@ def _vertical_table() -> VerticalTable:
                 rng.uniform(0.6, 1.5),
                 rng.uniform(0.6, 1.5),
                 rng.uniform(-2.0, 2.0, S),
-                rng.normal(0.0, 0.2, S),
+                rng.normal(0.0, 0.1, S),
                 rng.normal(0.0, 1.0, K),
             )
         )
@@ -284,18 +284,18 @@ def _rivals(
     rivals, intervals, day = scenario.rivals.count, scenario.intervals, scenario.intervals_per_day
     level = normals(seeds, _Stream.RIVAL_LEVEL, (rivals, 1 + S + P))
     log_level = (
-        0.25 * level[:, :, 0][:, :, None, None]
-        + 0.25 * level[:, :, 1 : 1 + S][..., None]
-        + 0.15 * level[:, :, 1 + S :][:, :, None, :]
+        0.12 * level[:, :, 0][:, :, None, None]
+        + 0.12 * level[:, :, 1 : 1 + S][..., None]
+        + 0.06 * level[:, :, 1 + S :][:, :, None, :]
         + VERTICAL_TABLE.competition[vertical[:, 0]][:, None, :, None]
-        - 0.06
+        - 0.02
         + (scenario.held_out.price_shift if held_out else 0.0)
     )
     rival_level = np.exp(log_level) * np.array(scenario.auction.placement_price)
     phase = uniforms(seeds, _Stream.RIVAL_PHASE, (2, rivals))
     hour = 2 * np.pi * (np.arange(intervals) % day) / day
-    walk = np.cumsum(0.03 * normals(seeds, _Stream.RIVAL_WALK, (rivals, intervals)), -1)
-    swing = (0.1 + 0.3 * phase[:, 1])[..., None] * np.cos(hour - 2 * np.pi * phase[:, 0][..., None])
+    walk = np.cumsum(0.01 * normals(seeds, _Stream.RIVAL_WALK, (rivals, intervals)), -1)
+    swing = (0.05 + 0.10 * phase[:, 1])[..., None] * np.cos(hour - 2 * np.pi * phase[:, 0][..., None])
     budget = normals(seeds, _Stream.RIVAL_BUDGET, (2, rivals))
     volume_usd = scenario.opportunities_per_interval * day * scenario.auction.price_level_usd
     share = np.empty((len(seeds), S, P, rivals))

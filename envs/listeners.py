@@ -22,19 +22,28 @@ _NOVELTY = np.exp(-0.5 * np.arange(_NOVELTY_END + 1))
 
 
 @kernel
-def lingering_response(affinity, own, shared, exposures, wear_in, irritable):  # type: ignore[no-untyped-def]
-    """What affinity and repetition make of one listener's response to a campaign: 0 where it turned.
+def rested_response(affinity, exposures, wear_in):  # type: ignore[no-untyped-def]
+    """How one listener attends to a campaign before any fatigue: what memory takes in.
 
     Args:
         affinity: true affinity, 1 = average.
-        own: annoyance with this campaign.
-        shared: annoyance with all campaigns, this one included.
         exposures: impressions of this campaign so far.
         wear_in: log response that a first exposure lacks.
+    """
+    return affinity * math.exp(-wear_in * _NOVELTY[min(int(exposures), _NOVELTY_END)])
+
+
+@kernel
+def lingering_response(rested, own, shared, irritable):  # type: ignore[no-untyped-def]
+    """What repetition leaves of a rested response: 0 where the listener turned.
+
+    Args:
+        rested: by `rested_response`.
+        own: annoyance with this campaign.
+        shared: annoyance with all campaigns, this one included.
         irritable: whether repetition turns this listener.
     """
-    novelty = wear_in * _NOVELTY[min(int(exposures), _NOVELTY_END)]
-    value = affinity * math.exp(-res.FATIGUE_OWN * own - res.FATIGUE_SHARED * shared - novelty)
+    value = rested * math.exp(-res.FATIGUE_OWN * own - res.FATIGUE_SHARED * shared)
     if irritable:
         value *= max(0.0, 1.0 - _irritation(own))
     return value

@@ -175,7 +175,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
     arrived, bid_count, bid_usd = scratch.arrived, scratch.bid_count, scratch.bid_usd
     beat, beat_usd, extra_usd = scratch.beat, scratch.beat_usd, scratch.extra_usd
     slots_of, reserve, within, exposure = k.slots, k.reserve_usd, k.within_table, k.exposure
-    qualities, quality_price, quantile = k.quality, k.quality_price, k.price_quantile
+    qualities, quantile, dependence = k.quality, k.price_quantile, k.value_price_dependence
     separation, rule, cap, ladder = k.separation, k.rule, k.frequency_cap, k.ladder
     fraud = active_incident(kinds, starts, lengths, con.INVALID_TRAFFIC, t)
     fraud_placement = m.incident_placement[b, fraud] if fraud >= 0 else -1
@@ -240,8 +240,11 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
                 continue
             pick = ((words[word + 1, j] >> 16) + 0.5) * _HALF
             r = _owner(pick, share, s, p, rivals, campaigns, bidder, ours, bidders)
-            quoted = quantile[p, int(depth / within[p] * table_size)] * quality_price[grade]
-            quoted *= price_level * level[r, s, p] * drift[r]
+            if rank == 0 and ((words[0, j] & 0xFFFF) + 0.5) * _HALF < dependence:
+                depth = within[p] * (grade + 0.5) / levels
+            quoted = (
+                quantile[p, int(depth / within[p] * table_size)] * price_level * level[r, s, p] * drift[r]
+            )
             if p == fraud_placement:
                 quoted *= con.INVALID_DISCOUNT
             takes_part = ((words[word + 1, j] & 0xFFFF) + 0.5) * _HALF

@@ -52,8 +52,9 @@ class Auction(_Part):
     """P(market price within the table) by placement; beyond it an opportunity is unwinnable."""
     reserve_fraction: tuple[Reserve, Reserve, Reserve] = (0.80, 0.25, 0.05)
     """Reserve price by placement, as a fraction of the price level."""
-    value_price_elasticity: Spread = 1.05
-    """Exponent of an opportunity's quality in its market price: good listeners cost more."""
+    value_price_dependence: Fraction = 0.40
+    """Share of opportunities whose price ranks as their quality does: good listeners cost more. The other
+    prices are independent of it; either way prices follow their table."""
     placement_price: tuple[Factor, Factor, Factor] = (0.85, 1.05, 1.25)
     """Factor on the price level by placement."""
 
@@ -75,7 +76,7 @@ class Rivals(_Part):
     """The other side of the auction."""
 
     count: Annotated[int, Field(ge=1, le=256)] = 5
-    daily_budget_fraction: Factor = 0.06
+    daily_budget_fraction: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 0.06
     """Median daily budget of a rival as a fraction of a day's volume at the price level."""
     reactive: bool = False
     """Rivals raise their bids where we win much; bounds that assume fixed rivals do not hold then."""

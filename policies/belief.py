@@ -40,8 +40,8 @@ def smooth(old: Float, new: Float, weight: float) -> Float:
 
 
 def memory_room(now: Evidence, recall: Float) -> Float:
-    """[M, S] unfilled memory over massing, by the survey."""
-    return np.clip(1.0 - recall, 0.05, 1.0) / (1.0 + res.SPACING * now.recent_exposure)
+    """[M, S] unfilled memory over massing, by the survey, per unit of response: fatigue takes none of it."""
+    return np.clip(1.0 - recall, 0.05, 1.0) * np.exp(now.fatigue) / (1.0 + res.SPACING * now.recent_exposure)
 
 
 class TrueResponse:

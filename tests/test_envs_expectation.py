@@ -80,14 +80,17 @@ def lingering(m: MarketParameters, state: MarketState) -> Float:
 def test_memory_and_funnel_are_means_weighted_by_response_and_health() -> None:
     m, state = prepared(0, lived=True)
     expectation = expected_response(m, state, 3)
-    weight = lingering(m, state) * state.health[0] * m.listening_share[0]
+    listening = state.health[0] * m.listening_share[0]
+    weight = lingering(m, state) * listening
+    novelty = m.wear_in[0, 0] * np.exp(-0.5 * state.exposures[0, 0])
+    rested = m.affinity[0, 0] * np.exp(-novelty) * listening
     recall = res.recall_of(state.memory_slow, state.memory_fast)[0, 0]
     room = (1 - state.memory_slow[0, 0]) / (1 + res.SPACING * state.recent_exposure[0, 0])
     for s in range(S):
         who = m.listener_segment[0] == s
         assert expectation.funnel[0, 0, s] == pytest.approx((weight * recall)[who].sum() / weight[who].sum())
         assert expectation.memory_room[0, 0, s] == pytest.approx(
-            (weight * room)[who].sum() / weight[who].sum()
+            (rested * room)[who].sum() / weight[who].sum()
         )
 
 

@@ -65,7 +65,7 @@ def test_unknown_scenario_names_the_valid_ones() -> None:
         ("budget_fraction: 1e7", "less than or equal to"),
         ("auction: {price_level_usd: 1e9}", "price_level_usd"),
         ("auction: {placement_price: [1, 1, 1000]}", "placement_price"),
-        ("rivals: {daily_budget_fraction: 1e3}", "daily_budget_fraction"),
+        ("rivals: {daily_budget_fraction: 1e7}", "daily_budget_fraction"),
         ("response: {format_sd: 5}", "format_sd"),
         ("values: {conversion_usd: 1e9}", "conversion_usd"),
     ],

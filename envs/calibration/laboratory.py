@@ -20,7 +20,7 @@ from envs.state import Controls, Int, MarketParameters, Outcome, empty_outcome
 
 CALM: Final = {"event_probability": 0.0, "incident_probability": 0.0}
 """Incidents of a scenario in which nothing goes wrong and nothing is announced."""
-UNLIMITED: Final = 1e9
+UNLIMITED: Final = 1e6
 _FIRST_ITEM: Final = 1 << 20
 """Numbers of exposures by hand, beyond those of any interval's opportunities."""
 

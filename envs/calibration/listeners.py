@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from envs import response as res
 from envs.calibration.findings import Findings, curve, straightness
-from envs.calibration.laboratory import CALM, Laboratory, scenario, total
+from envs.calibration.laboratory import CALM, UNLIMITED, Laboratory, scenario, total
 from envs.catalogue import ARMS, FORMATS, PLACEMENTS, P
 from envs.rewards import worth_of
 from envs.scenario import load_scenario
@@ -188,7 +188,7 @@ def repetition() -> Findings:
         scenario(
             campaigns=1,
             intervals=12,
-            budget_fraction=1e9,
+            budget_fraction=UNLIMITED,
             opportunities_per_interval=1000,
             listeners={"count": 16},
             auction={"probability_within_table": (1.0, 1.0, 1.0)},

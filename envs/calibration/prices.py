@@ -21,7 +21,7 @@ EXCHANGE: Final = (3, 2, 1)
 """By placement: the exchange whose prices it resamples in the shipped market."""
 PROBABILITY: Final = (0.25, 0.50, 0.75, 0.90, 0.95)
 ATOMS: Final = (20, 50, 70, 77, 80)
-_ANY_BID: Final = 1e6
+_ANY_BID: Final = 1e3
 _FREE: Final = {
     "campaigns": 1,
     "budget_fraction": UNLIMITED,

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from envs.calibration.findings import Findings, curve
-from envs.calibration.laboratory import CALM, Laboratory, scenario, total
+from envs.calibration.laboratory import CALM, UNLIMITED, Laboratory, scenario, total
 from envs.catalogue import ARMS, FORMATS, SCREEN_VISIBLE_PROBABILITY, VIDEO, K, P, S
 from envs.scenario import load_scenario
 
@@ -39,7 +39,7 @@ def screen() -> Findings:
         campaigns=1,
         intervals=12,
         opportunities_per_interval=500,
-        budget_fraction=1e9,
+        budget_fraction=UNLIMITED,
         listeners={"count": 512, "daily_frequency_cap": 100},
     )
     laboratory = Laboratory(kind, 16)

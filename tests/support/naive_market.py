@@ -146,7 +146,8 @@ class NaiveMarket(NaiveAftermath):
         p, slots, made = o.placement, int(self.k.slots[o.placement]), []
         unwinnable, depth = 0, 1.0
         grade = self.k.quality.tolist().index(o.quality)
-        scale = self.k.price_level_usd * self.k.quality_price[grade]
+        scale = self.k.price_level_usd
+        follows = halves(self.draw(OPPORTUNITY, o.item)[0]).low < self.k.value_price_dependence
         if self.struck(con.RIVAL_SURGE) is not None:
             scale *= con.SURGE_FACTOR
         if self.struck_placement(con.INVALID_TRAFFIC) == p:
@@ -160,6 +161,8 @@ class NaiveMarket(NaiveAftermath):
             if depth >= within:
                 unwinnable += 1
                 continue
+            if rank == 0 and follows:
+                depth = within * (grade + 0.5) / len(self.k.quality)
             owner = 0
             while owner < rivals - 1 and mixed.high > self.m.rival_share[o.segment][p][owner]:
                 owner += 1
@@ -245,8 +248,9 @@ class NaiveMarket(NaiveAftermath):
             worn *= con.BURN_OUT_FACTOR
         log_effect = self.m.log_arm[c][o.segment][arm] - worn + self.m.log_mood[c][mood][fmt][script]
         fit = float(cat.PLACEMENT_FIT[fmt, o.placement])
-        z = lingering * o.quality * fit * self.m.attention[self.t][o.placement] * math.exp(log_effect)
-        self.attended[c, i] += z * cat.ARM_RECALL[arm] * self.m.recall[c]
+        spot = o.quality * fit * self.m.attention[self.t][o.placement] * math.exp(log_effect)
+        z = lingering * spot
+        self.attended[c, i] += self.rested(c, i) * spot * cat.ARM_RECALL[arm] * self.m.recall[c]
         done = binomial(weight, res.completion_probability(z, cat.ARM_HAZARD[arm]), u_done)
         count("completions", done)
         count("skips", binomial(weight - done, res.SKIP_SHARE, u_skip))
@@ -265,11 +269,15 @@ class NaiveMarket(NaiveAftermath):
         for delay, conversions in enumerate((minutes, days, caused - minutes - days)):
             self.state.conversion_pool[c][o.segment][delay] += conversions
 
+    def rested(self, c: int, i: int) -> float:
+        """Affinity, less what a spot's first exposures lack."""
+        novelty = self.m.wear_in[c] * math.exp(-0.5 * self.state.exposures[c][i])
+        return float(self.m.affinity[c][i] * math.exp(-novelty))
+
     def lingering(self, c: int, i: int) -> float:
-        """What repetition left of affinity."""
+        """What repetition left of it."""
         own = self.state.annoyance[c][i]
         everybody = sum(annoyance[i] for annoyance in self.state.annoyance)
         loss = res.FATIGUE_OWN * own + res.FATIGUE_SHARED * everybody
-        loss += self.m.wear_in[c] * math.exp(-0.5 * self.state.exposures[c][i])
         left = 1.0 - res.irritation(own) if self.m.irritable[i] else 1.0
-        return float(self.m.affinity[c][i] * math.exp(-loss) * max(0.0, left))
+        return self.rested(c, i) * math.exp(-loss) * max(0.0, float(left))
