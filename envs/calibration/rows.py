@@ -86,7 +86,7 @@ ROWS: Final = (
         1.0, _META, _MASSED),
     Row("frequency.linear_paced", "straightness of recall, one exposure an interval", "R²",
         "linear to at least 8", 0.97, 1.0, _META,
-        "one every two hours, one script; fatigue and wear take from memory too, so recall flattens"),
+        "one every two hours, one script: the creative wears out, so recall flattens"),
     Row("frequency.attitude_peak", "exposures at which attitude peaks", "exposures", "about 10", 8.0, 12.0,
         _META, f"recall − irritation of those who turn; {_MASSED}"),
     Row("frequency.massing", "immediate recall, eight massed − eight spaced", "fraction", "massing helps",
