@@ -78,7 +78,7 @@ def test_what_silence_saves_is_nobody_elses() -> None:
         budget_fraction=0.004,
         time_acceleration=1e-6,
         auction={"pricing": "first_price"},
-        rivals={"daily_budget_fraction": 1e6},
+        rivals={"daily_budget_fraction": 100.0},
         listeners={"count": 64, "churn_sensitivity": 0.0},
         incidents={"incident_probability": 0.0},
     )

@@ -102,7 +102,7 @@ def ample(**changes: Any) -> Scenario:
         "campaigns": 1,
         "opportunities_per_interval": 400,
         "budget_fraction": 1e6,
-        "rivals": {"daily_budget_fraction": 1e6},
+        "rivals": {"daily_budget_fraction": 100.0},
         "listeners": {"count": 64, "daily_frequency_cap": 100},
         "auction": {"slot_exposure": (1.0,)},
     }
@@ -167,7 +167,7 @@ def test_asking_for_prices_leaves_no_trace() -> None:
 
 
 def test_incidents_are_labelled_where_and_when_they_strike() -> None:
-    scenario = tiny(campaigns=3, intervals=10, incidents={"incident_probability": 1.0})
+    scenario = tiny(campaigns=3, intervals=10, incidents={"incident_probability": 1.0, "kinds": INCIDENT_KINDS[1:]})
     market = started(scenario, 64)
     m = market.parameters
     labels = incident_labels(m, 10)
