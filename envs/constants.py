@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ class Constants(NamedTuple):
     price_level_usd: float
     value_price_dependence: float  # share of prices that rank as the opportunity's quality
     frequency_cap: float
+    daily_cap_fraction: float  # of a campaign's first budget; inf without a cap
     load_factor: float  # ads an hour against the reference
     health_change: float  # share of the way to its target that health goes in an interval
     fast_kept: float  # of fast memory, an interval
@@ -79,6 +81,7 @@ def constants_of(scenario: Scenario, held_out: bool = False, log: bool = False) 
         price_level_usd=auction.price_level_usd,
         value_price_dependence=auction.value_price_dependence,
         frequency_cap=float(scenario.listeners.daily_frequency_cap),
+        daily_cap_fraction=math.inf if scenario.daily_cap_fraction is None else scenario.daily_cap_fraction,
         load_factor=scenario.listeners.ads_per_hour / res.REFERENCE_ADS_PER_HOUR,
         health_change=1.0 - float(res.kept(hours * scenario.time_acceleration, res.HEALTH_HOURS)),
         fast_kept=float(res.kept(hours, res.FAST_MEMORY_HOURS)),

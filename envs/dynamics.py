@@ -81,6 +81,7 @@ class Scratch(NamedTuple):
     tally: Float  # [C · S · P, TALLIES] what impressions brought
     conversions: Float  # [C, S] caused
     own_category: Int  # [C]
+    purse_usd: Float  # [C] what a campaign can pay: of its budget, and today
     bid: Float  # [bidders of an opportunity]
     category: Int  # [bidders]
     bidder: Int  # [bidders] campaign c, or C + rival
@@ -132,6 +133,7 @@ def new_scratch(campaigns: int, listeners: int, longest_pod: int, block: int = B
         tally=np.zeros((campaigns * cells, TALLIES)),
         conversions=np.zeros(segment),
         own_category=np.empty(campaigns, np.int64),
+        purse_usd=np.empty(campaigns),
         bid=np.empty(bidders),
         category=np.empty(bidders, np.int64),
         bidder=np.empty(bidders, np.int64),
@@ -221,6 +223,8 @@ def play_interval(m, st, k, ctl, out, scratch, next_on_air, first, end, t):  # t
     for b in range(first, end):
         if t % k.intervals_per_day == 0:
             st.exposures_today[b] = 0.0
+            for c in range(ctl.aggression_cap.shape[1]):
+                st.day_left_usd[b, c] = k.daily_cap_fraction * m.budget_usd[b, c]
         prepare_creatives(m, st, scratch, b, t)
         play_opportunities(m, st, k, ctl, out, scratch, b, t)
         update_listeners(m, st, k, scratch, b, t)
@@ -236,6 +240,7 @@ def new_state(m: MarketParameters, initial_arm: Int) -> MarketState:
     per_listener = (batch, campaigns, listeners)
     return MarketState(
         budget_left_usd=m.budget_usd.copy(),
+        day_left_usd=np.full((batch, campaigns), np.inf),
         memory_fast=np.zeros(per_listener),
         memory_slow=np.full(per_listener, INITIAL_RECALL),
         annoyance=np.zeros(per_listener),

@@ -151,7 +151,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
 
     Args:
         m: MarketParameters.
-        st: MarketState; budgets (ours and rivals'), daily exposures change in place.
+        st: MarketState; budgets (ours and rivals'), daily caps and exposures change in place.
         k: Constants.
         ctl: Controls.
         out: Outcome whose cells are added to.
@@ -159,7 +159,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
         b: the market.
         t: the interval.
     """
-    seed, budget = m.seed[b], st.budget_left_usd[b]
+    seed, budget, day_left, purse = m.seed[b], st.budget_left_usd[b], st.day_left_usd[b], scratch.purse_usd
     campaigns, placements = budget.shape[0], k.within_table.shape[0]
     today, health = st.exposures_today[b], st.health[b]
     left, pace, level = st.rival_left_usd[b], st.rival_pace[b], m.rival_level[b]
@@ -182,6 +182,8 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
     surge = con.SURGE_FACTOR if active_incident(kinds, starts, lengths, con.RIVAL_SURGE, t) >= 0 else 1.0
     price_level = k.price_level_usd * surge
     _prepare_bids(m, st, k, ctl, scratch, b, t)
+    for c in range(campaigns):
+        purse[c] = min(budget[c], day_left[c])
     total = _find_cells(m.traffic[b, t], edge, guide)
     rivals, table_size, levels = left.shape[0], quantile.shape[1], qualities.shape[0]
     arrival, _a1, _a2, _a3 = uniform4(seed, _ARRIVAL, t, 0, 0)
@@ -216,7 +218,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
         slots, floor = slots_of[p], reserve[p]
         bidders = 0
         for c in range(campaigns):
-            offer = min(unit_bid[visible, cell, c] * believed[i, c] * quality, budget[c])
+            offer = min(unit_bid[visible, cell, c] * believed[i, c] * quality, purse[c])
             if offer > 0.0 and today[i, c] < cap:
                 bid_count[cell, c] += 1.0
                 bid_usd[cell, c] += offer
@@ -309,6 +311,8 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
                 continue
             if not ends:
                 budget[who] = max(0.0, budget[who] - price[slot])
+                day_left[who] = max(0.0, day_left[who] - price[slot])
+                purse[who] = min(budget[who], day_left[who])
                 today[i, who] += 1.0
             status, paid = (UNHEARD, 0.0) if ends else (SERVED, price[slot])
             predicted = believed[i, who] * quality

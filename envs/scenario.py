@@ -166,6 +166,9 @@ class Scenario(_Part):
     annoyance (months) and how brands are forgotten (weeks); 1 in calibration tests."""
     budget_fraction: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)] = 0.025
     """Median campaign budget as a fraction of the flight's volume at the price level."""
+    daily_cap_fraction: Factor | None = None
+    """Most that a campaign may spend in a day, as a fraction of the budget with which it started; None = no
+    cap. Directives that re-split budgets leave it as it is."""
     placement_share: tuple[Share, Share, Share] = (0.66, 0.25, 0.09)
     """Share of opportunities by placement; with the default a quarter of listening has the screen in view."""
     verticals: Annotated[tuple[Vertical, ...], Field(min_length=1)] = get_args(Vertical)[:6]

@@ -77,6 +77,7 @@ class MarketState(NamedTuple):
     """What changes within a flight."""
 
     budget_left_usd: Float  # [B, C]
+    day_left_usd: Float  # [B, C] of today's cap; inf without one
     memory_fast: Float  # [B, C, L] in [0, 1]
     memory_slow: Float  # [B, C, L] in [0, 1]
     annoyance: Float  # [B, C, L]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,15 +53,19 @@ class Team:
         return any(policy.privileged for policy in self.policies.values())
 
     def start(self, flight: Flight) -> None:
-        """Starts all policies and stand-ins on a new flight."""
+        """Starts all policies and stand-ins on a new flight; only privileged ones are told of its market."""
         self._interval = 0
-        self._flight = flight
+        self._flight = replace(flight, market=None)
         self.incapacities.clear()
+
+        def told(policy: Policy) -> Flight:
+            return flight if policy.privileged else self._flight
+
         for policy in self.stand_ins.values():
-            policy.start(flight)
+            policy.start(told(policy))
         for role, policy in self.policies.items():
             try:
-                policy.start(flight)
+                policy.start(told(policy))
             except Exception as error:
                 if role not in self.stand_ins:
                     raise

@@ -40,6 +40,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         opportunities_per_interval=draw(st.sampled_from([12, 60])),
         impression_weight=draw(st.sampled_from([1, 250, 10_000])),
         budget_fraction=draw(st.sampled_from([0.01, 0.2, 10.0])),
+        daily_cap_fraction=draw(st.sampled_from([None, 0.02, 0.3])),
         auction={
             "pricing": pricing,
             "slots": draw(st.tuples(slots, slots, slots)),

@@ -69,6 +69,7 @@ class NaiveMarket(NaiveAftermath):
         self.paid: dict[tuple[int, int], float] = {}
         if t % self.k.intervals_per_day == 0:
             self.state.exposures_today = [[0.0 for _ in self.campaigns] for _ in self.listeners]
+            self.state.day_left_usd = [self.k.daily_cap_fraction * usd for usd in self.m.budget_usd]
         traffic = sum(map(sum, self.m.traffic[t]))
         most = traffic * self.k.load_factor * res.HEALTH_MAX
         for item in range(int(most + self.draw(ARRIVAL, 0)[0])):
@@ -130,7 +131,8 @@ class NaiveMarket(NaiveAftermath):
                 wish *= con.OVERSPEND_FACTOR
             value = self.controls.predicted_affinity[c][o.listener] * o.quality
             value *= float(cat.PLACEMENT_FIT[fmt, o.placement]) * self.m.attention[self.t][o.placement]
-            usd = min(wish * value * self.k.price_level_usd, self.state.budget_left_usd[c])
+            purse = min(self.state.budget_left_usd[c], self.state.day_left_usd[c])
+            usd = min(wish * value * self.k.price_level_usd, purse)
             if usd > 0:
                 self.out["bids"][c, o.segment, o.placement] += 1
                 self.out["bid_usd"][c, o.segment, o.placement] += usd
@@ -209,6 +211,7 @@ class NaiveMarket(NaiveAftermath):
                 self.state.rival_left_usd[bid.rival] -= min(price, self.state.rival_left_usd[bid.rival])
             else:
                 self.state.budget_left_usd[bid.campaign] -= price
+                self.state.day_left_usd[bid.campaign] -= price
                 self.state.exposures_today[o.listener][bid.campaign] += 1
                 self.bring_feedback(o, bid, price)
 
