@@ -7,7 +7,6 @@ addressed by (seed, interval, opportunity), so batches, blocks, threads and work
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +18,9 @@ from envs.constants import active_incident
 from envs.feedback import OUTCOME_DRAWS, TALLIES, prepare_creatives
 from envs.kernel import kernel
 from envs.listeners import survey, update_listeners
-from envs.opportunities import BLOCK, FIRST_PRICE_WORD, GUIDE, WORDS_PER_RIVAL, play_opportunities
+from envs.opportunities import BLOCK, GUIDE, play_opportunities
 from envs.philox import UNIT, binomial, fill_words
+from envs.rivals import FIRST_PRICE_WORD, WORDS_PER_RIVAL, update_rivals
 from envs.state import (
     DELAY_CLASSES,
     Float,
@@ -196,28 +196,6 @@ def _settle(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyp
 
 
 @kernel
-def _update_rivals(m, st, k, out, b, t):  # type: ignore[no-untyped-def]
-    """Rivals pace over the day or burn; reactive ones answer our share of wins."""
-    day = k.intervals_per_day
-    left, budget, pace = st.rival_left_usd[b], m.rival_budget_usd[b], st.rival_pace[b]
-    share = 0.0
-    if k.reactive:
-        won, sold = 0.0, 1.0
-        for value in out.wins[b].flat:
-            won += value
-        for value in out.opportunities[b].flat:
-            sold += value
-        share = won / sold
-    for r in range(left.shape[0]):
-        if m.rival_paces[b, r]:
-            planned = budget[r] * ((t % day) + 1) / day
-            ahead = (planned - (budget[r] - left[r])) / budget[r]
-            pace[r] = min(1.0, max(0.3, pace[r] * math.exp(ahead + share)))
-        if (t + 1) % day == 0:
-            left[r] = budget[r] * (1.0 + 0.5 * share)
-
-
-@kernel
 def play_interval(m, st, k, ctl, out, scratch, next_on_air, first, end, t):  # type: ignore[no-untyped-def]
     """Plays interval t of markets first … end − 1: `st` and `scratch` change, `out` (zeros) is filled."""
     for b in range(first, end):
@@ -229,7 +207,7 @@ def play_interval(m, st, k, ctl, out, scratch, next_on_air, first, end, t):  # t
         play_opportunities(m, st, k, ctl, out, scratch, b, t)
         update_listeners(m, st, k, scratch, b, t)
         _settle(m, st, k, out, scratch, next_on_air, b, t)
-        _update_rivals(m, st, k, out, b, t)
+        update_rivals(m, st, k, out, b, t)
         survey(m, st, out, b)
 
 

@@ -30,6 +30,7 @@ COMPILED_FROM: Final = (
     "reception",
     "response",
     "rewards",
+    "rivals",
     "rows",
     "sight",
     "state",

@@ -17,6 +17,7 @@ from envs.feedback import OUTCOME_DRAWS, bring_feedback, report_feedback
 from envs.kernel import inlined, kernel
 from envs.philox import UNIT, fill_words, uniform4
 from envs.response import HEALTH_MAX
+from envs.rivals import FIRST_PRICE_WORD, WORDS_PER_RIVAL, rival_bids
 
 # Streams of the kernel's draws (the generator's start at 100).
 _ARRIVAL, _OPPORTUNITY = 0, 1
@@ -28,7 +29,6 @@ LOST, SERVED, UNHEARD = 0, 1, 2
 _HALF = 1.0 / 65536.0
 BLOCK = 256
 """Opportunities whose random words are drawn at a time: they and the tables they meet stay in the cache."""
-FIRST_PRICE_WORD, WORDS_PER_RIVAL = 4, 2
 GUIDE = 64
 
 
@@ -130,19 +130,49 @@ def _write_bid(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _owner(pick, share, s, p, rivals, campaigns, bidder, first, bidders):  # type: ignore[no-untyped-def]
-    """Which rival owns a price: by share [S, P, R], and nobody owns two prices of one pod."""
-    r = 0
-    for rival in range(rivals - 1):  # all of them: cheaper than a search that branches at random
-        r += 1 if pick > share[s, p, rival] else 0
-    a = first
-    while a < bidders:
-        if bidder[a] == campaigns + r:
-            r = (r + 1) % rivals
-            a = first
-        else:
-            a += 1
-    return r
+def _our_bids(  # type: ignore[no-untyped-def]
+    unit_bid,
+    believed,
+    quality,
+    purse,
+    exposures_today,
+    cap,
+    cell,
+    visible,
+    i,
+    own_category,
+    scratch_bid,
+    tally,
+):
+    """Puts the bids of our campaigns first into the auction; gives how many.
+
+    Args:
+        unit_bid: [2, S · P, C] bid per predicted value.
+        believed: [L, C] predicted affinity.
+        quality: of the opportunity.
+        purse: [C] what a campaign can pay now, USD.
+        exposures_today: [L, C].
+        cap: impressions a day and listener.
+        cell: segment × placement.
+        visible: 1 = the screen is in view.
+        i: the listener.
+        own_category: [C].
+        scratch_bid: (bids, categories, bidders) of the auction; filled from 0.
+        tally: (count, sum in USD) of bids [S · P, C]; added to.
+    """
+    bid, category, bidder = scratch_bid
+    bid_count, bid_usd = tally
+    bidders = 0
+    for c in range(own_category.shape[0]):
+        offer = min(unit_bid[visible, cell, c] * believed[i, c] * quality, purse[c])
+        if offer > 0.0 and exposures_today[i, c] < cap:
+            bid_count[cell, c] += 1.0
+            bid_usd[cell, c] += offer
+            bid[bidders] = offer
+            category[bidders] = own_category[c]
+            bidder[bidders] = c
+            bidders += 1
+    return bidders
 
 
 @kernel
@@ -163,8 +193,8 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
     campaigns, placements = budget.shape[0], k.within_table.shape[0]
     today, health = st.exposures_today[b], st.health[b]
     left, pace, level = st.rival_left_usd[b], st.rival_pace[b], m.rival_level[b]
-    share, start, rival_vertical = m.rival_share[b], m.segment_start[b], m.rival_vertical[b]
-    drift = m.rival_drift[b, :, t]
+    landscape = (m.rival_share[b], level, m.rival_drift[b, :, t], m.rival_vertical[b], left, pace)
+    start = m.segment_start[b]
     alias_probability, alias = m.alias_probability[b], m.alias[b]
     kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
     words, bid, category, bidder = scratch.words, scratch.bid, scratch.category, scratch.bidder
@@ -174,8 +204,9 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
     heard, edge, guide, made = scratch.heard, scratch.edge, scratch.guide, scratch.made
     arrived, bid_count, bid_usd = scratch.arrived, scratch.bid_count, scratch.bid_usd
     beat, beat_usd, extra_usd = scratch.beat, scratch.beat_usd, scratch.extra_usd
+    auction, bids_made = (bid, category, bidder), (bid_count, bid_usd)
     slots_of, reserve, within, exposure = k.slots, k.reserve_usd, k.within_table, k.exposure
-    qualities, quantile, dependence = k.quality, k.price_quantile, k.value_price_dependence
+    qualities, quantile = k.quality, k.price_quantile
     separation, rule, cap, ladder = k.separation, k.rule, k.frequency_cap, k.ladder
     fraud = active_incident(kinds, starts, lengths, con.INVALID_TRAFFIC, t)
     fraud_placement = m.incident_placement[b, fraud] if fraud >= 0 else -1
@@ -185,7 +216,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
     for c in range(campaigns):
         purse[c] = min(budget[c], day_left[c])
     total = _find_cells(m.traffic[b, t], edge, guide)
-    rivals, table_size, levels = left.shape[0], quantile.shape[1], qualities.shape[0]
+    levels = qualities.shape[0]
     arrival, _a1, _a2, _a3 = uniform4(seed, _ARRIVAL, t, 0, 0)
     count = int(total * k.load_factor * HEALTH_MAX + arrival)
     draws = (FIRST_PRICE_WORD + WORDS_PER_RIVAL * (exposure.shape[0]) + 3) // 4
@@ -216,45 +247,29 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
         grade = ((words[3, j] >> 16) * levels) >> 16
         quality = qualities[grade]
         slots, floor = slots_of[p], reserve[p]
-        bidders = 0
-        for c in range(campaigns):
-            offer = min(unit_bid[visible, cell, c] * believed[i, c] * quality, purse[c])
-            if offer > 0.0 and today[i, c] < cap:
-                bid_count[cell, c] += 1.0
-                bid_usd[cell, c] += offer
-                bid[bidders] = offer
-                category[bidders] = own_category[c]
-                bidder[bidders] = c
-                bidders += 1
-        ours = bidders
-        # The rivals' prices: the highest from the table, the next ones as order statistics below it.
-        sold, depth = 0, 1.0
-        for rank in range(min(slots + 1, rivals)):
-            word = FIRST_PRICE_WORD + WORDS_PER_RIVAL * rank
-            v = (words[word, j] + 0.5) * UNIT
-            at = v * con.LADDER
-            step = int(at)
-            depth *= ladder[rank, step] + (at - step) * (ladder[rank, step + 1] - ladder[rank, step])
-            if depth >= within[p]:
-                sold += 1  # beyond the table's end: this slot cannot be won
-                if sold >= slots:
-                    break
-                continue
-            pick = ((words[word + 1, j] >> 16) + 0.5) * _HALF
-            r = _owner(pick, share, s, p, rivals, campaigns, bidder, ours, bidders)
-            if rank == 0 and ((words[0, j] & 0xFFFF) + 0.5) * _HALF < dependence:
-                depth = within[p] * (grade + 0.5) / levels
-            quoted = (
-                quantile[p, int(depth / within[p] * table_size)] * price_level * level[r, s, p] * drift[r]
-            )
-            if p == fraud_placement:
-                quoted *= con.INVALID_DISCOUNT
-            takes_part = ((words[word + 1, j] & 0xFFFF) + 0.5) * _HALF
-            if left[r] >= quoted and takes_part < pace[r]:
-                bid[bidders] = quoted
-                category[bidders] = rival_vertical[r] if separation else -1
-                bidder[bidders] = campaigns + r
-                bidders += 1
+        ours = _our_bids(
+            unit_bid, believed, quality, purse, today, cap, cell, visible, i, own_category, auction, bids_made
+        )
+        follows = ((words[0, j] & 0xFFFF) + 0.5) * _HALF < k.value_price_dependence
+        rank_of_quality = (grade + 0.5) / levels if follows else -1.0
+        discount = con.INVALID_DISCOUNT if p == fraud_placement else 1.0
+        sold, bidders = rival_bids(
+            words,
+            j,
+            s,
+            p,
+            slots,
+            within[p],
+            rank_of_quality,
+            ladder,
+            quantile,
+            landscape,
+            price_level * discount,
+            campaigns,
+            ours,
+            separation,
+            auction,
+        )
         hears_until = ((words[3, j] & 0xFFFF) + 0.5) * _HALF
         for slot in range(sold):
             if hears_until < exposure[slot]:
