@@ -145,10 +145,9 @@ def measure(plan: Plan, scenario: str = "default", say: Say = lambda text: None)
         crowd = first.model_copy(
             update={"campaigns": campaigns, "rivals": first.rivals.model_copy(update={"count": rivals})}
         )
-        bidders += _paces(crowd, plan.bidders_batch, (1,), log_multiplier, plan)[0]
-        say(
-            f"{campaigns} campaigns, {rivals} rivals: {bidders[-1].market_steps_per_second:.0f} market-steps/s"
-        )
+        (pace,), _, _ = _paces(crowd, plan.bidders_batch, (1,), log_multiplier, plan)
+        bidders.append(pace)
+        say(f"{campaigns} campaigns, {rivals} rivals: {pace.market_steps_per_second:.0f} market-steps/s")
     view = pettingzoo_steps_per_second(first, log_multiplier, plan.repeats)
     say(f"PettingZoo view: {view:.0f} steps/s")
     return MarketSpeed(
@@ -171,7 +170,7 @@ def _targets(courses: list[Course], view: float, memory: Memory) -> list[Target]
         return Target(name, measured, target, measured >= target)
 
     first, large = courses
-    scaled = memory.peak_growth_bytes / memory.markets * 1024
+    scaled = max(memory.peak_growth_bytes, memory.array_bytes) / memory.markets * 1024
     targets = [
         at_least("market-steps/s, one core", one_thread(first, "market_steps_per_second"), 30_000.0),
         at_least(f"auctions/s, {AUCTIONNET}, one core", one_thread(large, "auctions_per_second"), 4e6),
@@ -192,7 +191,7 @@ def prepared(scenario: Scenario, num_markets: int, log_multiplier: float) -> Act
 
 
 def lasting_multiplier(scenario: Scenario, num_markets: int = 8, rounds: int = 7) -> tuple[float, float]:
-    """The highest log-multiplier, by bisection, that spends at most LAST_SHARE of the budgets; and the share."""
+    """The highest log-multiplier, by bisection, that spends at most LAST_SHARE of budgets; and the share."""
     market, seeds = VectorMarket(scenario, num_markets), market_seeds("train", 1, 0, num_markets)
 
     def spent(log_multiplier: float) -> float:

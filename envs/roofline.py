@@ -1,4 +1,4 @@
-"""How fast the market could be at best: bytes and operations of a market-step against what a core moves and does.
+"""How fast the market could be at best: a market-step's bytes and operations against what a core can do.
 
 A roofline (Williams, Waterman & Patterson 2009): no program is faster than its bytes over the memory's
 bandwidth, nor than its operations over the core's rate. Both are measured here on one core; bytes are counted
@@ -15,9 +15,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numba import njit
 
-from envs.dynamics import WORDS_PER_RIVAL
 from envs.market import VectorMarket
-from envs.opportunities import FIRST_PRICE_WORD
+from envs.opportunities import FIRST_PRICE_WORD, WORDS_PER_RIVAL
 
 PHILOX: Final = 100
 """Integer operations of a block of four words: ten rounds of two products, their halves and six more."""
