@@ -2,8 +2,9 @@
 
 Every batch plays whole flights of the same markets with actions prepared beforehand: everybody airs audio and
 bids one constant multiplier, the highest with which budgets last (`lasting_multiplier`), so that auctions are
-contested to the end. A figure is that of the fastest of some flights after one that is not counted; resets
-are not part of it. Batches on one and on two threads take turns, so that a noisy machine troubles both.
+contested to the end. A flight is flown again and again, after once that is not counted, and each of its
+intervals counts with its fastest time; resets are not part of it. Batches on one and on two threads take turns,
+so that a noisy machine troubles both.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from envs.protocol import MAX_MULTIPLIER_LOG, Actions, quiet_board
 from envs.roofline import OPERATIONS, Limits, Roofline, best, measure_limits, roofline, second_core
 from envs.scenario import Scenario, load_scenario
 from envs.seeds import market_seeds
+from envs.state import Float
 
 AUCTIONNET: Final = "forty-eight-rivals"
 LAST_SHARE: Final = 0.95
@@ -42,9 +44,9 @@ class Plan:
     """(campaigns, rivals) in the first scenario."""
     bidders_batch: int = 64
     memory_markets: int = 1024
-    repeats: int = 5
-    seconds: float = 3.0
-    """After which no further repeat of a batch is begun; there are two at least."""
+    repeats: int = 3
+    seconds: float = 4.0
+    """How often a batch flies at least, and how long it goes on."""
     plain_opportunities: int = 20_000
     intervals: int | None = None
     """Shortens flights."""
@@ -148,7 +150,7 @@ def measure(plan: Plan, scenario: str = "default", say: Say = lambda text: None)
         (pace,), _, _ = _paces(crowd, plan.bidders_batch, (1,), log_multiplier, plan)
         bidders.append(pace)
         say(f"{campaigns} campaigns, {rivals} rivals: {pace.market_steps_per_second:.0f} market-steps/s")
-    view = pettingzoo_steps_per_second(first, log_multiplier, plan.repeats)
+    view = pettingzoo_steps_per_second(first, log_multiplier, plan)
     say(f"PettingZoo view: {view:.0f} steps/s")
     return MarketSpeed(
         machine=machine(),
@@ -209,7 +211,7 @@ def lasting_multiplier(scenario: Scenario, num_markets: int = 8, rounds: int = 7
 
 
 class _Flight(NamedTuple):
-    seconds: float
+    seconds: Float  # [T]
     reset_seconds: float
     auctions: float
     bids: float
@@ -221,15 +223,13 @@ def _fly(market: VectorMarket, actions: Actions) -> _Flight:
     seeds = market_seeds("train", 0, 0, market.num_markets)
     started = time.perf_counter()
     market.reset(seeds)
-    ready, seconds = time.perf_counter(), 0.0
-    counts, terminated = np.zeros(3), False
-    while not terminated:
+    ready, seconds, counts = time.perf_counter(), [], np.zeros(3)
+    for _ in range(market.scenario.intervals):
         before = time.perf_counter()
-        step = market.step(actions)
-        seconds += time.perf_counter() - before
-        out, terminated = step.outcome, step.terminated
+        out = market.step(actions).outcome
+        seconds.append(time.perf_counter() - before)
         counts += out.opportunities.sum(), out.bids.sum(), out.wins.sum()
-    return _Flight(seconds, ready - started, *counts.tolist())
+    return _Flight(np.array(seconds), ready - started, *counts.tolist())
 
 
 def _paces(
@@ -242,22 +242,15 @@ def _paces(
     for market in crews:
         _fly(market, actions)
     started = time.perf_counter()
-    for turn in range(plan.repeats):
-        if turn >= 2 and time.perf_counter() - started > plan.seconds:
-            break
+    while len(flights[0]) < plan.repeats or time.perf_counter() - started < plan.seconds:
         for market, flown in zip(crews, flights, strict=True):
             flown.append(_fly(market, actions))
     paces = []
     for count, flown in zip(threads, flights, strict=True):
-        fastest = min(flown)
-        rates = (fastest.auctions, fastest.bids, fastest.impressions)
-        paces.append(
-            Pace(
-                *(scenario.campaigns, scenario.rivals.count, batch, count),
-                batch * scenario.intervals / fastest.seconds,
-                *(number / fastest.seconds for number in rates),
-            )
-        )
+        seconds = float(np.min([flight.seconds for flight in flown], 0).sum())
+        steps, (_, _, *numbers) = batch * scenario.intervals, flown[0]
+        who = (scenario.campaigns, scenario.rivals.count, batch, count)
+        paces.append(Pace(*who, steps / seconds, *(number / seconds for number in numbers)))
     return paces, min(flight.reset_seconds for flight in flights[0]), crews[0]
 
 
@@ -295,20 +288,18 @@ def _course(scenario: Scenario, batches: tuple[int, ...], plan: Plan, limits: Li
     )
 
 
-def pettingzoo_steps_per_second(scenario: Scenario, log_multiplier: float, repeats: int) -> float:
+def pettingzoo_steps_per_second(scenario: Scenario, log_multiplier: float, plan: Plan) -> float:
     """Steps of the single-market dictionary view, its spaces' actions prepared beforehand."""
     from envs.ad_market_v0 import parallel_env
     from envs.spaces import encode
 
     view, actions = parallel_env(scenario), encode(prepared(scenario, 1, log_multiplier))
-    seconds = []
-    for _ in range(1 + repeats):
+    flights: list[list[float]] = []
+    started = time.perf_counter()
+    while len(flights) < plan.repeats or time.perf_counter() - started < plan.seconds:
         view.reset(seed=0)
-        started = time.perf_counter()
-        while view.agents:
-            view.step(actions)
-        seconds.append(time.perf_counter() - started)
-    return scenario.intervals / min(seconds[1:])
+        flights.append([best(lambda: view.step(actions), 1) for _ in range(scenario.intervals)])
+    return scenario.intervals / float(np.min(flights[1:], 0).sum())
 
 
 def measure_memory(scenario: Scenario, markets: int) -> Memory:

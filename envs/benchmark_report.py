@@ -18,8 +18,9 @@ def market_report(speed: MarketSpeed) -> str:
         "by bidders (bids and impressions are those of our campaigns)",
         _paces(speed.bidders),
         f"PettingZoo view of one market: {speed.pettingzoo_steps_per_second:,.0f} steps/s",
-        f"{memory.markets:,} markets: {memory.array_bytes / 1e6:,.0f} MB of arrays; the process grew by "
-        f"{memory.resident_growth_bytes / 1e6:,.0f} MB, at its peak by {memory.peak_growth_bytes / 1e6:,.0f} MB",
+        f"{memory.markets:,} markets: {memory.array_bytes / 1e6:,.0f} MB of arrays; the process grew "
+        f"by {memory.resident_growth_bytes / 1e6:,.0f} MB, at its peak by "
+        f"{memory.peak_growth_bytes / 1e6:,.0f} MB",
         f"one core copies {limits.bytes_per_second / 1e9:.0f} GB/s and does "
         f"{limits.operations_per_second / 1e9:.0f} G multiplications and additions/s",
         format_table(
