@@ -3,8 +3,9 @@
 Every batch plays whole flights of the same markets with actions prepared beforehand: everybody airs audio and
 bids one constant multiplier, the highest with which budgets last (`lasting_multiplier`), so that auctions are
 contested to the end. A flight is flown again and again, after once that is not counted, and each of its
-intervals counts with its fastest time; resets are not part of it. Batches on one and on two threads take turns,
-so that a noisy machine troubles both.
+intervals counts with its fastest time; resets are not part of it. Batches on one and on two threads take
+turns, so that a noisy machine troubles both; where others use the cores, a wall clock tells of them too, and
+the processor's own (all threads' time, added) of the market alone.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class Pace(NamedTuple):
     auctions_per_second: float  # opportunities that arrived and were sold, or found no buyer
     bids_per_second: float  # of our campaigns; rivals' are drawn from the top, not one by one
     impressions_per_second: float  # of our campaigns, simulated: each stands for `impression_weight`
+    market_steps_per_processor_second: float
 
 
 class Memory(NamedTuple):
@@ -211,7 +213,7 @@ def lasting_multiplier(scenario: Scenario, num_markets: int = 8, rounds: int = 7
 
 
 class _Flight(NamedTuple):
-    seconds: Float  # [T]
+    seconds: Float  # [T, 2] by the wall and by the processor
     reset_seconds: float
     auctions: float
     bids: float
@@ -225,9 +227,9 @@ def _fly(market: VectorMarket, actions: Actions) -> _Flight:
     market.reset(seeds)
     ready, seconds, counts = time.perf_counter(), [], np.zeros(3)
     for _ in range(market.scenario.intervals):
-        before = time.perf_counter()
+        wall, processor = time.perf_counter(), time.process_time()
         out = market.step(actions).outcome
-        seconds.append(time.perf_counter() - before)
+        seconds.append((time.perf_counter() - wall, time.process_time() - processor))
         counts += out.opportunities.sum(), out.bids.sum(), out.wins.sum()
     return _Flight(np.array(seconds), ready - started, *counts.tolist())
 
@@ -247,10 +249,21 @@ def _paces(
             flown.append(_fly(market, actions))
     paces = []
     for count, flown in zip(threads, flights, strict=True):
-        seconds = float(np.min([flight.seconds for flight in flown], 0).sum())
-        steps, (_, _, *numbers) = batch * scenario.intervals, flown[0]
-        who = (scenario.campaigns, scenario.rivals.count, batch, count)
-        paces.append(Pace(*who, steps / seconds, *(number / seconds for number in numbers)))
+        seconds, busy = np.min([flight.seconds for flight in flown], 0).sum(0).tolist()
+        steps, one = batch * scenario.intervals, flown[0]
+        paces.append(
+            Pace(
+                campaigns=scenario.campaigns,
+                rivals=scenario.rivals.count,
+                batch_size=batch,
+                threads=count,
+                market_steps_per_second=steps / seconds,
+                auctions_per_second=one.auctions / seconds,
+                bids_per_second=one.bids / seconds,
+                impressions_per_second=one.impressions / seconds,
+                market_steps_per_processor_second=steps / busy,
+            )
+        )
     return paces, min(flight.reset_seconds for flight in flights[0]), crews[0]
 
 

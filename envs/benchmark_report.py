@@ -5,7 +5,7 @@ from __future__ import annotations
 from envs.benchmark import Course, MarketSpeed, Pace
 from envs.output import format_table
 
-_RATES = ("market-steps/s", "auctions/s", "bids/s", "impressions/s")
+_RATES = ("market-steps/s", "auctions/s", "bids/s", "impressions/s", "market-steps/processor-s")
 
 
 def market_report(speed: MarketSpeed) -> str:
