@@ -88,10 +88,10 @@ def clairvoyant_prices(market: VectorMarket, b: int = 0) -> Prices:
     out = empty_outcome(1, campaigns, S, P)
     play_interval(m, state, k, faint, out, scratch, state.on_air.copy(), 0, 1, t)
     rows = int(out.bids.sum())
-    made = scratch.made._make(column[:rows] for column in scratch.made)
-    _, first, place = np.unique(made.item, return_index=True, return_inverse=True)
+    made = scratch.made
+    _, first, place = np.unique(made.item[:rows], return_index=True, return_inverse=True)
     price_usd = np.full((len(first), campaigns), np.nan)
-    price_usd[place, made.campaign] = made.price_to_beat_usd
+    price_usd[place, made.campaign[:rows]] = made.price_to_beat_usd[:rows]
     return Prices(
         item=made.item[first],
         listener=made.listener[first],

@@ -14,12 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
 
-from envs.catalogue import ARMS, P, S
-from envs.market import VectorMarket
-from envs.protocol import Actions, quiet_board
 from envs.seeds import market_seeds
 from training.algorithm import build_algorithm
 from training.cluster import running_ray
@@ -40,22 +36,19 @@ class Plan:
 
     stock_environments: tuple[int, ...] = (1, 8, 32, 64)
     markets: tuple[int, ...] = (48, 128, 256)
-    kernel_markets: tuple[int, ...] = (1, 16, 64, 256)
     seconds: float = 12.0
     """Of measurement a size, after one iteration that is not counted."""
 
     @classmethod
     def quick(cls) -> Plan:
         """A smoke test: one small size each."""
-        return cls(stock_environments=(4,), markets=(8,), kernel_markets=(8,), seconds=1.0)
+        return cls(stock_environments=(4,), markets=(8,), seconds=1.0)
 
 
 @dataclass(frozen=True)
 class Speed:
     """What was measured."""
 
-    kernel: dict[int, float]
-    """Market-steps/s without agents, by markets stepped together."""
     stock: dict[int, float]
     """Market-steps/s with learning, by environments."""
     ours: dict[int, float]
@@ -75,10 +68,9 @@ class Speed:
 def measure(plan: Plan, scenario: str = "quick", say: Callable[[str], None] = lambda text: None) -> Speed:
     """Runs the whole benchmark on this machine, one thread a process."""
     torch.set_num_threads(1)
-    found: dict[str, dict[int, float]] = {"kernel": {}, "stock": {}, "ours": {}, "plain": {}}
+    found: dict[str, dict[int, float]] = {"stock": {}, "ours": {}, "plain": {}}
     with running_ray(0):
         for name, sizes, contestant in (
-            ("kernel", plan.kernel_markets, _kernel),
             ("stock", plan.stock_environments, _stock),
             ("ours", plan.markets, _ours),
             ("plain", plan.markets, _plain),
@@ -102,23 +94,6 @@ def steps_per_second(iterate: Iterate, seconds: float) -> float:
 def _configuration(scenario: str, markets: int) -> TrainingConfiguration:
     overrides = [f"scenario={scenario}", f"sampling.markets={markets}", "development.every=0"]
     return load_training("from-scratch", [*overrides, "critic=unprivileged"])
-
-
-@contextmanager
-def _kernel(configuration: TrainingConfiguration, markets: int) -> Iterator[Iterate]:
-    scenario = configuration.load_scenario()
-    market, board = VectorMarket(scenario, markets), quiet_board(markets, scenario.campaigns)
-    creative = np.broadcast_to(ARMS[0], (markets, scenario.campaigns, S, ARMS.shape[1]))
-    bids = np.zeros((markets, scenario.campaigns, 1 + P + S))
-    actions = Actions(board.segment_value, creative, bids, board.alert, board.directive)
-
-    def iterate() -> int:
-        market.reset(market_seeds("train", 0, 0, markets))
-        while not market.step(actions).terminated:
-            pass
-        return markets * scenario.intervals
-
-    yield iterate
 
 
 @contextmanager

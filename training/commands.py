@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -76,24 +76,50 @@ def train(
 
 
 def benchmark(
+    what: Annotated[
+        Literal["market", "training"] | None,
+        typer.Argument(help="`market`: the simulator alone; `training`: learning; both if left out."),
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A smoke test of a minute: one small size each.")
+        bool, typer.Option("--quick", help="A smoke test: small sizes, figures that mean little.")
     ] = False,
-    scenario: Annotated[str, typer.Option("--scenario", help="Market to learn on.")] = "quick",
+    scenario: Annotated[
+        str | None,
+        typer.Option("--scenario", help="Market to measure (`default`) and to learn on (`quick`)."),
+    ] = None,
     json_out: JsonOption = None,
 ) -> None:
-    """Measure the speed of the market and of learning against stock RLlib and plain PyTorch."""
+    """Measure speed: of the market against targets, of learning against stock RLlib and plain PyTorch."""
     from envs.scenario import load_scenario
 
     check_writable(json_out)
-    load_scenario(scenario)
+    if scenario is not None:
+        load_scenario(scenario)
+    result, texts = {}, []
+    if what != "training":
+        result["market"], text = _benchmark_market(quick, scenario or "default")
+        texts.append(text)
+    if what != "market":
+        result["training"], text = _benchmark_training(quick, scenario or "quick")
+        texts.append(text)
+    emit(result, "\n\n".join(texts), json_out)
 
+
+def _benchmark_market(quick: bool, scenario: str) -> tuple[object, str]:
+    from envs.benchmark import Plan, measure
+    from envs.benchmark_report import market_report
+
+    speed = measure(Plan.quick() if quick else Plan(), scenario, lambda text: typer.echo(text, err=True))
+    return speed, market_report(speed)
+
+
+def _benchmark_training(quick: bool, scenario: str) -> tuple[object, str]:
     from training.benchmark import BAR_PLAIN, BAR_STOCK, Plan, measure
     from training.progress import ProgressReport
 
     with ProgressReport(bar=False) as report:
         speed = measure(Plan.quick() if quick else Plan(), scenario, report.say)
-    sizes = {"kernel": speed.kernel, "stock": speed.stock, "ours": speed.ours, "plain": speed.plain}
+    sizes = {"stock": speed.stock, "ours": speed.ours, "plain": speed.plain}
     best = {name: max(found, key=found.__getitem__) for name, found in sizes.items()}
     rows = [(name, str(best[name]), f"{found[best[name]]:.0f}") for name, found in sizes.items()]
     ratios = (
@@ -107,4 +133,4 @@ def benchmark(
         "ours_over_plain": speed.ours_over_plain,
         "bars": {"ours_over_stock": BAR_STOCK, "ours_over_plain": BAR_PLAIN},
     }
-    emit(result, f"{format_table(('path', 'best size', 'market-steps/s'), rows)}\n\n{ratios}", json_out)
+    return result, f"{format_table(('path', 'best size', 'market-steps/s'), rows)}\n\n{ratios}"
