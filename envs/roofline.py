@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from envs.market import VectorMarket
-from envs.opportunities import FIRST_PRICE_WORD, WORDS_PER_RIVAL
+from envs.rivals import FIRST_PRICE_WORD, WORDS_PER_RIVAL
 
 PHILOX: Final = 100
 """Integer operations of a block of four words: ten rounds of two products, their halves and six more."""
