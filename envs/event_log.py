@@ -91,14 +91,22 @@ class EventLog:
             InterludeError: the part is there already, or the folder cannot be written.
         """
         if self.part.exists():
-            raise InterludeError(f"{self.part} is there already: an event log is written once, into a new folder")
+            raise InterludeError(
+                f"{self.part} is there already: an event log is written once, into a new folder"
+            )
         try:
             self._temporary.mkdir(parents=True)
         except OSError as error:
             raise InterludeError(f"cannot write {self.part}: {error.strerror or error}") from error
         for name in TABLES:
+            repeating = [
+                column.name for column in TABLES[name].columns if column.kind not in ("number", "usd")
+            ]
             self._writers[name] = pq.ParquetWriter(
-                self._temporary / f"{name}.parquet", schema_of(name), compression="zstd"
+                self._temporary / f"{name}.parquet",
+                schema_of(name),
+                compression="zstd",
+                use_dictionary=repeating,
             )
         self._keep(flight_tables(self._market, self._first))
         return self
@@ -304,7 +312,7 @@ def _messages(market: VectorMarket, t: int, first_market: int) -> pa.Table:
 
 
 def _axes(t: int, first_market: int, *shape: int) -> dict[str, Int]:
-    """Columns market, interval, campaign, segment and placement of arrays of this shape, as far as it goes."""
+    """Columns that say where an entry of an array of this shape [B, C, S, P] stands, as far as it goes."""
     index = np.indices(shape).reshape(len(shape), -1)
     index[0] += first_market
     names = ("market", "campaign", "segment", "placement")

@@ -77,7 +77,7 @@ TABLES: Final[dict[str, Table]] = {
         ),
     ),
     "bids": Table(
-        "a bid of ours for an impression opportunity, in order of market, interval and arrival",
+        "a bid of ours for an impression opportunity, in order of interval, market and arrival",
         (
             *_AT,
             Column("opportunity", "count", "number within its market and interval, in order of arrival"),
@@ -89,19 +89,23 @@ TABLES: Final[dict[str, Table]] = {
             Column("quality", "number", "factor of the opportunity's value, seen by every bidder"),
             Column("predicted", "number", "predicted affinity × quality"),
             Column("bid_usd", "usd", "for one simulated opportunity (impression_weight real impressions)"),
-            Column("status", "word", "unheard = won, but the listener left the pod before: not billed", STATUSES),
+            Column(
+                "status", "word", "unheard = won, but the listener left the pod before: not billed", STATUSES
+            ),
             Column("slot", "count", "of the pod; null where lost"),
             Column(
                 "price_to_beat_usd",
                 "usd",
-                "what would just have won, all other bids as they were; null beyond the price table: unwinnable",
+                "what would just have won, other bids being as they were; null beyond the price table: unwinnable",
             ),
             Column("paid_usd", "usd", "0 where not served"),
             Column("completions", "count", f"of the impression_weight impressions; {_UNTRACKED}"),
             Column("skips", "count", ""),
             Column("dislikes", "count", ""),
             Column("clicks", "count", f"invalid ones too; {_UNTRACKED}"),
-            Column("truth_valid", "flag", "somebody attended: neither invalid traffic nor out of sight or mute"),
+            Column(
+                "truth_valid", "flag", "somebody attended: neither invalid traffic nor out of sight or mute"
+            ),
             Column("truth_response", "number", "engagement z; 0 where nobody attended"),
             Column("truth_completions", "count", "whether tracked or not"),
             Column("truth_clicks", "count", "whether tracked or not"),
@@ -176,8 +180,8 @@ TABLES: Final[dict[str, Table]] = {
                 f"global, then {', '.join(cat.PLACEMENTS)}, then {', '.join(cat.SEGMENTS)}",
             ),
             _LOG_PROPENSITY._replace(
-                meaning="natural log of the density with which the policy drew its action, in the coordinates "
-                "that it draws in; 0 and null as for creatives"
+                meaning="natural log of the density with which the policy drew its action, in the coordinates in "
+                "which it draws; 0 and null as for creatives"
             ),
         ),
     ),
@@ -210,11 +214,13 @@ _EXAMPLES: Final = """\
 ## Reading
 
 ```python
+from pathlib import Path
+
 import pyarrow.dataset as ds
 from envs.event_log import read_table
 
 bids = read_table("LOG", "bids", run="pid")  # a pyarrow table
-bids = ds.dataset("LOG", partitioning="hive", format="parquet")  # all tables' files: filter by name instead
+bids = ds.dataset(sorted(map(str, Path("LOG").glob("run=*/part=*/bids.parquet"))), partitioning="hive")
 ```
 
 ```sql
@@ -233,12 +239,11 @@ fails, its stand-in's choice and propensity are logged.
 """
 
 
-def event_log_text(note: str) -> str:
-    """`docs/event_log.md`, without its first line `note` being ours to choose."""
+def event_log_text() -> str:
+    """`docs/event_log.md`, below the note that code wrote it."""
     parts = [
-        note,
         "# Event log\n",
-        "`interlude evaluate TEAM --event-log LOG` (or `envs.event_log.EventLog`) writes Parquet, one run a team:\n",
+        "`interlude evaluate TEAM --event-log LOG` (or `envs.event_log.EventLog`) writes Parquet, a run a team:\n",
         "```\nLOG/run=<team>/part=<first market>/<table>.parquet\n```\n",
         "A run's name is percent-encoded where it has to be. A part holds some markets' whole flights; its "
         "folder appears when they have ended, all tables at once, or never. "
@@ -256,5 +261,7 @@ def event_log_text(note: str) -> str:
             f"| {'; '.join(filter(None, (column.meaning, ', '.join(column.words))))} |"
             for column in table.columns
         ]
-        parts.append("\n".join(["| column | type | truth | meaning |", "| --- | --- | --- | --- |", *rows]) + "\n")
+        parts.append(
+            "\n".join(["| column | type | truth | meaning |", "| --- | --- | --- | --- |", *rows]) + "\n"
+        )
     return "\n".join([*parts, _EXAMPLES])

@@ -189,7 +189,7 @@ class VectorMarket:
             for b in range(first, end):
                 play_interval(*moment, scratch, on_air, b, b + 1, t)
                 rows = int(outcome.bids[b].sum())
-                bids.append(Bids(*(column[:rows].copy() for column in scratch.made)))
+                bids.append(scratch.made._make(column[:rows].copy() for column in scratch.made))
             return bids
 
         self.bids = [bids for part in self._crew.run(play) for bids in part]

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from envs.output import JsonOption, check_writable, emit, format_table, write_text_atomically
+from envs.output import (
+    JsonOption,
+    check_new_folder,
+    check_writable,
+    emit,
+    format_table,
+    write_text_atomically,
+)
 from evaluation import DEFAULT_EPISODES
 
 if TYPE_CHECKING:
@@ -57,6 +64,12 @@ def evaluate(
         Path | None,
         typer.Option("--listening-history", metavar="DIR", help="Tastes of real listeners (HetRec format)."),
     ] = None,
+    event_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--event-log", metavar="DIR", help="Log every bid, message and decision as Parquet, a run a team."
+        ),
+    ] = None,
     workers: WorkersOption = 1,
     json_out: JsonOption = None,
 ) -> None:
@@ -71,6 +84,7 @@ def evaluate(
     check_writable(json_out)
     check_writable(report)
     check_writable(None if tensorboard is None else tensorboard / "run")
+    check_new_folder(event_log)
     with _watched(episodes) as watch:
         comparison = evaluation.evaluate(
             teams,
@@ -82,6 +96,7 @@ def evaluate(
             sample=sample,
             workers=workers,
             listening_history=listening_history,
+            event_log=event_log,
             watch=watch,
         )
     from evaluation.table import text
