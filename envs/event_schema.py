@@ -1,4 +1,4 @@
-"""The tables of an event log: one list, from which Parquet schemas, the documentation and tests are made."""
+"""The tables of an event log (Parquet): one list, from which schemas, documentation and tests are made."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ TABLES: Final[dict[str, Table]] = {
             Column(
                 "price_to_beat_usd",
                 "usd",
-                "what would just have won, other bids being as they were; null beyond the price table: unwinnable",
+                "what would just have won against the other bids; null beyond the price table: unwinnable",
             ),
             Column("paid_usd", "usd", "0 where not served"),
             Column("completions", "count", f"of the impression_weight impressions; {_UNTRACKED}"),
@@ -180,8 +180,8 @@ TABLES: Final[dict[str, Table]] = {
                 f"global, then {', '.join(cat.PLACEMENTS)}, then {', '.join(cat.SEGMENTS)}",
             ),
             _LOG_PROPENSITY._replace(
-                meaning="natural log of the density with which the policy drew its action, in the coordinates in "
-                "which it draws; 0 and null as for creatives"
+                meaning="natural log of the density with which the policy drew its action, in its own "
+                "coordinates; 0 and null as for creatives"
             ),
         ),
     ),
@@ -243,7 +243,7 @@ def event_log_text() -> str:
     """`docs/event_log.md`, below the note that code wrote it."""
     parts = [
         "# Event log\n",
-        "`interlude evaluate TEAM --event-log LOG` (or `envs.event_log.EventLog`) writes Parquet, a run a team:\n",
+        "`interlude evaluate TEAM --event-log LOG` (or `envs.event_log.EventLog`) writes a run a team:\n",
         "```\nLOG/run=<team>/part=<first market>/<table>.parquet\n```\n",
         "A run's name is percent-encoded where it has to be. A part holds some markets' whole flights; its "
         "folder appears when they have ended, all tables at once, or never. "

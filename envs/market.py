@@ -182,14 +182,17 @@ class VectorMarket:
         moment = (self.parameters, self.market_state, self.constants, self._controls, outcome)
 
         def play(part: int, first: int, end: int) -> list[Bids]:
-            scratch, on_air, t, bids = self._scratch[part], self._next_on_air, self.interval, []
+            scratch, on_air, t = self._scratch[part], self._next_on_air, self.interval
+            bids: list[Bids] = []
             if not self.constants.log:
                 play_interval(*moment, scratch, on_air, first, end, t)
                 return []
             for b in range(first, end):
                 play_interval(*moment, scratch, on_air, b, b + 1, t)
                 rows = int(outcome.bids[b].sum())
-                bids.append(scratch.made._make(column[:rows].copy() for column in scratch.made))
+                bids.append(
+                    Bids(**{name: column[:rows].copy() for name, column in scratch.made._asdict().items()})
+                )
             return bids
 
         self.bids = [bids for part in self._crew.run(play) for bids in part]
