@@ -160,12 +160,12 @@ def bid_landscape(
     if not (np.isfinite(grid) & (grid >= 0.0)).all() or grid.ndim != 1 or len(grid) == 0:
         raise ConfigurationError(f"multipliers must be numbers of at least 0, got {list(multipliers)}")
     heard, completions, clicks = _expected(log)
-    daily_cap_fraction = getattr(log.scenario, "daily_cap_fraction", None)
+    daily_cap_fraction = log.scenario.daily_cap_fraction
     cap_usd = (np.inf if daily_cap_fraction is None else daily_cap_fraction) * log.granted_usd[:, 0]
     totals = np.zeros((len(grid), _TOTALS, len(log.granted_usd)))
-    rows: tuple[Any, ...] = log[: log._fields.index("paid_usd") + 1]
-    _replay(
-        *rows,
+    replay: Any = _replay  # numba's stubs know no positional arguments
+    replay(
+        *log[: log._fields.index("paid_usd") + 1],
         *(log.granted_usd, heard, completions, clicks, cap_usd),
         float(log.scenario.listeners.daily_frequency_cap),
         log.scenario.intervals_per_day,
