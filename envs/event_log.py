@@ -326,7 +326,7 @@ def _creative(choice: Int) -> dict[str, Int]:
 
 def _where(known: NDArray[np.bool_], values: Any) -> pa.Array:
     """The values, null where not known."""
-    return pa.array(values, mask=~known)
+    return pa.array(values.copy(), mask=~known)
 
 
 def _table(name: str, **columns: Any) -> pa.Table:
@@ -344,7 +344,9 @@ def _column(column: Column, kind: pa.DataType, values: Any) -> pa.Array:
     if column.kind == "word":
         index = values if isinstance(values, pa.Array) else pa.array(values)
         return pa.DictionaryArray.from_arrays(index.cast(pa.int8()), pa.array(column.words, pa.string()))
-    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values).cast(kind)
+    if isinstance(values, np.ndarray):
+        values = pa.array(values.copy())  # Arrow would share the memory of arrays that the market goes on with
+    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
 def _run_folder(directory: str | os.PathLike[str], run: str) -> Path:

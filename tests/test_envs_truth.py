@@ -167,7 +167,9 @@ def test_asking_for_prices_leaves_no_trace() -> None:
 
 
 def test_incidents_are_labelled_where_and_when_they_strike() -> None:
-    scenario = tiny(campaigns=3, intervals=10, incidents={"incident_probability": 1.0, "kinds": INCIDENT_KINDS[1:]})
+    scenario = tiny(
+        campaigns=3, intervals=10, incidents={"incident_probability": 1.0, "kinds": INCIDENT_KINDS[1:]}
+    )
     market = started(scenario, 64)
     m = market.parameters
     labels = incident_labels(m, 10)
