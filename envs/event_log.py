@@ -217,6 +217,7 @@ def _bids(market: VectorMarket, t: int, first_market: int) -> pa.Table:
         **_creative(cat.ARMS[market.aired[b, made.campaign, made.segment]]),
         quality=made.quality,
         predicted=made.predicted,
+        wish_usd=made.wish_usd,
         bid_usd=made.bid_usd,
         status=made.status,
         slot=_where(made.status != LOST, made.slot),
@@ -345,7 +346,9 @@ def _column(column: Column, kind: pa.DataType, values: Any) -> pa.Array:
         index = values if isinstance(values, pa.Array) else pa.array(values)
         return pa.DictionaryArray.from_arrays(index.cast(pa.int8()), pa.array(column.words, pa.string()))
     if isinstance(values, np.ndarray):
-        values = pa.array(values.copy())  # Arrow would share the memory of arrays that the market goes on with
+        values = pa.array(
+            values.copy()
+        )  # Arrow would share the memory of arrays that the market goes on with
     return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
 
 

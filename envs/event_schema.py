@@ -88,6 +88,7 @@ TABLES: Final[dict[str, Table]] = {
             *CREATIVE,
             Column("quality", "number", "factor of the opportunity's value, seen by every bidder"),
             Column("predicted", "number", "predicted affinity × quality"),
+            Column("wish_usd", "usd", "the bid before it was cut to what budget and daily cap left"),
             Column("bid_usd", "usd", "for one simulated opportunity (impression_weight real impressions)"),
             Column(
                 "status", "word", "unheard = won, but the listener left the pod before: not billed", STATUSES

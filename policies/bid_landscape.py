@@ -1,18 +1,20 @@
 """A campaign's bid landscape: what other multipliers would have won, spent and earned, from logged bids.
 
 A function of the bidding room that stands alone: it reads rows that were written and touches no market and
-no other role. Every logged bid of a window is made again, multiplied by k, in order of arrival:
+no other role. Every logged bid of a window is made again as it was meant, before an empty purse cut it,
+multiplied by k, in order of arrival:
 
 - It wins where it reaches the price to beat, all other bids being as they were. Beyond the price table that
   price is not known: such opportunities are never won, whatever k (the log is censored there).
 - It pays the price to beat, its own bid under first price. In pods what was won keeps its price and slot,
   and what is won anew pays the price of entry and is heard as often as the placement's wins were.
-- Budget, daily cap and daily frequency cap are counted anew, in order of arrival. A bid that a cap kept from
-  being made is in no log: below 1 the landscape cannot know it.
+- Budget, daily cap and daily frequency cap are counted anew, in order of arrival. A bid that was not
+  made, for the frequency cap or since nothing at all was left, is in no log: a landscape cannot know it.
 - What was served brings what it brought. What is won anew brings completions and clicks in proportion to its
   predicted value, at its cell's rate (observed per predicted value served), drawn to the market's rate and
   that to all markets' as far as the cell saw little. Conversions, which no log ties to a bid, follow
-  completions at the market's reported rate.
+  completions at the market's reported rate. Clicks of invalid traffic look like others, so that a wave of
+  them lifts what wins elsewhere seem to bring.
 - Listeners, wear and rivals answer to nothing. So within one interval wins and spend are exact for second
   price and one slot, as far as no cap, bound on multipliers or rival's budget binds, and over several
   intervals they are an approximation.
@@ -54,7 +56,7 @@ class CampaignLog(NamedTuple):
     placement: Int  # [N]
     status: Int  # [N] LOST, SERVED, UNHEARD of `envs.opportunities`
     predicted: Float  # [N] value that the bid stood on
-    bid_usd: Float  # [N]
+    wish_usd: Float  # [N] the bid before it was cut to what budget and daily cap left
     price_to_beat_usd: Float  # [N] NaN = unwinnable
     paid_usd: Float  # [N]
     completions: Float  # [N] NaN where lost or untracked
@@ -160,8 +162,8 @@ def bid_landscape(
     if not (np.isfinite(grid) & (grid >= 0.0)).all() or grid.ndim != 1 or len(grid) == 0:
         raise ConfigurationError(f"multipliers must be numbers of at least 0, got {list(multipliers)}")
     heard, completions, clicks = _expected(log)
-    daily_cap_fraction = log.scenario.daily_cap_fraction
-    cap_usd = (np.inf if daily_cap_fraction is None else daily_cap_fraction) * log.granted_usd[:, 0]
+    daily_cap, markets = log.scenario.daily_cap_fraction, len(log.granted_usd)
+    cap_usd = np.full(markets, np.inf) if daily_cap is None else daily_cap * log.granted_usd[:, 0]
     totals = np.zeros((len(grid), _TOTALS, len(log.granted_usd)))
     replay: Any = _replay  # numba's stubs know no positional arguments
     replay(
@@ -180,7 +182,7 @@ def bid_landscape(
     points = []
     for k, total in zip(grid.tolist(), totals, strict=True):
         bids, stopped, wins, anew, spend, completed_k, clicked = total.sum(1).tolist()
-        conversions = float(total[5] @ rate)
+        conversions = float(total[_COMPLETIONS] @ rate)
         values = log.scenario.values
         points.append(
             Point(
@@ -202,10 +204,9 @@ def bid_landscape(
 def _expected(log: CampaignLog) -> tuple[Float, Float, Float]:
     """[N] each: how much of a win is heard, and what it brings: as it was, or by the model."""
     won, served = log.status != _LOST, log.status == _SERVED
-    share = np.bincount(log.placement[won], served[won], P) / np.maximum(
-        1, np.bincount(log.placement[won], minlength=P)
-    )
-    share[np.bincount(log.placement[won], minlength=P) == 0] = served.sum() / max(1, won.sum())
+    wins = np.bincount(log.placement[won], minlength=P)
+    overall = served.sum() / won.sum() if won.any() else 1.0  # who never won is taken to be heard
+    share = np.where(wins > 0, np.bincount(log.placement[served], minlength=P) / np.maximum(1, wins), overall)
     heard = np.where(won, served, share[log.placement]).astype(np.float64)
     brought = []
     for observed in (log.completions, log.clicks):
@@ -245,7 +246,7 @@ def _replay(  # type: ignore[no-untyped-def]
     placement,
     status,
     predicted,
-    bid_usd,
+    wish_usd,
     price_to_beat_usd,
     paid_usd,
     granted_usd,
@@ -281,7 +282,7 @@ def _replay(  # type: ignore[no-untyped-def]
                     day_left = max(0.0, day_left - paid_usd[n])
                     today[i] += 1.0
                 continue
-            offer = min(multipliers[j] * bid_usd[n], left, day_left)
+            offer = min(multipliers[j] * wish_usd[n], left, day_left)
             if offer <= 0.0 or today[i] >= frequency_cap:
                 total[_STOPPED] += 1.0
                 continue
