@@ -30,6 +30,9 @@ class Entry(NamedTuple):
 COMMANDS: Final[dict[str, Entry]] = {
     "train": Entry("training.commands", "train", "Train a team into a run directory."),
     "evaluate": Entry("evaluation.commands", "evaluate", "Compare teams on the same markets."),
+    "bid-landscape": Entry(
+        "evaluation.commands", "bid_landscape", "What other bid multipliers would have brought a campaign."
+    ),
     "tune-baselines": Entry("evaluation.commands", "tune_baselines", "Tune the scripted teams by grid."),
     "export": Entry("policies.commands", "export", "Turn a run into a bundle an ad server can load."),
     "calibrate": Entry(

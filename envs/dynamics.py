@@ -51,6 +51,7 @@ class Bids(NamedTuple):
     status: Int  # LOST, SERVED, UNHEARD of `envs.opportunities`
     quality: Float  # factor of the opportunity's value
     predicted: Float  # predicted affinity × quality
+    wish_usd: Float  # the bid before it was cut to what budget and daily cap left
     bid_usd: Float
     price_to_beat_usd: Float  # what would just have won; NaN beyond the price table
     paid_usd: Float
@@ -104,7 +105,15 @@ class Scratch(NamedTuple):
     waiting: Int  # [C, S, DELAY_CLASSES] conversions caused
 
 
-_USD_AND_FACTORS = ("quality", "predicted", "bid_usd", "price_to_beat_usd", "paid_usd", "response")
+_USD_AND_FACTORS = (
+    "quality",
+    "predicted",
+    "wish_usd",
+    "bid_usd",
+    "price_to_beat_usd",
+    "paid_usd",
+    "response",
+)
 
 
 def _no_bids(rows: int) -> Bids:

@@ -14,14 +14,16 @@ from envs.constants import constants_of
 from envs.controls import enact, new_controls, spread
 from envs.crew import Crew
 from envs.delivery import deliver
-from envs.dynamics import new_scratch, new_state, play_interval
+from envs.dynamics import Bids, new_scratch, new_state, play_interval
 from envs.errors import InterludeError, UnknownNameError
 from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
 from envs.observation import SCHEMAS, Observation
+from envs.opportunities import BLOCK
 from envs.privileged import privileged_blocks
 from envs.protocol import BOUNDS, Actions, Board, Directive, quiet_board
 from envs.reception import received
+from envs.response import HEALTH_MAX
 from envs.rewards import Rewards, Worth, rewards_of, worth_of
 from envs.scenario import Scenario
 from envs.seeds import SPLITS, Split
@@ -69,6 +71,7 @@ class VectorMarket:
         split: Split = "train",
         taste_pool: Float | None = None,
         threads: int = 1,
+        log: bool = False,
     ) -> None:
         """Makes an empty batch.
 
@@ -78,6 +81,7 @@ class VectorMarket:
             split: whose markets `reset` will be given.
             taste_pool: [pool, ≥ D] standardised tastes of real listeners; synthetic ones if None.
             threads: that share the markets of a step; they change its speed and nothing else.
+            log: keep every bid of the last interval in `bids`, for the event log.
         """
         if num_markets < 1:
             raise ValueError(f"num_markets must be at least 1, got {num_markets}")
@@ -86,12 +90,9 @@ class VectorMarket:
         self.scenario, self.num_markets, self.split = scenario, num_markets, split
         self.num_campaigns = scenario.campaigns
         self.taste_pool = taste_pool
-        self.constants = constants_of(scenario, split == "held_out")
+        self.constants = constants_of(scenario, split == "held_out", log)
         self._crew = Crew(num_markets, threads)
-        self._scratch = [
-            new_scratch(scenario.campaigns, scenario.listeners.count, max(scenario.auction.slots))
-            for _ in self._crew.ranges
-        ]
+        self._make_scratch(BLOCK)
         self._next_on_air = np.zeros((num_markets, scenario.campaigns, S), np.int64)
         self._sight = new_sight(num_markets, scenario.campaigns)
         self.interval = -1
@@ -102,6 +103,7 @@ class VectorMarket:
         self.feed: Feed
         self.aired: Int
         self.outcome: Outcome | None
+        self.bids: list[Bids]  # [B] with `log`: of the last interval, in order of arrival
         self.last_outcome: Outcome  # what observations tell of: at the flight's start, of nothing
 
     @property
@@ -131,6 +133,10 @@ class VectorMarket:
             win_rate=np.zeros((b, c, S, P)),
         )
         self.interval, self.outcome, self._has_table = 0, None, False
+        if self.constants.log:  # a block holds a whole interval, so that its rows are there at the end
+            most = self.parameters.traffic.sum((2, 3)).max() * self.constants.load_factor * HEALTH_MAX
+            self._make_scratch(int(most) + 2)
+        self.bids = []
         self.last_outcome = empty_outcome(b, c, S, P)
         self.last_outcome.health[:] = 1.0
         return self._observations()
@@ -166,14 +172,30 @@ class VectorMarket:
         self.board = deliver(actions, outcome, self.brief, state, controls, pacing_error, level_usd)
         return Step(self._observations(), rewards, self.interval == scenario.intervals, outcome, worth)
 
+    def _make_scratch(self, block: int) -> None:
+        campaigns, listeners = self.num_campaigns, self.scenario.listeners.count
+        longest_pod = max(self.scenario.auction.slots)
+        self._scratch = [new_scratch(campaigns, listeners, longest_pod, block) for _ in self._crew.ranges]
+
     def _play(self) -> Outcome:
         outcome = empty_outcome(self.num_markets, self.num_campaigns, S, P)
         moment = (self.parameters, self.market_state, self.constants, self._controls, outcome)
-        self._crew.run(
-            lambda part, first, end: play_interval(
-                *moment, self._scratch[part], self._next_on_air, first, end, self.interval
-            )
-        )
+
+        def play(part: int, first: int, end: int) -> list[Bids]:
+            scratch, on_air, t = self._scratch[part], self._next_on_air, self.interval
+            bids: list[Bids] = []
+            if not self.constants.log:
+                play_interval(*moment, scratch, on_air, first, end, t)
+                return []
+            for b in range(first, end):
+                play_interval(*moment, scratch, on_air, b, b + 1, t)
+                rows = int(outcome.bids[b].sum())
+                bids.append(
+                    Bids(**{name: column[:rows].copy() for name, column in scratch.made._asdict().items()})
+                )
+            return bids
+
+        self.bids = [bids for part in self._crew.run(play) for bids in part]
         return outcome
 
     def _check_started(self, what: str) -> None:

@@ -110,7 +110,22 @@ def _keep_accounts(out, scratch, b):  # type: ignore[no-untyped-def]
 
 @inlined
 def _write_bid(  # type: ignore[no-untyped-def]
-    made, row, item, c, i, s, p, slot, visible, status, quality, predicted, bid_usd, to_beat_usd, paid_usd
+    made,
+    row,
+    item,
+    c,
+    i,
+    s,
+    p,
+    slot,
+    visible,
+    status,
+    quality,
+    predicted,
+    unit_usd,
+    bid_usd,
+    to_beat_usd,
+    paid_usd,
 ):
     """One row of scratch.made."""
     made.item[row] = item
@@ -124,6 +139,7 @@ def _write_bid(  # type: ignore[no-untyped-def]
     made.status[row] = status
     made.quality[row] = quality
     made.predicted[row] = predicted
+    made.wish_usd[row] = unit_usd * predicted
     made.bid_usd[row] = bid_usd
     made.price_to_beat_usd[row] = to_beat_usd
     made.paid_usd[row] = paid_usd
@@ -344,6 +360,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
                 status,
                 quality,
                 predicted,
+                unit_bid[visible, cell, who],
                 bid[w],
                 to_beat,
                 paid,
@@ -375,6 +392,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
                 LOST,
                 quality,
                 predicted,
+                unit_bid[visible, cell, bidder[w]],
                 bid[w],
                 to_beat,
                 0.0,

@@ -77,6 +77,19 @@ def check_writable(path: str | os.PathLike[str] | None) -> None:
         raise _unwritable(path, PermissionError(13, "Permission denied"))
 
 
+def check_new_folder(path: str | os.PathLike[str] | None) -> None:
+    """Fail now when `path` (None passes) is not a folder that is new or empty, or cannot be written.
+
+    Raises:
+        InterludeError: it holds something, is a file or cannot be written.
+    """
+    if path is None:
+        return
+    check_writable(Path(path) / "something")
+    if any(Path(path).iterdir()):
+        raise InterludeError(f"{os.fspath(path)} is not empty: choose a new folder")
+
+
 def write_json(destination: str | os.PathLike[str], value: object) -> None:
     """Write `value` as strict JSON to a file, atomically, or to standard output when `destination` is "-".
 

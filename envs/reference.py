@@ -1,6 +1,6 @@
 """The reference of observations and messages, written from the tables that the code itself uses.
 
-`python -m envs.reference docs` writes `observations.md` and `protocol.md`; a test compares.
+`python -m envs.reference docs` writes `observations.md`, `protocol.md` and `event_log.md`; a test compares.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, get_type_hints
 
 from envs import catalogue as cat
+from envs.event_schema import event_log_text
 from envs.observation import SCHEMAS, Schema, schema_hash
 from envs.protocol import BOUNDS, Board, FieldBounds, action_shape
 
@@ -127,11 +128,19 @@ def protocol_text() -> str:
     return "\n".join(parts)
 
 
-DOCUMENTS: Final = {"observations.md": observations_text, "protocol.md": protocol_text}
+def _event_log_text() -> str:
+    return f"{NOTE}\n{event_log_text()}"
+
+
+DOCUMENTS: Final = {
+    "observations.md": observations_text,
+    "protocol.md": protocol_text,
+    "event_log.md": _event_log_text,
+}
 
 
 def main(arguments: list[str]) -> int:
-    """Writes both documents into the folder named."""
+    """Writes the documents into the folder named."""
     if len(arguments) != 1 or not Path(arguments[0]).is_dir():
         print("usage: python -m envs.reference FOLDER (an existing one)", file=sys.stderr)
         return 2

@@ -25,6 +25,7 @@ def evaluate(
     sample: bool = False,
     workers: int = 1,
     listening_history: str | Path | None = None,
+    event_log: str | Path | None = None,
     watch: Watch | None = None,
 ) -> Comparison:
     """Compares teams on the same markets (common random numbers).
@@ -40,6 +41,7 @@ def evaluate(
         sample: whether learned policies sample their actions instead of taking the likeliest.
         workers: processes; above 1 the caller's module needs an `if __name__ == "__main__"` guard.
         listening_history: folder of a real listening history whose tastes the listeners get.
+        event_log: folder into which every flight is logged, a run a team; new or empty.
         watch: is told team names and how many markets they have played.
 
     Returns:
@@ -53,7 +55,8 @@ def evaluate(
     from evaluation.rollout import Course, listening_tastes
 
     tastes = None if listening_history is None else listening_tastes(Path(listening_history))
-    course = Course(load_scenario(scenario), split, seed, episodes, taste_pool=tastes)
+    log = None if event_log is None else Path(event_log)
+    course = Course(load_scenario(scenario), split, seed, episodes, taste_pool=tastes, event_log=log)
     return compare(teams, course, baseline=baseline, sample=sample, workers=workers, watch=watch)
 
 

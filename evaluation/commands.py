@@ -1,16 +1,23 @@
-"""The commands of `evaluation`: `evaluate`, `tune-baselines`."""
+"""The commands of `evaluation`: `evaluate`, `bid-landscape`, `tune-baselines`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from envs.output import JsonOption, check_writable, emit, format_table, write_text_atomically
+from envs.output import (
+    JsonOption,
+    check_new_folder,
+    check_writable,
+    emit,
+    format_table,
+    write_text_atomically,
+)
 from evaluation import DEFAULT_EPISODES
 
 if TYPE_CHECKING:
@@ -57,6 +64,12 @@ def evaluate(
         Path | None,
         typer.Option("--listening-history", metavar="DIR", help="Tastes of real listeners (HetRec format)."),
     ] = None,
+    event_log: Annotated[
+        Path | None,
+        typer.Option(
+            "--event-log", metavar="DIR", help="Log every bid, message and decision as Parquet, a run a team."
+        ),
+    ] = None,
     workers: WorkersOption = 1,
     json_out: JsonOption = None,
 ) -> None:
@@ -71,6 +84,7 @@ def evaluate(
     check_writable(json_out)
     check_writable(report)
     check_writable(None if tensorboard is None else tensorboard / "run")
+    check_new_folder(event_log)
     with _watched(episodes) as watch:
         comparison = evaluation.evaluate(
             teams,
@@ -82,6 +96,7 @@ def evaluate(
             sample=sample,
             workers=workers,
             listening_history=listening_history,
+            event_log=event_log,
             watch=watch,
         )
     from evaluation.table import text
@@ -98,6 +113,101 @@ def evaluate(
         runs = write_comparison(comparison, tensorboard)
         lines.append(f"TensorBoard: {len(runs)} runs in {tensorboard} (tensorboard --logdir {tensorboard})")
     emit(comparison.as_json(), "\n".join(lines), json_out)
+
+
+def bid_landscape(
+    team: Annotated[
+        str | None,
+        typer.Argument(metavar="[TEAM]", help="As for `evaluate`; with --event-log, one of its runs."),
+    ] = None,
+    campaign: Annotated[int, typer.Option("--campaign", min=0, help="Of every market, from 0.")] = 0,
+    multipliers: Annotated[
+        str, typer.Option("--multipliers", metavar="K,K,…", help="By which its bids are multiplied.")
+    ] = "0.5,0.7,1,1.4,2",
+    window: Annotated[
+        str | None,
+        typer.Option(
+            "--window", metavar="FIRST:END", help="Intervals; before them bids stay. [default: all]"
+        ),
+    ] = None,
+    event_log: Annotated[
+        Path | None,
+        typer.Option("--event-log", metavar="DIR", help="Read what was logged; without it, play markets."),
+    ] = None,
+    scenario: Annotated[
+        str | None,
+        typer.Option("--scenario", help="Name or YAML file. [default: what the run was trained on]"),
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="train, development or held_out.")] = "held_out",
+    markets: Annotated[
+        int, typer.Option("--markets", min=1, help="That are played; each is one flight.")
+    ] = 64,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=2**31 - 1, help="Of the sequence of markets.")
+    ] = 0,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with a picture.")
+    ] = None,
+    json_out: JsonOption = None,
+) -> None:
+    """Say what other bid multipliers would have won, spent and earned, without touching the market."""
+    from envs.errors import ConfigurationError, UnknownNameError
+    from envs.scenario import load_scenario
+    from envs.seeds import SPLITS
+    from evaluation import bid_landscape as landscape
+    from evaluation.rollout import Course
+    from evaluation.sources import trained_on
+    from policies import bid_landscape as bidding
+
+    if split not in SPLITS:
+        raise UnknownNameError("split", split, SPLITS)
+    check_writable(json_out)
+    check_writable(report)
+    grid = _numbers("--multipliers", multipliers, ",", float)
+    first, end = (0, None) if window is None else _numbers("--window", window, ":", int, 2)
+    if event_log is not None:
+        log = landscape.logged(event_log, team, campaign)
+    elif team is None:
+        raise ConfigurationError("name a TEAM that plays, or an --event-log to read")
+    else:
+        kind = next(known for known in SPLITS if known == split)
+        course = Course(load_scenario(scenario or trained_on([team])), kind, seed, markets)
+        with _watched(markets) as watch:
+            told = 0
+
+            def progress(more: int) -> None:
+                nonlocal told
+                told += more
+                watch(team, told)
+
+            log = landscape.simulated(team, course, campaign, progress)
+    points = bidding.bid_landscape(log, grid, first, end)
+    lines = [format_table(landscape.COLUMNS, landscape.rows(points)), "", *landscape.NOTES]
+    if report is not None:
+        title = f"Bid landscape of campaign {campaign}, {log.scenario.name}"
+        write_text_atomically(report, landscape.html_report(title, points))
+        lines.append(f"Report: {report}")
+    found = {
+        "scenario": log.scenario.name,
+        "campaign": campaign,
+        "markets": len(log.granted_usd),
+        "window_intervals": [first, log.granted_usd.shape[1] if end is None else end],
+        "points": points,
+    }
+    emit(found, "\n".join(lines), json_out)
+
+
+def _numbers(option: str, text: str, mark: str, kind: Callable[[str], Any], count: int | None = None) -> Any:
+    """The numbers of an option's value."""
+    from envs.errors import ConfigurationError
+
+    try:
+        found = [kind(word) for word in text.split(mark)]
+    except ValueError:
+        found = []
+    if not found or len(found) != (count or len(found)):
+        raise ConfigurationError(f"{option} takes numbers with {mark!r} between them, got {text!r}")
+    return found
 
 
 def tune_baselines(

@@ -7,10 +7,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,7 +23,11 @@ from envs.seeds import Split, market_seeds
 from envs.state import Float
 from evaluation.metrics import FlightLedger
 from policies.policy import flight_of
+from policies.propensity import log_propensities
 from policies.team import Incapacity, Team
+
+if TYPE_CHECKING:
+    from envs.event_log import EventLog
 
 BATCH_SIZE = 64
 Progress = Callable[[int], None]
@@ -44,6 +49,8 @@ class Course:
     seventh digit, for matrix products round by their shape."""
     taste_pool: Float | None = field(default=None, hash=False, compare=False)
     """[pool, D] tastes of real listeners, or None for the synthetic population."""
+    event_log: Path | None = field(default=None, hash=False, compare=False)
+    """Folder into which every flight is logged, a run a team (docs/event_log.md), or None."""
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -158,16 +165,29 @@ def _play_made(make: TeamMaker, course: Course, start: int, count: int) -> Batch
 
 def _play_batch(team: Team, course: Course, start: int, count: int) -> Batch:
     """Plays the flights of markets `start … start + count - 1` of a course's sequence."""
-    market = VectorMarket(course.scenario, count, split=course.split, taste_pool=course.taste_pool)
+    log = course.event_log
+    market = VectorMarket(
+        course.scenario, count, split=course.split, taste_pool=course.taste_pool, log=log is not None
+    )
     observations = market.reset(market_seeds(course.split, course.seed, start, count))
     ledger = FlightLedger(market, keep_series=True)
     team.start(flight_of(market, privileged=team.privileged))
     terminated = False
-    while not terminated:
-        step = market.step(team.act(observations))
-        ledger.add(step)
-        observations, terminated = step.observations, step.terminated
+    with nullcontext() if log is None else _event_log(log, team, market, start) as events:
+        while not terminated:
+            actions = team.act(observations)
+            step = market.step(actions)
+            ledger.add(step)
+            if events is not None:
+                events.add(actions, log_propensities(team))
+            observations, terminated = step.observations, step.terminated
     return Batch(ledger.finish(), ledger.series(), list(team.incapacities))
+
+
+def _event_log(directory: Path, team: Team, market: VectorMarket, start: int) -> EventLog:
+    from envs.event_log import EventLog
+
+    return EventLog(directory, team.name, market, start)
 
 
 def _told(batches: Iterable[Batch], course: Course, progress: Progress | None) -> list[Batch]:

@@ -6,7 +6,7 @@ Not imported by `policies` itself: torch is loaded only where a learned policy i
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +47,11 @@ class _Learned:
         self.desk, self.name, self.sample, self.sample_seed = desk, name, sample, sample_seed
         self.model_aware = model_aware
         self.decision: Decision | None = None
+
+    @property
+    def log_propensity(self) -> Any:
+        """Log-probabilities of the last action; the likeliest action is no draw."""
+        return self.decision.log_probability.numpy() if self.sample and self.decision else 0.0
 
     def start(self, flight: Flight) -> None:
         """A new flight."""

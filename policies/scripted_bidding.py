@@ -94,4 +94,6 @@ class RandomBidding:
         shape = (self._flight.num_campaigns, BIDDING_ACTION)
         draw = normals(self._flight.seeds, self._STREAM + self._interval, shape)
         self._interval += 1
+        # Of the draw: what it was clipped from.
+        self.log_propensity = -(0.5 * draw**2 + 0.5 * np.log(2.0 * np.pi) + np.log(0.5)).sum(-1)
         return np.clip(0.5 * draw - 0.5, -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)

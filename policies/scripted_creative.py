@@ -24,6 +24,11 @@ class DeskCreative:
         """Shares the desk with the bidding agent of the same team."""
         self.name, self.desk, self.privileged = name, desk, False
 
+    @property
+    def log_propensity(self) -> float:
+        """Thompson sampling has no closed form; without it the choice is the likeliest."""
+        return np.nan if getattr(self.desk.estimator, "exploration", 0.0) > 0.0 else 0.0
+
     def start(self, flight: Flight) -> None:
         """A new flight."""
         self.desk.start(flight)
@@ -75,6 +80,7 @@ class RandomCreative:
     """Any eligible arm, drawn anew each interval."""
 
     name, privileged = "random", False
+    log_propensity = -float(np.log(cat.K))
     _STREAM = 300
 
     def start(self, flight: Flight) -> None:

@@ -17,7 +17,7 @@ def test_the_committed_documents_are_up_to_date(name: str) -> None:
 
 
 def test_everything_is_listed() -> None:
-    observations, protocol = (text() for text in DOCUMENTS.values())
+    observations, protocol = (DOCUMENTS[name]() for name in ("observations.md", "protocol.md"))
     for schema in SCHEMAS.values():
         for field in schema.fields:
             assert f"| `{field.name}` |" in observations
