@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from envs import catalogue as cat
+from envs.seeds import SPLITS
 
 Kind = Literal["market", "count", "number", "usd", "flag", "word", "text", "numbers"]
 STORED_AS: Final[dict[Kind, str]] = {
@@ -71,7 +72,7 @@ TABLES: Final[dict[str, Table]] = {
         (
             _MARKET,
             Column("truth_seed", "text", "decimal digits of its 64 bits: everything hidden follows from it"),
-            Column("split", "word", "", ("train", "development", "held_out")),
+            Column("split", "word", "", SPLITS),
             Column("scenario", "text", "name"),
             Column("scenario_json", "text", "the whole scenario: prices, pricing rule, caps, values"),
         ),

@@ -6,8 +6,9 @@ multiplied by k, in order of arrival:
 
 - It wins where it reaches the price to beat, all other bids being as they were. Beyond the price table that
   price is not known: such opportunities are never won, whatever k (the log is censored there).
-- It pays the price to beat, its own bid under first price. In pods what was won keeps its price and slot,
-  and what is won anew pays the price of entry and is heard as often as the placement's wins were.
+- It pays the price to beat, its own bid under first price. In pods what was won keeps its price as
+  far as the bid reaches it, else falls to the price of entry; what is won anew pays that, and is heard as
+  often as the placement's wins were.
 - Budget, daily cap and daily frequency cap are counted anew, in order of arrival. A bid that was not
   made, for the frequency cap or since nothing at all was left, is in no log: a landscape cannot know it.
 - What was served brings what it brought. What is won anew brings completions and clicks in proportion to its
@@ -292,7 +293,7 @@ def _replay(  # type: ignore[no-untyped-def]
             if first_price:
                 price = offer
             else:
-                price = min(paid_usd[n], offer) if status[n] == _SERVED else beat
+                price = paid_usd[n] if status[n] == _SERVED and paid_usd[n] <= offer else beat
             paid = price * heard[n]
             left = max(0.0, left - paid)
             day_left = max(0.0, day_left - paid)

@@ -15,7 +15,7 @@ from support.markets import leaves, quiet, tiny
 import policies.bid_landscape as module
 from envs.catalogue import P, S
 from envs.errors import ConfigurationError
-from envs.event_log import flight_tables, interval_tables
+from envs.event_rows import flight_tables, interval_tables
 from envs.market import VectorMarket
 from envs.opportunities import LOST, SERVED, UNHEARD
 from envs.protocol import MAX_MULTIPLIER_LOG, Actions
@@ -23,7 +23,7 @@ from envs.scenario import Scenario, load_scenario
 from envs.seeds import market_seeds
 from policies.bid_landscape import TABLES, CampaignLog, Point, bid_landscape
 from policies.policy import flight_of
-from policies.registry import make_team
+from policies.registry import knob_space, make_team
 
 MARKETS = 8
 GRID = (0.5, 0.8, 1.0, 1.3, 2.0)
@@ -40,7 +40,8 @@ def recorded(scenario: Scenario, team: str) -> tuple[list[Actions], dict[str, pa
     """A team's actions, and the log in memory."""
     market = VectorMarket(scenario, MARKETS, log=True)
     observations = market.reset(market_seeds("train", 0, 0, MARKETS))
-    player = make_team(team)
+    untuned = {name: knob.default for name, knob in knob_space(team).items()}  # tuning must not move figures
+    player = make_team(team, untuned)
     player.start(flight_of(market))
     actions, tables = [], [flight_tables(market)]
     for _ in range(scenario.intervals):
@@ -107,21 +108,21 @@ def worst(scenario: Scenario, first: int) -> dict[str, float]:
 
 
 def test_over_twenty_intervals_only_listeners_answer() -> None:
-    """Found: wins and spend within 0.6 %, completions within 1.8 %, for multipliers from ½ to 2."""
+    """Found: wins and spend within 0.7 %, completions within 2.2 %, for multipliers from ½ to 2."""
     error = worst(tiny(campaigns=1, **(FREE | {"intervals": 24, "intervals_per_day": 12})), 4)
     assert error["wins"] < 0.02 and error["spend_usd"] < 0.02 and error["completions"] < 0.04
 
 
 def test_over_a_flight_of_the_default_market_it_is_an_approximation() -> None:
-    """Found: wins within 10 %, spend 8 %, completions 17 %: budgets, caps, rivals and wear all answer."""
+    """Found: wins within 9 %, spend 5 %, completions 16 %: budgets, caps, rivals and wear all answer."""
     error = worst(load_scenario("default"), 12)
     assert error["wins"] < 0.15 and error["spend_usd"] < 0.12 and error["completions"] < 0.25
 
 
 def test_pods_are_an_approximation() -> None:
-    """Found: wins within 10 %, spend 12 %, completions 11 %: another slot has another price."""
+    """Found: wins within 13 %, spend 7 %, completions 12 %: another slot has another price."""
     error = worst(load_scenario("forty-eight-rivals").model_copy(update={"intervals": 12}), 4)
-    assert error["wins"] < 0.15 and error["spend_usd"] < 0.18 and error["completions"] < 0.16
+    assert error["wins"] < 0.17 and error["spend_usd"] < 0.12 and error["completions"] < 0.16
 
 
 def test_the_running_market_is_untouched() -> None:
