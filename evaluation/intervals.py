@@ -196,12 +196,22 @@ def over_runs(
         TooFewRunsError: fewer than `MIN_RUNS` training runs.
     """
     scores = _runs(runs)
-    base = None if baseline is None else np.broadcast_to(np.asarray(baseline, np.float64), scores.shape[1:])
+    if baseline is None:
+        return interval_over_runs(scores, aggregate, resamples, confidence, seed)
+    base = np.asarray(np.broadcast_to(np.asarray(baseline, np.float64), scores.shape[1:]).mean())
+
+    def gain(drawn: Float) -> Float:
+        return lift(aggregate(drawn), base)
+
+    return interval_over_runs(scores, gain, resamples, confidence, seed)
+
+
+def interval_over_runs(
+    scores: Float, aggregate: Aggregate, resamples: int, confidence: float, seed: int
+) -> Interval:
+    """`over_runs` of scores [R, K] that refuses nothing: for measuring what it covers."""
     drawn = aggregate(_redrawn(scores, resamples, np.random.default_rng(seed)))
-    estimate = aggregate(scores.ravel())
-    if base is not None:
-        drawn, estimate = lift(drawn, np.asarray(base.mean())), lift(estimate, np.asarray(base.mean()))
-    return _interval(float(estimate), drawn, "over_runs", len(scores), confidence)
+    return _interval(float(aggregate(scores.ravel())), drawn, "over_runs", len(scores), confidence)
 
 
 def lift_over_runs(
