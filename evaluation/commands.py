@@ -16,6 +16,7 @@ from envs.output import (
     check_writable,
     emit,
     format_table,
+    write_json,
     write_text_atomically,
 )
 from evaluation import DEFAULT_EPISODES
@@ -34,7 +35,8 @@ def evaluate(
         typer.Argument(
             metavar="TEAM...",
             help="A scripted team's name, a run directory, a bundle, `reference`, `scripted` (all scripted "
-            "teams), or BASE+role=SOURCE, where SOURCE may be module:Class too.",
+            "teams), or BASE+role=SOURCE, where SOURCE may be module:Class too. Several training runs of a "
+            "method: NAME=RUN,RUN,... or a folder of runs.",
         ),
     ],
     scenario: Annotated[
@@ -54,6 +56,15 @@ def evaluate(
     baseline: Annotated[
         str, typer.Option("--baseline", metavar="TEAM", help="Lifts are measured against it.")
     ] = "shadow-price",
+    absolute: Annotated[
+        bool,
+        typer.Option("--absolute", help="Play the leading team again on ten times the markets, its own."),
+    ] = False,
+    kpis: Annotated[bool, typer.Option("--kpis", help="Print every KPI by team.")] = False,
+    marl_eval: Annotated[
+        Path | None,
+        typer.Option("--marl-eval", metavar="FILE.json", help="Write figures per market for marl-eval."),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with figures.")
     ] = None,
@@ -83,6 +94,7 @@ def evaluate(
         raise UnknownNameError("split", split, SPLITS)
     check_writable(json_out)
     check_writable(report)
+    check_writable(marl_eval)
     check_writable(None if tensorboard is None else tensorboard / "run")
     check_new_folder(event_log)
     with _watched(episodes) as watch:
@@ -95,13 +107,19 @@ def evaluate(
             baseline=baseline,
             sample=sample,
             workers=workers,
+            absolute=absolute,
             listening_history=listening_history,
             event_log=event_log,
             watch=watch,
         )
     from evaluation.table import text
 
-    lines = [text(comparison)]
+    lines = [text(comparison, kpis=kpis)]
+    if marl_eval is not None:
+        from evaluation.marl_eval import as_marl_eval
+
+        write_json(marl_eval, as_marl_eval(comparison))
+        lines.append(f"marl-eval: {marl_eval}")
     if report is not None:
         from evaluation.report import html_report
 
@@ -280,8 +298,8 @@ def _watched(markets: int) -> Iterator[Watch]:
     if not sys.stderr.isatty():
 
         def line(team: str, played: int) -> None:
-            if played == markets:
-                _tell(f"{team}: played {markets} markets")
+            if played == _markets_of(team, markets):
+                _tell(f"{team}: played {played} markets")
 
         yield line
         return
@@ -293,7 +311,14 @@ def _watched(markets: int) -> Iterator[Watch]:
 
         def watch(team: str, played: int) -> None:
             if team not in tasks:
-                tasks[team] = bars.add_task(team, total=markets)
+                tasks[team] = bars.add_task(team, total=_markets_of(team, markets))
             bars.update(tasks[team], completed=played)
 
         yield watch
+
+
+def _markets_of(team: str, markets: int) -> int:
+    """How many markets a team plays, by the name under which it reports."""
+    from evaluation.compare import ABSOLUTE_FACTOR, ABSOLUTE_LABEL
+
+    return markets * ABSOLUTE_FACTOR if team.endswith(ABSOLUTE_LABEL) else markets

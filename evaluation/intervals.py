@@ -3,8 +3,8 @@
 The two are never mixed and always labelled. `over_markets` takes the policies as they are and asks how
 another draw of markets would have come out; it says nothing about training luck. `over_runs` asks how
 another set of training runs of the same method would have come out. Percentile bootstrap (Efron &
-Tibshirani 1993, ch. 13); with one task its coverage of a nominal .95 was measured as .72 with 3 runs,
-.90 with 5 and .93 with 10, so fewer than `MIN_RUNS` runs are refused.
+Tibshirani 1993, ch. 13): with few runs it covers less than it says (measured in docs/coverage.md), so fewer
+than `MIN_RUNS` runs are refused.
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs.errors import InterludeError
+from evaluation.aggregates import (
+    CONFIDENCE,
+    Aggregate,
+    Float,
+    above,
+    lift,
+    mean,
+    probability_of_a_better_run,
+)
 
-Float = NDArray[np.float64]
 Kind = Literal["over_markets", "over_runs"]
 
 MIN_RUNS: Final = 5
 RESAMPLES: Final = 4000
-CONFIDENCE: Final = 0.95
+MEASURED_COVERAGE: Final = {3: 0.72, 5: 0.83, 10: 0.90, 20: 0.93}
+"""By runs: how often the nominal 95 % of a mean over one task's runs held the truth (docs/coverage.md)."""
 _CHUNK = 1 << 19
 
 
@@ -49,11 +58,24 @@ class Interval:
         return self.low > 0.0 or self.high < 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """A performance profile: which share of scores lies above each threshold, with pointwise intervals."""
+
+    thresholds: Float  # [T] fractions of the reference
+    share: Float  # [T]
+    low: Float  # [T]
+    high: Float  # [T]
+    kind: Kind
+    count: int
+    confidence: float = CONFIDENCE
+
+
 class MarketBootstrap:
     """Bootstrap over markets of what K teams scored on the same n of them.
 
     A market's scores stay together in every resample, so each comparison is paired: common random numbers
-    make a difference far less noisy than its terms.
+    make a difference far less noisy than its terms. All methods see the same resamples.
     """
 
     def __init__(
@@ -64,14 +86,14 @@ class MarketBootstrap:
         confidence: float = CONFIDENCE,
         seed: int = 0,
     ) -> None:
-        """Resamples the markets once for all comparisons; `values` is [K, n]."""
+        """Resamples the markets' means once for all comparisons; `values` is [K, n]."""
         scores = np.asarray(values, np.float64)
         if scores.ndim != 2 or not scores.size or not np.isfinite(scores).all():
             raise ValueError(f"values must be finite, of shape [K, n] with n >= 1, got shape {scores.shape}")
         self.count, self.confidence = scores.shape[1], confidence
-        self._mean = scores.mean(1, keepdims=True)  # [K, 1]
-        chunks = [scores[:, index].mean(2) for index in _resampled(self.count, resamples, seed)]
-        self._drawn = np.concatenate(chunks, 1)  # [K, resamples]
+        self._resamples, self._seed = resamples, seed
+        self._mean = scores.mean(1)  # [K]
+        self._drawn = np.concatenate([scores[:, index].mean(2) for index in self._indices()], 1)
 
     def mean(self, a: int) -> Interval:
         """Mean of team a."""
@@ -85,8 +107,38 @@ class MarketBootstrap:
         """Mean of team a / mean of team b - 1."""
         return self._interval(lift(self._mean[a], self._mean[b]), lift(self._drawn[a], self._drawn[b]))
 
-    def _interval(self, estimate: Float, drawn: Float) -> Interval:
-        return _interval(float(estimate[0]), drawn, "over_markets", self.count, self.confidence)
+    def aggregate(self, values: Float, aggregate: Aggregate) -> Interval:
+        """Any aggregate of figures [n] of the same markets."""
+        drawn = np.concatenate([aggregate(values[index]) for index in self._indices()])
+        return self._interval(aggregate(values), drawn)
+
+    def shares(self, indicators: Float) -> list[Interval]:
+        """Mean of each row of [m, n], whose entries are multiples of ½."""
+        drawn = self._drawn_shares(indicators)
+        return [self._interval(row.mean(), column) for row, column in zip(indicators, drawn, strict=True)]
+
+    def profile(self, scores: Float, thresholds: Float) -> Profile:
+        """Performance profile of scores [n] over thresholds [T]."""
+        drawn = self._drawn_shares(above(scores, thresholds))
+        return _profile(
+            *(scores, thresholds, drawn, "over_markets", self.count, self.confidence),
+        )
+
+    def _drawn_shares(self, indicators: Float) -> Float:
+        """[m, resamples]. Sums of halves are exact, so the order of a matrix product does not show."""
+        drawn = []
+        for index in self._indices():
+            rows = len(index)
+            flat = index + self.count * np.arange(rows)[:, None]
+            times = np.bincount(flat.ravel(), minlength=rows * self.count).reshape(rows, self.count)
+            drawn.append(indicators @ times.T.astype(np.float64) / self.count)
+        return np.concatenate(drawn, 1)
+
+    def _indices(self) -> Iterator[NDArray[np.int64]]:
+        return _resampled(self.count, self._resamples, self._seed)
+
+    def _interval(self, estimate: Float | float, drawn: Float) -> Interval:
+        return _interval(float(estimate), drawn, "over_markets", self.count, self.confidence)
 
 
 def over_markets(
@@ -110,7 +162,8 @@ def over_markets(
     """
     a = _vector(values, "values")
     b = a if baseline is None else _vector(baseline, "baseline")
-    _check_pairs(a, b)
+    if a.shape != b.shape:
+        raise ValueError(f"a pair needs the same markets on both sides, got {len(a)} and {len(b)}")
     bootstrap = MarketBootstrap(np.stack([a, b]), resamples=resamples, confidence=confidence, seed=seed)
     if baseline is None:
         return bootstrap.mean(0)
@@ -121,6 +174,7 @@ def over_runs(
     runs: ArrayLike,
     baseline: ArrayLike | None = None,
     *,
+    aggregate: Aggregate = mean,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
     seed: int = 0,
@@ -128,57 +182,133 @@ def over_runs(
     """Stratified bootstrap over training runs: what a *method* gains, not one of its runs.
 
     Args:
-        runs: [R, K] mean score of each of R training runs on each of K tasks (scenarios); [R] is one task.
-        baseline: [K] score of a fixed baseline on the same tasks, or one number; None gives the mean score.
+        runs: [R, K] score of each of R training runs on each of K tasks (scenarios); [R] is one task.
+        baseline: [K] score of a fixed baseline on the same tasks, or one number; None gives the aggregate
+            itself, else it is a lift over the baseline's mean.
+        aggregate: what the scores of all runs and tasks together come to.
         resamples: bootstrap samples.
         confidence: share of resamples inside the interval.
         seed: of the resampling.
 
-    Runs are resampled within every task apart (Agarwal et al. 2021, §4). The estimate is the mean over
-    runs and tasks, as a lift over the baseline's where there is one.
+    Runs are resampled within every task apart (Agarwal et al. 2021, §4).
 
     Raises:
         TooFewRunsError: fewer than `MIN_RUNS` training runs.
     """
-    scores = np.asarray(runs, np.float64)
-    scores = scores[:, None] if scores.ndim == 1 else scores
-    if scores.ndim != 2 or not np.isfinite(scores).all():
-        raise ValueError(f"runs must be finite and of shape [R] or [R, K], got shape {scores.shape}")
-    count, tasks = scores.shape
+    scores = _runs(runs)
+    if baseline is None:
+        return interval_over_runs(scores, aggregate, resamples, confidence, seed)
+    base = np.asarray(np.broadcast_to(np.asarray(baseline, np.float64), scores.shape[1:]).mean())
+
+    def gain(drawn: Float) -> Float:
+        return lift(aggregate(drawn), base)
+
+    return interval_over_runs(scores, gain, resamples, confidence, seed)
+
+
+def interval_over_runs(
+    scores: Float, aggregate: Aggregate, resamples: int, confidence: float, seed: int
+) -> Interval:
+    """`over_runs` of scores [R, K] that refuses nothing: for measuring what it covers."""
+    drawn = aggregate(_redrawn(scores, resamples, np.random.default_rng(seed)))
+    return _interval(float(aggregate(scores.ravel())), drawn, "over_runs", len(scores), confidence)
+
+
+def lift_over_runs(
+    runs: ArrayLike,
+    others: ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Interval:
+    """Lift of one method's mean over another's, [R, K] and [Q, K], the runs of both resampled.
+
+    Raises:
+        TooFewRunsError: fewer than `MIN_RUNS` training runs of either.
+    """
+    a, b, drawn_a, drawn_b = _two_redrawn(runs, others, resamples, seed)
+    drawn = lift(mean(drawn_a), mean(drawn_b))
+    count = min(len(a), len(b))
+    return _interval(float(lift(mean(a.ravel()), mean(b.ravel()))), drawn, "over_runs", count, confidence)
+
+
+def better_run_over_runs(
+    runs: ArrayLike,
+    others: ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Interval:
+    """Probability that a run of one method beats a run of another on one task: [R] and [Q], unpaired.
+
+    Raises:
+        TooFewRunsError: fewer than `MIN_RUNS` training runs of either.
+    """
+    a, b, drawn_a, drawn_b = _two_redrawn(runs, others, resamples, seed)
+    estimate = probability_of_a_better_run(a.ravel(), b.ravel())
+    drawn = probability_of_a_better_run(drawn_a, drawn_b)
+    return _interval(float(estimate), drawn, "over_runs", min(len(a), len(b)), confidence)
+
+
+def profile_over_runs(
+    runs: ArrayLike,
+    thresholds: Float,
+    *,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Profile:
+    """Performance profile of a method's runs [R, K], which are fractions of a reference.
+
+    Raises:
+        TooFewRunsError: fewer than `MIN_RUNS` training runs.
+    """
+    scores = _runs(runs)
+    redrawn = _redrawn(scores, resamples, np.random.default_rng(seed))
+    drawn = np.stack(
+        [above(redrawn.ravel(), threshold[None]).reshape(redrawn.shape).mean(1) for threshold in thresholds]
+    )
+    return _profile(scores.ravel(), thresholds, drawn, "over_runs", len(scores), confidence)
+
+
+def check_runs(count: int) -> None:
+    """Refuses to speak of a method on too few training runs.
+
+    Raises:
+        TooFewRunsError: why, and what there is instead.
+    """
     if count < MIN_RUNS:
         raise TooFewRunsError(
             f"an interval over training runs needs at least {MIN_RUNS} runs of the method, got {count}: "
-            f"with 3 its nominal 95 % covers 72 %. Train more seeds, or report over_markets, which holds "
-            f"for these runs alone"
+            f"with 3 its nominal 95 % covers {MEASURED_COVERAGE[3]:.0%} (docs/coverage.md). Train more "
+            f"seeds, or report over_markets, which holds for these runs alone"
         )
-    base = None if baseline is None else np.broadcast_to(np.asarray(baseline, np.float64), (tasks,)).mean()
-    rng = np.random.default_rng(seed)
-    index = rng.integers(0, count, (resamples, count, tasks))
-    drawn = np.take_along_axis(scores[None], index, 1).mean((1, 2))
-    estimate = scores.mean(keepdims=True)[0]
-    if base is not None:
-        drawn, estimate = lift(drawn, np.full_like(drawn, base)), lift(estimate, np.full_like(estimate, base))
-    return _interval(float(estimate[0]), drawn, "over_runs", count, confidence)
 
 
-def lift(a: Float, b: Float) -> Float:
-    """The gain a / b - 1; not a number where b <= 0, for a share of nothing or of a loss has no meaning."""
-    positive = b > 0.0
-    return np.where(positive, a / np.where(positive, b, 1.0) - 1.0, np.nan)
+def _runs(runs: ArrayLike) -> Float:
+    scores = np.asarray(runs, np.float64)
+    scores = scores[:, None] if scores.ndim == 1 else scores
+    if scores.ndim != 2 or not (np.isfinite(scores).all() or np.isnan(scores).all()):
+        raise ValueError(
+            f"runs must be finite (or all NaN) and of shape [R] or [R, K], got shape {scores.shape}"
+        )
+    check_runs(len(scores))
+    return scores
 
 
-def interquartile_mean(values: ArrayLike) -> float:
-    """Mean of the middle half of [n], the outer ⌊n/4⌋ cut off on each side (Agarwal et al. 2021)."""
-    ordered = np.sort(_vector(values, "values"))
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
+def _redrawn(scores: Float, resamples: int, rng: np.random.Generator) -> Float:
+    """[resamples, R * K]: runs drawn again within every task."""
+    index = rng.integers(0, len(scores), (resamples, *scores.shape))
+    return np.take_along_axis(scores[None], index, 1).reshape(resamples, -1)
 
 
-def probability_of_improvement(values: ArrayLike, baseline: ArrayLike) -> float:
-    """Share of markets on which A beats B, ties counted half: [n] and [n] in pairs."""
-    a, b = _vector(values, "values"), _vector(baseline, "baseline")
-    _check_pairs(a, b)
-    return float(((a > b) + 0.5 * (a == b)).mean())
+def _two_redrawn(
+    runs: ArrayLike, others: ArrayLike, resamples: int, seed: int
+) -> tuple[Float, Float, Float, Float]:
+    a, b, rng = _runs(runs), _runs(others), np.random.default_rng(seed)
+    return a, b, _redrawn(a, resamples, rng), _redrawn(b, resamples, rng)
 
 
 def _vector(values: ArrayLike, name: str) -> Float:
@@ -186,11 +316,6 @@ def _vector(values: ArrayLike, name: str) -> Float:
     if array.ndim != 1 or not len(array) or not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, of shape [n] with n >= 1, got shape {array.shape}")
     return array
-
-
-def _check_pairs(a: Float, b: Float) -> None:
-    if a.shape != b.shape:
-        raise ValueError(f"a pair needs the same markets on both sides, got {len(a)} and {len(b)}")
 
 
 def _resampled(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -201,8 +326,21 @@ def _resampled(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]
         yield rng.integers(0, n, (min(chunk, resamples - start), n))
 
 
-def _interval(estimate: float, drawn: Float, kind: Kind, count: int, confidence: float) -> Interval:
-    """Percentiles of what was drawn; not a number where any of it is not."""
+def _percentiles(drawn: Float, confidence: float) -> Float:
+    """[2, ...] ends of the interval over the last axis; not a number where anything drawn is not."""
     tail = 50.0 * (1.0 - confidence)
-    low, high = np.percentile(drawn, [tail, 100.0 - tail])
+    ends: Float = np.percentile(drawn, [tail, 100.0 - tail], axis=-1)
+    return ends
+
+
+def _interval(estimate: float, drawn: Float, kind: Kind, count: int, confidence: float) -> Interval:
+    low, high = _percentiles(drawn, confidence)
     return Interval(estimate, float(low), float(high), kind, count, confidence)
+
+
+def _profile(
+    scores: Float, thresholds: Float, drawn: Float, kind: Kind, count: int, confidence: float
+) -> Profile:
+    low, high = _percentiles(drawn, confidence)
+    share = above(scores, thresholds).mean(-1)
+    return Profile(thresholds, share, low, high, kind, count, confidence)

@@ -1,13 +1,12 @@
-"""The KPIs by which teams are judged: one table, and the ledger that fills it during a flight.
+"""The ledger that fills the table of KPIs (`evaluation.metric_table`) during a flight.
 
-A KPI's name is its TensorBoard tag; training, evaluation and reports all log the same ones.
 `FlightLedger.finish()` gives each KPI per market over the whole flight, `series()` per interval.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,70 +15,10 @@ from envs.catalogue import ARM_FORMAT, FORMATS, F, K
 from envs.market import Step, VectorMarket
 from envs.rewards import segment_size
 from envs.state import Float
+from evaluation.metric_table import HEADLINES, KPIS, OBJECTIVE, PARTS, Kpi
+from evaluation.watchdog import Watch, Watchdog
 
-Better = Literal["more", "less", "neither"]
-
-
-@dataclass(frozen=True)
-class Kpi:
-    """One row of the table."""
-
-    tag: str
-    unit: str
-    formula: str
-    when_empty: str
-    """Its value where the denominator is zero; empty where it has none."""
-    better: Better
-    truth: bool = False
-    """Whether only a simulator can know it."""
-
-
-_ROWS: Final = (
-    Kpi("market/objective_usd", "USD", "J: the team's rewards of all intervals, summed", "", "more", True),
-    Kpi("market/completions_usd", "USD", "part of J: value of completions", "", "more"),
-    Kpi("market/conversions_usd", "USD", "part of J: value of conversions caused", "", "more", True),
-    Kpi("market/recall_usd", "USD", "part of J: value of recall, gain and mean level", "", "more", True),
-    Kpi("market/health_usd", "USD", "part of J: value of listening won or lost", "", "more", True),
-    Kpi("market/wasted_usd", "USD", "part of J, subtracted: paid for nothing", "", "less", True),
-    Kpi("spend/spend_usd", "USD", "all campaigns' spend", "", "neither"),
-    Kpi("spend/budget_fraction", "fraction", "spend / budgets", "0", "neither"),
-    Kpi("spend/pacing_error", "fraction", "mean |share spent - share of the flight gone|", "", "less"),
-    Kpi("spend/wasted_fraction", "fraction", "wasted spend / spend", "0", "less", True),
-    Kpi("auction/win_rate", "fraction", "wins / bids", "0", "neither"),
-    Kpi("auction/cpm_usd", "USD", "1000 * spend / impressions", "0", "less"),
-    Kpi("auction/price_to_bid", "fraction", "spend / sum of the bids that won", "0", "less"),
-    Kpi("auction/cpa_usd", "USD", "spend / conversions reported", "spend: one is about to come", "less"),
-    Kpi("response/completion_rate", "fraction", "completions / impressions", "0", "more"),
-    Kpi("response/skip_rate", "fraction", "skips / impressions", "0", "less"),
-    Kpi("response/dislike_rate", "fraction", "dislikes / impressions", "0", "less"),
-    Kpi("response/click_rate", "fraction", "clicks, invalid ones too / impressions", "0", "more"),
-    Kpi("response/conversions", "count", "conversions reported within the flight", "", "more"),
-    Kpi("response/recall_lift", "fraction", "recall at the end - at the start", "", "more", True),
-    Kpi("listeners/relevance", "factor", "Σ true affinity of who heard / wins", "0", "more", True),
-    Kpi("listeners/frequency", "impressions", "impressions of a reached listener", "0", "neither"),
-    Kpi("listeners/reach", "fraction", "listeners reached", "", "more"),
-    Kpi("listeners/fatigue", "log response", "lost to repetition, mean of intervals", "", "less", True),
-    Kpi("listeners/health", "fraction", "listening at the end against its usual level", "", "more"),
-    Kpi("listeners/listening_fraction", "fraction", "opportunities / at full health", "0", "more", True),
-    Kpi("creative/audio_share", "fraction", "impressions of audio / impressions", "0", "neither"),
-    Kpi("creative/video_share", "fraction", "impressions of video / impressions", "0", "neither"),
-    Kpi("creative/display_share", "fraction", "impressions of display / impressions", "0", "neither"),
-    Kpi("creative/entropy", "fraction", "entropy of impressions over creatives / ln K", "0", "neither"),
-    Kpi("monitor/alerts", "count", "times a campaign and placement came under alert", "", "neither"),
-    Kpi("fairness/worst_objective_per_budget", "ratio", "least campaign's J / budget", "0", "more", True),
-    Kpi("fairness/gini", "fraction", "Gini coefficient of the campaigns' J, losses as 0", "0", "less", True),
-)
-KPIS: Final[dict[str, Kpi]] = {row.tag: row for row in _ROWS}
-"""Every KPI by tag.
-
-Impressions are real ones: wins * impression weight. What campaigns have apart (recall, frequency, reach,
-fatigue, pacing, entropy) is the mean over campaigns; what listeners have, over listeners. Relevance counts
-an impression that nobody heard (invalid, inattentive) as 0; 1 is the average listener.
-"""
-
-OBJECTIVE: Final = "market/objective_usd"
-PARTS: Final = tuple(row.tag for row in _ROWS if row.formula.startswith("part of J"))
-"""The parts of the objective; `market/wasted_usd` is subtracted, the others are added."""
+__all__ = ["HEADLINES", "KPIS", "OBJECTIVE", "PARTS", "FlightLedger", "Kpi", "gini", "mean_over_markets"]
 
 
 class Tally(NamedTuple):
@@ -106,7 +45,9 @@ class Tally(NamedTuple):
     affinity_won: Float  # [..., B]
     pacing_error: Float  # [..., B] sum over intervals of the campaigns' mean
     fatigue: Float  # [..., B] likewise
-    alerts: Float  # [..., B]
+    campaign_spend_usd: Float  # [..., B, C]
+    attributed: Float  # [..., B, C] conversions reported, and at the end those that wait
+    watch: Watch  # of [..., B]
     won_by_arm: Float  # [..., B, C, K]
 
 
@@ -115,6 +56,7 @@ class Levels(NamedTuple):
 
     recall: Float
     health: Float
+    churn: Float
     frequency: Float
     reach: Float
 
@@ -131,12 +73,13 @@ class FlightLedger:
         self._market = market
         size = segment_size(market.parameters)
         self._share = size / size.sum(1, keepdims=True)  # [B, S]
-        self._traffic = market.parameters.traffic.sum((2, 3))  # [B, T]
+        # [B, T] at full health: `traffic` is that of the reference ad load
+        self._traffic = market.parameters.traffic.sum((2, 3)) * market.constants.load_factor
         self._budget = market.parameters.budget_usd  # [B, C]
         self._keep_series = keep_series
         self._total: Tally | None = None
         self._intervals: list[tuple[Tally, Levels]] = []
-        self._under_alert = np.zeros(1, np.bool_)
+        self._watchdog = Watchdog(market.parameters, market.scenario.intervals)
 
     def add(self, step: Step) -> None:
         """Books one interval."""
@@ -144,7 +87,7 @@ class FlightLedger:
         if self._total is None:
             self._total, self._start_recall = tally, self._mean(step.outcome.recall_before)
         else:
-            self._total = Tally(*(old + new for old, new in zip(self._total, tally, strict=True)))
+            self._total = _sum(self._total, tally)
         self._last = levels
         if self._keep_series:
             self._intervals.append((tally, levels))
@@ -161,7 +104,7 @@ class FlightLedger:
             raise ValueError("series() needs steps, and FlightLedger(market, keep_series=True)")
         tallies, levels = zip(*self._intervals, strict=True)
         return self._kpis(
-            Tally(*(np.stack(arrays) for arrays in zip(*tallies, strict=True))),
+            _stacked(tallies),
             Levels(*(np.stack(arrays) for arrays in zip(*levels, strict=True))),
         )
 
@@ -182,33 +125,33 @@ class FlightLedger:
             traffic=self._traffic[:, market.interval - 1],
             fatigue=self._mean(out.fatigue),
             pacing_error=np.abs(market.pacing_error()).mean(1),
-            alerts=self._new_alerts(),
+            campaign_spend_usd=_array(out.spend_usd.sum((2, 3))),
+            attributed=_array((out.conversions + out.conversions_settled).sum(2)),
+            watch=self._watchdog.add(market.board.alert.kind[:, : market.num_campaigns], market.interval - 1),
             won_by_arm=_by_arm(out.wins.sum(3), market.aired),
             **{name: _per_market(getattr(out, name)) for name in _SUMMED},
         )
-
-    def _new_alerts(self) -> Float:
-        """[B] (campaign, placement) pairs under alert now and not an interval ago."""
-        now = self._market.board.alert.kind[:, : self._market.num_campaigns] > 0
-        fresh = now & ~self._under_alert
-        self._under_alert = now
-        return _array(fresh.sum((1, 2)))
 
     def _levels(self, step: Step) -> Levels:
         out = step.outcome
         return Levels(
             recall=self._mean(out.recall),
             health=(out.health * self._share).sum(1),
+            churn=np.maximum(0.0, 1.0 - self._market.market_state.health).mean(1),
             frequency=self._mean(out.frequency),
             reach=out.reach.mean(1),
         )
 
     def _kpis(self, total: Tally, level: Levels) -> dict[str, Float]:
         """The table's formulas; arrays [..., B]."""
-        impressions = total.wins * self._market.scenario.impression_weight
+        scenario, watch = self._market.scenario, total.watch
+        impressions = total.wins * scenario.impression_weight
+        target_usd = scenario.values.conversion_usd
         by_format = _ratio(_by_format(total.won_by_arm), total.wins[..., None])
         intervals = total.intervals[..., None]
         value = total.completions_usd + total.conversions_usd + total.recall_usd
+        cpa_usd = total.campaign_spend_usd / np.maximum(1.0, total.attributed)  # [..., B, C]
+        hours = scenario.listeners.ads_per_hour * scenario.listeners.count
         return {
             OBJECTIVE: value + total.health_usd - total.wasted_usd,
             "market/completions_usd": total.completions_usd,
@@ -216,6 +159,12 @@ class FlightLedger:
             "market/recall_usd": total.recall_usd,
             "market/health_usd": total.health_usd,
             "market/wasted_usd": total.wasted_usd,
+            "advertiser/value_usd": value,
+            "advertiser/return_on_spend": _ratio(value, total.spend_usd),
+            "advertiser/cpa_to_target": _ratio(cpa_usd, target_usd).mean(-1),
+            "advertiser/competition_score_usd": (
+                total.attributed * target_usd * cpa_factor(cpa_usd, target_usd)
+            ).sum(-1),
             "spend/spend_usd": total.spend_usd,
             "spend/budget_fraction": _ratio(total.spend_usd, self._budget.sum(1)),
             "spend/pacing_error": total.pacing_error / intervals,
@@ -235,30 +184,39 @@ class FlightLedger:
             "listeners/reach": level.reach,
             "listeners/fatigue": total.fatigue / intervals,
             "listeners/health": level.health,
+            "listeners/churn": level.churn,
+            "listeners/hours": total.opportunities / hours,
             "listeners/listening_fraction": _ratio(total.opportunities, total.traffic),
             **{f"creative/{name}_share": by_format[..., f] for f, name in enumerate(FORMATS)},
             "creative/entropy": _entropy(total.won_by_arm),
-            "monitor/alerts": total.alerts,
+            "monitor/alerts": watch.alerts,
+            "monitor/incidents": watch.incidents,
+            "monitor/precision": _ratio(watch.right, watch.judged, np.nan),
+            "monitor/recall": _ratio(watch.found, watch.incidents, np.nan),
+            "monitor/delay": _ratio(watch.delay, watch.found, np.nan),
             "fairness/worst_objective_per_budget": _ratio(total.objective_usd, self._budget).min(-1),
             "fairness/gini": gini(np.maximum(0.0, total.objective_usd)),
         }
 
 
-_SUMMED: Final = (
-    *(
-        "opportunities",
-        "bids",
-        "wins",
-        "spend_usd",
-        "won_bid_usd",
-        "completions",
-        "skips",
-        "dislikes",
-        "clicks",
-    ),
-    *("conversions", "affinity_won"),
+_SUMMED: Final = tuple(
+    "opportunities bids wins spend_usd won_bid_usd completions skips dislikes clicks conversions "
+    "affinity_won".split()
 )
 """Fields of an outcome that a tally sums over campaigns, segments and placements."""
+
+
+def mean_over_markets(values: Float) -> Float:
+    """Mean over the last axis of a KPI's values, markets that have none (NaN) left out; NaN if none has."""
+    there = np.isfinite(values)
+    if there.all():
+        return _array(np.ascontiguousarray(values).mean(-1))
+    return _ratio(np.where(there, values, 0.0).sum(-1), there.sum(-1), np.nan)
+
+
+def cpa_factor(cpa_usd: Float, target_usd: float) -> Float:
+    """AuctionNet's penalty min(1, (target / CPA)²): 1 up to the target, .25 at twice the target."""
+    return np.minimum(1.0, np.square(_ratio(target_usd, cpa_usd, np.inf)))
 
 
 def gini(values: Float) -> Float:
@@ -280,11 +238,27 @@ def _per_market(array: Float) -> Float:
     return _array(np.ascontiguousarray(array).reshape(len(array), -1).sum(1))
 
 
-def _ratio(numerator: Float, denominator: Float | float) -> Float:
-    """Numerator / denominator, and 0 where the denominator is 0."""
+def _ratio(numerator: Float | float, denominator: Float | float, empty: float = 0.0) -> Float:
+    """Numerator / denominator, and `empty` where the denominator is 0."""
     below: Any = np.asarray(denominator, np.float64)
-    empty = np.zeros(np.broadcast(numerator, below).shape)
-    return _array(np.divide(numerator, below, out=empty, where=below != 0))
+    out = np.full(np.broadcast(numerator, below).shape, empty)
+    return _array(np.divide(numerator, below, out=out, where=below != 0))
+
+
+def _sum(one: Tally, other: Tally) -> Tally:
+    """Two stretches as one."""
+    return _combined([one, other], lambda pair: pair[0] + pair[1])
+
+
+def _stacked(tallies: Sequence[Tally]) -> Tally:
+    """Stretches one after the other, on a new first axis."""
+    return _combined(tallies, np.stack)
+
+
+def _combined(tallies: Sequence[Tally], combine: Callable[[Sequence[Float]], Float]) -> Tally:
+    watch = Watch(*map(combine, zip(*(tally.watch for tally in tallies), strict=True)))
+    fields = {name: combine([getattr(t, name) for t in tallies]) for name in Tally._fields if name != "watch"}
+    return Tally(**fields, watch=watch)
 
 
 def _by_arm(wins: Float, arm: NDArray[np.int64]) -> Float:

@@ -73,12 +73,12 @@ def html_report(comparison: Comparison) -> str:
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="lead">{course.num_markets} {html.escape(course.split)} markets, seed {course.seed}; '
         f"baseline {html.escape(comparison.baseline)}</p>",
-        f"<h2>{html.escape(comparison.hero.entrant.name)} against siloed</h2>",
+        f"<h2>{html.escape(comparison.hero.entrant.name)} against the ad servers it is to replace</h2>",
         f'<div class="cards">{"".join(_card(found) for found in comparison.headlines)}</div>',
         "<h2>Teams, best first</h2>",
         _table(table.header(comparison), comparison.standings, comparison),
         f"<h2>{html.escape(comparison.hero.entrant.name)} over each other team</h2>",
-        _rows(("team", "J [95 %]", "markets won"), table.lifts_of_hero(comparison)),
+        _rows(("team", *table.AGAINST), table.lifts_of_hero(comparison)),
         *(
             f'<h2>{heading}</h2><img alt="{alt}" src="data:image/png;base64,{_png(draw(comparison))}">'
             for heading, alt, draw in figures
@@ -203,11 +203,11 @@ def _png(figure: Figure) -> str:
 
 def _card(found: Any) -> str:
     look = {"as wanted": "good", "the wrong way": "bad"}.get(found.verdict, "open")
-    unit = KPIS[found.tag].unit
+    result, lift = f"{found.result} over {found.over}", table.percent(found.lift)
+    said = f"{found.over_value:.4g} to {found.value:.4g} ({KPIS[found.tag].unit}); {found.verdict}"
     return (
-        f'<div class="card {look}">{html.escape(found.result)}<b>{html.escape(table.percent(found.lift))}</b>'
-        f"<span>{found.siloed:.4g} to {found.value:.4g} ({html.escape(unit)}); {html.escape(found.verdict)}"
-        "</span></div>"
+        f'<div class="card {look}">{html.escape(result)}<b>{html.escape(lift)}</b>'
+        f"<span>{html.escape(said)}</span></div>"
     )
 
 

@@ -21,7 +21,7 @@ from envs.market import VectorMarket
 from envs.scenario import Scenario
 from envs.seeds import Split, market_seeds
 from envs.state import Float
-from evaluation.metrics import FlightLedger
+from evaluation.metrics import FlightLedger, mean_over_markets
 from policies.policy import flight_of
 from policies.propensity import log_propensities
 from policies.team import Incapacity, Team
@@ -51,6 +51,8 @@ class Course:
     """[pool, D] tastes of real listeners, or None for the synthetic population."""
     event_log: Path | None = field(default=None, hash=False, compare=False)
     """Folder into which every flight is logged, a run a team (docs/event_log.md), or None."""
+    first_market: int = 0
+    """Where in the seed's sequence of markets the course begins."""
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -60,8 +62,8 @@ class Course:
 
     def batches(self) -> list[tuple[int, int]]:
         """(first market, how many) of every batch."""
-        size = self.batch_size
-        return [(start, min(size, self.num_markets - start)) for start in range(0, self.num_markets, size)]
+        size, end = self.batch_size, self.first_market + self.num_markets
+        return [(start, min(size, end - start)) for start in range(self.first_market, end, size)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +89,10 @@ class TeamResult:
     incapacities: list[Incapacity]
     """Roles that failed and were replaced by their stand-ins, one entry a batch."""
     wall_seconds: float
+
+    def means(self) -> dict[str, float]:
+        """Every KPI's mean over the markets that have one."""
+        return {tag: float(mean_over_markets(values)) for tag, values in self.metrics.items()}
 
 
 def play(team: Team, course: Course, progress: Progress | None = None) -> TeamResult:
@@ -209,7 +215,7 @@ def _joined(team: Team, batches: list[Batch], started: float) -> TeamResult:
         model_aware=team.model_aware,
         privileged=team.privileged,
         metrics=metrics,
-        series={tag: np.ascontiguousarray(array).mean(1) for tag, array in series.items()},
+        series={tag: mean_over_markets(array) for tag, array in series.items()},
         incapacities=[incapacity for batch in batches for incapacity in batch.incapacities],
         wall_seconds=time.perf_counter() - started,
     )

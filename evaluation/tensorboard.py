@@ -30,6 +30,7 @@ SERIES: Final = tuple(
     tag
     for tag in KPIS
     if not tag.startswith("fairness/")
+    and not KPIS[tag].may_be_empty
     and tag not in {"auction/cpa_usd", "spend/wasted_fraction", "listeners/listening_fraction"}
 )
 """KPIs worth a curve over the flight."""

@@ -23,13 +23,20 @@ def short(tmp_path: Path) -> str:
 def test_evaluate_writes_table_json_report_and_runs(tmp_path: Path, short: str) -> None:
     arguments = ["evaluate", "pid", "--scenario", short, "--split", "development", "--episodes", "3"]
     outputs = ["--json", str(tmp_path / "e.json"), "--report", str(tmp_path / "e.html")]
-    outputs += ["--tensorboard", str(tmp_path / "runs")]
+    outputs += ["--tensorboard", str(tmp_path / "runs"), "--marl-eval", str(tmp_path / "m.json")]
+    outputs += ["--absolute", "--kpis"]
     result = CliRunner().invoke(app, [*arguments, *outputs])
     assert result.exit_code == 0, result.output
     assert "3 development markets of scenario short" in result.stdout
     assert "pid: played 3 markets" in result.stderr
+    assert "(absolute): played 30 markets" in result.stderr
+    assert "Absolute metric" in result.stdout and "listeners/churn" in result.stdout
     found = json.loads((tmp_path / "e.json").read_text())
     assert {team["team"] for team in found["teams"]} == {"pid", "siloed", "shadow-price"}
+    assert found["absolute"]["markets"] == 30
+    assert json.loads((tmp_path / "m.json").read_text())["interlude"]["short_development"].keys() == {
+        *("pid", "siloed", "shadow-price")
+    }
     assert (tmp_path / "e.html").read_text().startswith("<!doctype html>")
     assert len(list((tmp_path / "runs").iterdir())) == 3
 
@@ -62,7 +69,10 @@ def test_misuse_ends_with_2(arguments: list[str], words: str) -> None:
 
 def test_an_unwritable_output_fails_before_anything_is_played(tmp_path: Path, short: str) -> None:
     (tmp_path / "file").touch()
-    for option, name in (("--json", "x.json"), ("--report", "x.html"), ("--tensorboard", "runs")):
+    for option, name in (
+        *(("--json", "x.json"), ("--report", "x.html")),
+        *(("--tensorboard", "runs"), ("--marl-eval", "m.json")),
+    ):
         result = CliRunner().invoke(
             app, ["evaluate", "pid", "--scenario", short, option, str(tmp_path / "file" / name)]
         )

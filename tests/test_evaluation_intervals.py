@@ -1,16 +1,16 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import trim_mean
 
+from evaluation.aggregates import interquartile_mean, mean, optimality_gap
 from evaluation.intervals import (
     MIN_RUNS,
+    MarketBootstrap,
     TooFewRunsError,
-    interquartile_mean,
+    better_run_over_runs,
+    lift_over_runs,
     over_markets,
     over_runs,
-    probability_of_improvement,
+    profile_over_runs,
 )
 
 
@@ -72,8 +72,6 @@ def test_only_finite_vectors_are_taken(values: list[float]) -> None:
 def test_pairs_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="got 2 and 3"):
         over_markets([1.0, 2.0], [1.0, 2.0, 3.0])
-    with pytest.raises(ValueError, match="got 2 and 3"):
-        probability_of_improvement([1.0, 2.0], [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize("runs", range(1, MIN_RUNS))
@@ -91,21 +89,61 @@ def test_runs_are_resampled_within_their_task() -> None:
     assert np.isnan(over_runs(np.ones(5), baseline=0.0).estimate)
 
 
-def test_coverage_over_runs_is_what_the_docstring_says() -> None:
-    rng = np.random.default_rng(5)
-    covered = {}
-    for runs in (5, 10):
-        intervals = [over_runs(rng.normal(1.0, 0.1, runs), resamples=400, seed=i) for i in range(400)]
-        covered[runs] = np.mean([interval.low <= 1.0 <= interval.high for interval in intervals])
-    assert 0.78 <= covered[5] <= 0.93
-    assert 0.86 <= covered[10] <= 0.97
+def test_the_same_figures_under_two_names_differ_by_nothing_at_all() -> None:
+    values = np.random.default_rng(6).lognormal(7.0, 0.5, 300)
+    bootstrap = MarketBootstrap([values, values * 1.1, values.copy()])
+    for interval in (bootstrap.difference(0, 2), bootstrap.lift(0, 2)):
+        assert (interval.low, interval.estimate, interval.high) == (0.0, 0.0, 0.0)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60))
-def test_the_interquartile_mean_is_scipys(values: list[float]) -> None:
-    assert interquartile_mean(values) == pytest.approx(trim_mean(values, 0.25), abs=1e-6)
+def test_other_aggregates_stand_on_the_same_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(7).normal(10.0, 2.0, 90)
+    bootstrap = MarketBootstrap([values], seed=3)
+    assert bootstrap.aggregate(values, mean) == bootstrap.mean(0)
+    (won,) = bootstrap.shares((values > 10.0)[None].astype(float))
+    assert won == bootstrap.aggregate((values > 10.0).astype(float), mean)
+    whole = (
+        bootstrap.aggregate(values, interquartile_mean),
+        bootstrap.profile(values, values[:3]).low.tolist(),
+    )
+    assert whole[0].low < interquartile_mean(values) == whole[0].estimate < whole[0].high
+    monkeypatch.setattr("evaluation.intervals._CHUNK", 500)
+    again = MarketBootstrap([values], seed=3)
+    assert (
+        again.aggregate(values, interquartile_mean),
+        again.profile(values, values[:3]).low.tolist(),
+    ) == whole
 
 
-def test_probability_of_improvement() -> None:
-    assert probability_of_improvement([1, 2, 3, 4], [0, 3, 3, 1]) == (1 + 0 + 0.5 + 1) / 4
+def test_a_profile_falls_from_everything_to_nothing_inside_its_interval() -> None:
+    scores = np.random.default_rng(8).uniform(0.2, 1.0, 200)
+    thresholds = np.linspace(0.0, 1.2, 13)
+    profile = MarketBootstrap([scores]).profile(scores, thresholds)
+    assert profile.share == pytest.approx([(scores > threshold).mean() for threshold in thresholds])
+    assert (profile.share[0], profile.share[-1]) == (1.0, 0.0)
+    assert (np.diff(profile.share) <= 0).all()
+    assert ((profile.low <= profile.share) & (profile.share <= profile.high)).all()
+    assert np.isnan(MarketBootstrap([scores]).profile(np.full(200, np.nan), thresholds).share).all()
+    runs = profile_over_runs(scores[:40].reshape(10, 4), thresholds)
+    assert runs.share == pytest.approx([(scores[:40] > threshold).mean() for threshold in thresholds])
+    assert (runs.kind, runs.count) == ("over_runs", 10)
+
+
+def test_two_methods_are_compared_with_the_runs_of_both_drawn_again() -> None:
+    rng = np.random.default_rng(9)
+    worse, better = rng.normal(100.0, 1.0, 10), rng.normal(110.0, 1.0, 8)
+    gain = lift_over_runs(better, worse)
+    assert gain.low < better.mean() / worse.mean() - 1.0 == pytest.approx(gain.estimate)
+    assert gain.low > 0.08 and (gain.kind, gain.count) == ("over_runs", 8)
+    wins = better_run_over_runs(better, worse)
+    assert (wins.low, wins.estimate, wins.high) == (1.0, 1.0, 1.0)
+    assert better_run_over_runs(worse, worse).estimate == 0.5
+    with pytest.raises(TooFewRunsError, match="got 4"):
+        lift_over_runs(better, worse[:4])
+
+
+def test_an_aggregate_over_runs_pools_runs_and_tasks() -> None:
+    runs = np.random.default_rng(10).uniform(0.5, 1.2, (8, 3))
+    assert over_runs(runs, aggregate=interquartile_mean).estimate == interquartile_mean(runs.ravel())
+    assert over_runs(runs, aggregate=optimality_gap).estimate == optimality_gap(runs.ravel())
+    assert np.isnan(over_runs(np.full(5, np.nan), aggregate=optimality_gap).low)

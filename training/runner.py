@@ -10,7 +10,7 @@ import torch
 
 from envs.market import VectorMarket
 from envs.seeds import market_seeds
-from evaluation.metrics import OBJECTIVE
+from evaluation.metrics import OBJECTIVE, mean_over_markets
 from training.configuration import TrainingConfiguration
 from training.modules import role_spaces
 from training.rllib import (
@@ -126,7 +126,7 @@ class MarketRunner(EnvRunner, Checkpointable):
         for role in self.training.learned_roles:
             log((NUM_AGENT_STEPS_SAMPLED, role), rollout.agent_steps(), reduce="sum")
         for tag, values in rollout.kpis.items():
-            log((KPI, tag.replace("/", "_")), float(values.mean()), window=1)
+            log((KPI, tag.replace("/", "_")), float(mean_over_markets(values)), window=1)
 
     def get_metrics(self) -> Any:
         """What `sample` logged, reduced."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from envs.state import Float
-from evaluation.metrics import OBJECTIVE
+from evaluation.metrics import OBJECTIVE, mean_over_markets
 from evaluation.rollout import Course, play
 from policies.networks import BiddingActor, CreativeActor
 from policies.registry import make_team
@@ -157,7 +157,10 @@ def iteration_record(
     before: Counters,
 ) -> Record:
     """What is logged of an iteration."""
-    kpis = {tag: float(np.concatenate([r.kpis[tag] for r in rollouts]).mean()) for tag in rollouts[0].kpis}
+    kpis = {
+        tag: float(mean_over_markets(np.concatenate([r.kpis[tag] for r in rollouts])))
+        for tag in rollouts[0].kpis
+    }
     learner = {
         module: {name: float(values[name]) for name in LEARNER_METRICS if name in values}
         for module, values in result[LEARNER_RESULTS].items()
