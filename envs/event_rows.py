@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from envs import catalogue as cat
 from envs import constants as con
+from envs.bids import LOST, SERVED, Bids
 from envs.catalogue import P, S
-from envs.dynamics import Bids
 from envs.event_schema import TABLES, Column
 from envs.market import VectorMarket
-from envs.opportunities import LOST, SERVED
 from envs.protocol import Actions, log_records
 from envs.seeds import SPLITS
 from envs.state import Int

@@ -19,7 +19,7 @@ STORED_AS: Final[dict[Kind, str]] = {
     "numbers": "list<float64>",
 }
 STATUSES: Final = ("lost", "served", "unheard")
-"""In the order of LOST, SERVED, UNHEARD of `envs.opportunities`."""
+"""In the order of LOST, SERVED, UNHEARD of `envs.bids`."""
 TRUTH: Final = "truth_"
 """Prefix of columns that hold what only a simulator knows."""
 

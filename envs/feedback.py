@@ -7,6 +7,7 @@ import math
 from envs import catalogue as cat
 from envs import constants as con
 from envs import response as res
+from envs.bids import OUTCOME_DRAWS, SERVED
 from envs.constants import active_incident
 from envs.kernel import kernel
 from envs.listeners import lingering_response, rested_response
@@ -18,11 +19,9 @@ _conversion = kernel(res.conversion_probability)
 _recall = kernel(res.recall_of)
 
 _OUTCOME, _DELAY = 3, 4
-OUTCOME_DRAWS = 2
 _FIT, _ARMS, _RECALL, _CONVERSION = cat.PLACEMENT_FIT, cat.ARMS, cat.ARM_RECALL, cat.ARM_CONVERSION
 _HAZARD, _CLICK, _ACTIVITY_CLICK = cat.ARM_HAZARD, cat.ARM_CLICK, cat.ACTIVITY_CLICK
 _SHARE = res.DELAY_SHARE
-_SERVED = 1
 # Columns of scratch.tally, which is small enough to stay in the nearest cache.
 _WINS, _SPEND, _WON_BID, _PREDICTED, _WASTED, _AFFINITY, _COMPLETIONS, _SKIPS, _DISLIKES, _CLICKS = range(10)
 TALLIES = 10
@@ -95,7 +94,7 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
         made.response[n] = 0.0
         made.completions[n] = made.skips[n] = made.dislikes[n] = made.clicks[n] = made.conversions[n] = 0
         made.valid[n] = 0
-        if made.status[n] != _SERVED:
+        if made.status[n] != SERVED:
             continue
         c, i = made.campaign[n], made.listener[n]
         s, p, paid = made.segment[n], made.placement[n], made.paid_usd[n]

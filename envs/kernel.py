@@ -12,6 +12,7 @@ from numba import njit
 COMPILED_FROM: Final = (
     "accounts",
     "auction",
+    "bids",
     "campaign_sight",
     "catalogue",
     "constants",

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from envs import catalogue as cat
 from envs.accounts import Feed, keep_accounts
+from envs.bids import Bids
 from envs.catalogue import MAX_CAMPAIGNS, P, S
 from envs.constants import constants_of
 from envs.controls import enact, new_controls, spread
 from envs.crew import Crew
 from envs.delivery import deliver
-from envs.dynamics import Bids, new_scratch, new_state, play_interval
+from envs.dynamics import new_state, play_interval
 from envs.errors import InterludeError, UnknownNameError
 from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
@@ -26,6 +27,7 @@ from envs.reception import received
 from envs.response import HEALTH_MAX
 from envs.rewards import Rewards, Worth, rewards_of, worth_of
 from envs.scenario import Scenario
+from envs.scratch import new_scratch
 from envs.seeds import SPLITS, Split
 from envs.sight import look, new_sight
 from envs.state import Brief, Float, Int, MarketParameters, MarketState, Outcome, empty_outcome

@@ -12,9 +12,10 @@ import numpy as np
 from envs import catalogue as cat
 from envs import constants as con
 from envs.auction import clear_pod, clear_slot
+from envs.bids import LOST, SERVED, UNHEARD, our_bids, prepare_bids, write_bid
 from envs.constants import active_incident
-from envs.feedback import OUTCOME_DRAWS, bring_feedback, report_feedback
-from envs.kernel import inlined, kernel
+from envs.feedback import bring_feedback, report_feedback
+from envs.kernel import kernel
 from envs.philox import UNIT, fill_words, uniform4
 from envs.response import HEALTH_MAX
 from envs.rivals import FIRST_PRICE_WORD, WORDS_PER_RIVAL, rival_bids
@@ -24,8 +25,6 @@ _ARRIVAL, _OPPORTUNITY = 0, 1
 
 _FIT, _NEEDS_SCREEN, _VISIBLE = cat.PLACEMENT_FIT, cat.NEEDS_SCREEN, cat.SCREEN_VISIBLE_PROBABILITY
 _ARMS = cat.ARMS
-LOST, SERVED, UNHEARD = 0, 1, 2
-"""What became of a bid; a slot that nobody hears (the listener left the pod) is won and not billed."""
 _HALF = 1.0 / 65536.0
 BLOCK = 256
 """Opportunities whose random words are drawn at a time: they and the tables they meet stay in the cache."""
@@ -54,35 +53,6 @@ def _find_cells(traffic, edge, guide):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _prepare_bids(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
-    """Bids per predicted value, and predicted values by listener, as the pass over opportunities reads them.
-
-    Fills scratch.unit_bid [2, S · P, C] (screen hidden or visible; 0 where a campaign makes no bid) and
-    scratch.believed [L, C].
-    """
-    listeners, campaigns = scratch.believed.shape
-    segments, placements = k.segments, k.within_table.shape[0]
-    predicted, believed, unit_bid = ctl.predicted_affinity[b], scratch.believed, scratch.unit_bid
-    for c in range(campaigns):
-        for i in range(listeners):
-            believed[i, c] = predicted[c, i]
-    fault = active_incident(
-        m.incident_kind[b], m.incident_start[b], m.incident_length[b], con.OVERSPEND_FAULT, t
-    )
-    for c in range(campaigns):
-        factor = con.OVERSPEND_FACTOR if fault >= 0 and m.incident_campaign[b, fault] == c else 1.0
-        scratch.own_category[c] = m.vertical[b, c] if k.separation else -1
-        for s in range(segments):
-            fmt = _ARMS[st.on_air[b, c, s], 0]
-            for p in range(placements):
-                wish = min(ctl.multiplier[b, c, s, p], ctl.aggression_cap[b, c]) * ctl.throttle[b, c, p]
-                wish *= factor * _FIT[fmt, p] * m.attention[b, t, p] * k.price_level_usd
-                cell = s * placements + p
-                unit_bid[0, cell, c] = 0.0 if _NEEDS_SCREEN[fmt] else wish
-                unit_bid[1, cell, c] = wish
-
-
-@kernel
 def _keep_accounts(out, scratch, b):  # type: ignore[no-untyped-def]
     """Moves what the pass over opportunities counted by cell into the outcome, and empties it."""
     count, bid_usd, beat, beat_usd = scratch.bid_count, scratch.bid_usd, scratch.beat, scratch.beat_usd
@@ -106,89 +76,6 @@ def _keep_accounts(out, scratch, b):  # type: ignore[no-untyped-def]
     beat[:] = 0.0
     beat_usd[:] = 0.0
     extra_usd[:] = 0.0
-
-
-@inlined
-def _write_bid(  # type: ignore[no-untyped-def]
-    made,
-    row,
-    item,
-    c,
-    i,
-    s,
-    p,
-    slot,
-    visible,
-    status,
-    quality,
-    predicted,
-    unit_usd,
-    bid_usd,
-    to_beat_usd,
-    paid_usd,
-):
-    """One row of scratch.made."""
-    made.item[row] = item
-    made.first_draw[row] = OUTCOME_DRAWS * c
-    made.campaign[row] = c
-    made.listener[row] = i
-    made.segment[row] = s
-    made.placement[row] = p
-    made.slot[row] = slot
-    made.visible[row] = visible
-    made.status[row] = status
-    made.quality[row] = quality
-    made.predicted[row] = predicted
-    made.wish_usd[row] = unit_usd * predicted
-    made.bid_usd[row] = bid_usd
-    made.price_to_beat_usd[row] = to_beat_usd
-    made.paid_usd[row] = paid_usd
-
-
-@inlined
-def _our_bids(  # type: ignore[no-untyped-def]
-    unit_bid,
-    believed,
-    quality,
-    purse,
-    exposures_today,
-    cap,
-    cell,
-    visible,
-    i,
-    own_category,
-    scratch_bid,
-    tally,
-):
-    """Puts the bids of our campaigns first into the auction; gives how many.
-
-    Args:
-        unit_bid: [2, S · P, C] bid per predicted value.
-        believed: [L, C] predicted affinity.
-        quality: of the opportunity.
-        purse: [C] what a campaign can pay now, USD.
-        exposures_today: [L, C].
-        cap: impressions a day and listener.
-        cell: segment × placement.
-        visible: 1 = the screen is in view.
-        i: the listener.
-        own_category: [C].
-        scratch_bid: (bids, categories, bidders) of the auction; filled from 0.
-        tally: (count, sum in USD) of bids [S · P, C]; added to.
-    """
-    bid, category, bidder = scratch_bid
-    bid_count, bid_usd = tally
-    bidders = 0
-    for c in range(own_category.shape[0]):
-        offer = min(unit_bid[visible, cell, c] * believed[i, c] * quality, purse[c])
-        if offer > 0.0 and exposures_today[i, c] < cap:
-            bid_count[cell, c] += 1.0
-            bid_usd[cell, c] += offer
-            bid[bidders] = offer
-            category[bidders] = own_category[c]
-            bidder[bidders] = c
-            bidders += 1
-    return bidders
 
 
 @kernel
@@ -228,7 +115,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
     fraud_placement = m.incident_placement[b, fraud] if fraud >= 0 else -1
     surge = con.SURGE_FACTOR if active_incident(kinds, starts, lengths, con.RIVAL_SURGE, t) >= 0 else 1.0
     price_level = k.price_level_usd * surge
-    _prepare_bids(m, st, k, ctl, scratch, b, t)
+    prepare_bids(m, st, k, ctl, scratch, b, t)
     for c in range(campaigns):
         purse[c] = min(budget[c], day_left[c])
     total = _find_cells(m.traffic[b, t], edge, guide)
@@ -263,7 +150,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
         grade = ((words[3, j] >> 16) * levels) >> 16
         quality = qualities[grade]
         slots, floor = slots_of[p], reserve[p]
-        ours = _our_bids(
+        ours = our_bids(
             unit_bid, believed, quality, purse, today, cap, cell, visible, i, own_category, auction, bids_made
         )
         follows = ((words[0, j] & 0xFFFF) + 0.5) * _HALF < k.value_price_dependence
@@ -347,7 +234,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
                 today[i, who] += 1.0
             status, paid = (UNHEARD, 0.0) if ends else (SERVED, price[slot])
             predicted = believed[i, who] * quality
-            _write_bid(
+            write_bid(
                 made,
                 rows,
                 item,
@@ -379,7 +266,7 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
                 if winner[slot] >= 0 and category[winner[slot]] == category[w]:
                     to_beat = ranked[slot]
             predicted = believed[i, bidder[w]] * quality
-            _write_bid(
+            write_bid(
                 made,
                 rows,
                 item,

@@ -12,10 +12,11 @@ import numpy as np
 
 from envs import constants as con
 from envs.catalogue import P, S
-from envs.dynamics import new_scratch, play_interval
+from envs.dynamics import play_interval
 from envs.errors import InterludeError
 from envs.market import INITIAL_ARM, VectorMarket
 from envs.response import HEALTH_MAX
+from envs.scratch import new_scratch
 from envs.state import Controls, Float, Int, MarketParameters, empty_outcome
 
 _FAINT = 1e-100

@@ -42,7 +42,7 @@ NOTE: Final = "<!-- written by `python -m evaluation.coverage docs`: change the 
 RUNS: Final = (3, 5, 10, 20)
 TASKS: Final = (1, 5)
 MARKETS: Final = (16, 64, 256)
-PAUSES: Final = (0.01, 0.05, 0.1, 0.2)
+PAUSES: Final = (0.01, 0.02, 0.05, 0.1, 0.2)
 AGGREGATES: Final[Mapping[str, Aggregate]] = {"mean": mean, "interquartile mean": interquartile_mean}
 PAIRS: Final = (("certainty-equivalent", "shadow-price"), ("shadow-price", "siloed"))
 _SPREAD: Final = 0.15
@@ -191,8 +191,8 @@ def coverage_text(scenario: str, markets: int, repetitions: int, resamples: int)
         "reference. `a fifth fails`: one in five ends at half of it.\n",
         _run_table(runs),
         f"`over_runs` refuses fewer than {MIN_RUNS} runs. Even at {MIN_RUNS} the interval is narrower than "
-        "it says, and far too narrow where runs fail now and then, for a small sample may hold none that did: "
-        "report ten runs or more, and the interquartile mean, where a claim depends on it.\n",
+        "it says, and far too narrow where runs fail now and then: a small sample may hold none that did. "
+        "Report ten runs or more, and the interquartile mean, where a claim depends on it.\n",
         "## Over markets\n",
         f"J of {markets:,} held-out markets of scenario {scenario} stands for all markets there are; samples "
         "of it are drawn with replacement, teams in pairs.\n",

@@ -55,7 +55,7 @@ class CampaignLog(NamedTuple):
     listener: Int  # [N]
     segment: Int  # [N]
     placement: Int  # [N]
-    status: Int  # [N] LOST, SERVED, UNHEARD of `envs.opportunities`
+    status: Int  # [N] LOST, SERVED, UNHEARD of `envs.bids`
     predicted: Float  # [N] value that the bid stood on
     wish_usd: Float  # [N] the bid before it was cut to what budget and daily cap left
     price_to_beat_usd: Float  # [N] NaN = unwinnable

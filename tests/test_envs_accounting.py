@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from support.markets import RandomTeam, leaves, play, quiet, started, tiny, with_bids, with_directive
 
 from envs.auction import PRICINGS
+from envs.bids import LOST, SERVED, Bids
 from envs.catalogue import MAX_CAMPAIGNS, P, S
 from envs.constants import constants_of
-from envs.dynamics import Bids, new_scratch, new_state, play_interval
+from envs.dynamics import new_state, play_interval
 from envs.generator import draw_markets
 from envs.market import VectorMarket
-from envs.opportunities import LOST, SERVED
 from envs.protocol import Actions
 from envs.scenario import Scenario
+from envs.scratch import new_scratch
 from envs.seeds import market_seeds
 from envs.state import Controls, MarketParameters, MarketState, Outcome, empty_outcome
 

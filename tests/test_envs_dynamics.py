@@ -17,11 +17,12 @@ from envs import constants as con
 from envs.auction import PRICINGS
 from envs.catalogue import ARMS, P, S
 from envs.constants import constants_of
-from envs.dynamics import new_scratch, new_state, play_interval
+from envs.dynamics import new_state, play_interval
 from envs.generator import draw_markets
 from envs.paths import ROOT
 from envs.response import DELAY_SHARE, HEALTH_MAX
 from envs.scenario import Scenario
+from envs.scratch import new_scratch
 from envs.seeds import market_seeds
 from envs.state import Controls, MarketParameters, MarketState, Outcome, empty_outcome
 

@@ -1,7 +1,7 @@
 """The list of tables: what it promises to readers."""
 
+from envs.bids import LOST, SERVED, UNHEARD
 from envs.event_schema import STATUSES, STORED_AS, TABLES
-from envs.opportunities import LOST, SERVED, UNHEARD
 
 
 def test_columns_are_told_apart_and_known() -> None:

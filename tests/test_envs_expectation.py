@@ -8,9 +8,10 @@ from envs import constants as con
 from envs import response as res
 from envs.catalogue import ARM_CONVERSION, ARM_FIT, ARMS, K, P, S, arm_index
 from envs.constants import constants_of
-from envs.dynamics import new_scratch, new_state, play_interval
+from envs.dynamics import new_state, play_interval
 from envs.expectation import expected_response
 from envs.generator import draw_markets
+from envs.scratch import new_scratch
 from envs.seeds import market_seeds
 from envs.state import Controls, Float, MarketParameters, MarketState, empty_outcome
 

@@ -7,10 +7,11 @@ from support.markets import tiny
 from envs import response as res
 from envs.catalogue import ARM_FATIGUE, P, S
 from envs.constants import constants_of
-from envs.dynamics import new_scratch, new_state
+from envs.dynamics import new_state
 from envs.generator import draw_markets
 from envs.listeners import survey, update_listeners
 from envs.scenario import Scenario
+from envs.scratch import new_scratch
 from envs.seeds import market_seeds
 from envs.state import Float, MarketParameters, MarketState, empty_outcome
 

@@ -13,12 +13,13 @@ from support.markets import leaves, tiny
 from support.naive_market import NaiveMarket
 
 from envs.auction import PRICINGS
+from envs.bids import LOST, SERVED
 from envs.catalogue import INCIDENT_KINDS, K, P, S
 from envs.constants import constants_of
-from envs.dynamics import Scratch, new_scratch, new_state, play_interval
+from envs.dynamics import new_state, play_interval
 from envs.generator import draw_markets
-from envs.opportunities import LOST, SERVED
 from envs.scenario import Scenario
+from envs.scratch import Scratch, new_scratch
 from envs.seeds import market_seeds
 from envs.state import Controls, Int, MarketParameters, MarketState, Outcome, empty_outcome
 

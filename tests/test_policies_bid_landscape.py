@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from support.markets import leaves, quiet, tiny
 
 import policies.bid_landscape as module
+from envs.bids import LOST, SERVED, UNHEARD
 from envs.catalogue import P, S
 from envs.errors import ConfigurationError
 from envs.event_rows import flight_tables, interval_tables
 from envs.market import VectorMarket
-from envs.opportunities import LOST, SERVED, UNHEARD
 from envs.protocol import MAX_MULTIPLIER_LOG, Actions
 from envs.scenario import Scenario, load_scenario
 from envs.seeds import market_seeds

@@ -8,13 +8,15 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.bids import SERVED
 from envs.catalogue import P, S
 from envs.constants import constants_of
-from envs.dynamics import new_scratch, new_state, play_interval
+from envs.dynamics import new_state, play_interval
 from envs.feedback import bring_feedback, prepare_creatives
 from envs.generator import draw_markets
-from envs.opportunities import BLOCK, SERVED
+from envs.opportunities import BLOCK
 from envs.scenario import Scenario
+from envs.scratch import new_scratch
 from envs.seeds import market_seeds
 from envs.state import Controls, Int, MarketParameters, Outcome, empty_outcome
 
