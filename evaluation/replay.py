@@ -11,10 +11,9 @@ from typing import Final
 
 import numpy as np
 
+from envs.bids import SERVED, Bids
 from envs.catalogue import ARM_FORMAT, F, P, S
-from envs.dynamics import Bids
 from envs.market import VectorMarket
-from envs.opportunities import SERVED
 from envs.render import Viewer
 from envs.seeds import market_seeds
 from envs.state import Float

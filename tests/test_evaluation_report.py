@@ -10,7 +10,7 @@ from envs.scenario import load_scenario
 from evaluation.browser import dom, find_browser, screenshot
 from evaluation.compare import Comparison, compare
 from evaluation.metrics import KPIS
-from evaluation.report import html_report
+from evaluation.report import html_report, main
 from evaluation.rollout import Course
 
 MAX_BYTES = 5_000_000
@@ -105,3 +105,8 @@ def test_light_and_dark_differ(report: str, tmp_path: Path) -> None:
         assert pixels.shape[:2] == (1600, 1280)
         assert (pixels.mean() < 0.3) == dark
         assert pixels.std() > 0.05
+
+
+def test_the_picture_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "FILE.png" in capsys.readouterr().err
