@@ -6,6 +6,7 @@ than could be kept of all markets. Markets are the same whoever watches, so a re
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -113,7 +114,7 @@ class _AttentiveViewer(Viewer):
     def reset(self) -> None:
         """A new flight begins."""
         super().reset()
-        self.bulletins = type(self.bulletins)()
+        self.bulletins = deque()
 
 
 def _story(viewer: Viewer) -> Story:

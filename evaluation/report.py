@@ -133,6 +133,13 @@ def _certainty(comparison: Comparison) -> list[str]:
                 f"Performance profiles against {comparison.reference}, with pointwise 95 % intervals.",
             ),
         ]
+    else:
+        found.append(
+            _how(
+                f"No performance profile: {comparison.reference} loses money on some market, and a fraction "
+                "of a loss has no meaning."
+            )
+        )
     return [
         *found,
         "<h3>What the objective is made of</h3>",

@@ -1,9 +1,11 @@
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from envs.scenario import load_scenario
@@ -105,6 +107,14 @@ def test_light_and_dark_differ(report: str, tmp_path: Path) -> None:
         assert pixels.shape[:2] == (1600, 1280)
         assert (pixels.mean() < 0.3) == dark
         assert pixels.std() > 0.05
+
+
+def test_a_profile_without_meaning_is_left_out_and_said(comparison: Comparison, report: str) -> None:
+    hero = comparison.hero
+    nothing = replace(hero, profile=replace(hero.profile, share=np.full_like(hero.profile.share, np.nan)))
+    page = html_report(replace(comparison, hero=nothing))
+    assert "No performance profile" in page and "No performance profile" not in report
+    assert len(Images(page).found) == len(Images(report).found) - 1
 
 
 def test_the_picture_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
