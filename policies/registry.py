@@ -126,6 +126,11 @@ def _stored(name: str) -> dict[str, Any]:
     return stored
 
 
+def forget_tuned() -> None:
+    """Reads `configs/baselines` again: a search has written there."""
+    _stored.cache_clear()
+
+
 def tuned_knobs(name: str, vertical: str | None = None) -> dict[str, float]:
     """Knobs of `configs/baselines/<name>.json`, a vertical's own over the global ones over the defaults."""
     defaults = {knob: spec.default for knob, spec in _spec(name).knobs.items()}

@@ -121,7 +121,7 @@ class BanditCreative:
     _LEAST: Final = 1e-3
 
     def __init__(
-        self, rule: BanditRule, exploration: float = 1.0, reach: float = 0.5, click_completions: float = 10.0
+        self, rule: BanditRule, exploration: float = 1.0, reach: float = 0.5, click_completions: float = 500.0
     ) -> None:
         """`click_completions` is what a click is worth, in completions."""
         self.name, self.rule = rule, rule
