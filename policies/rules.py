@@ -51,7 +51,7 @@ def _bandit(rule: BanditRule) -> Callable[[Knobs], Policy]:
     return build
 
 
-_BANDIT: Final = {"reach": Knob(0.0, 1.0, 0.5), "click_completions": Knob(10.0, 5000.0, 500.0, log=True)}
+_BANDIT: Final = {"reach": Knob(-0.5, 1.0, 0.2), "click_completions": Knob(10.0, 5000.0, 200.0, log=True)}
 _EXPLORATION: Final = {"arm_exploration": Knob(0.02, 3.0, 0.3, log=True)}
 
 RULES: Final[dict[str, RuleSpec]] = {
