@@ -88,6 +88,10 @@ class ByVertical:
         self._started = True
         first = next(iter(answers.values()))
         action = np.empty((len(campaigns), *first.shape[2:]), first.dtype)
+        propensity = np.zeros((len(campaigns), *first.shape[2:-1]))
         for name, rows in self.split.rows.items():
             action[rows] = answers[name][:, 0]
+            told = getattr(self.policies[name], "log_propensity", 0.0)
+            propensity[rows] = np.broadcast_to(told, (len(rows), 1, *first.shape[2:-1]))[:, 0]
+        self.log_propensity = propensity.reshape(*observation.shape[:2], *propensity.shape[1:])
         return action.reshape(*observation.shape[:2], *action.shape[1:])

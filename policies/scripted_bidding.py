@@ -67,7 +67,9 @@ class ThrottledBidding(DeskBidding):
         shape = (self._flight.num_campaigns, cat.S)
         draw = uniforms(self._flight.seeds, self._STREAM + self._interval, shape)
         self._interval += 1
-        sits_out = draw * self.throttle.dual.reshape(*observation.shape[:2], 1) > 1.0
+        share = 1.0 / self.throttle.dual.reshape(*observation.shape[:2], 1)
+        sits_out = draw > share
+        self.log_propensity = np.log(np.where(sits_out, 1.0 - share, share)).sum(-1)
         segments = logs[..., 1 + cat.P :]
         logs[..., 1 + cat.P :] = np.where(sits_out, -MAX_MULTIPLIER_LOG, segments)
         return logs

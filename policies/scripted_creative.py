@@ -141,26 +141,33 @@ class BanditCreative:
         else:
             self.bandit.learn(_brief(now), self._before.arm, self._reward(now), now.wins.sum(-1))
         self._before = now
-        index = self._index(*self.bandit.estimate(_brief(now)))
-        self._interval += 1
         barred = (cat.ARM_FORMAT == cat.VIDEO) & (now.premium_grant[..., None] <= 0.5)
-        chosen = cat.ARMS[np.where(barred, -np.inf, index).argmax(-1)]
-        return chosen.reshape(*observation.shape[:2], cat.S, 4)
+        worth = np.where(barred, -np.inf, self._worth(*self.bandit.estimate(_brief(now))))
+        arm = self._drawn(worth) if self.rule == "value-weighted" else worth.argmax(-1)
+        self._interval += 1
+        return cat.ARMS[arm].reshape(*observation.shape[:2], cat.S, 4)
 
     def _reward(self, now: Evidence) -> Float:
         value = now.completions.sum(-1) + self.click_completions * now.clicks.sum(-1)
         return value / self._flight.scenario.impression_weight
 
-    def _index(self, mean: Float, error: Float) -> Float:
-        """[M, S, K] what the chosen arm has most of."""
+    def _worth(self, mean: Float, error: Float) -> Float:
+        """[M, S, K] log value of every arm, as the rule sees it."""
         bound = mean + (self.exploration * error if self.rule == "linucb" else 0.0)
-        worth = np.log(np.maximum(self._LEAST, bound)) + self.reach * np.log(_REACH[cat.ARM_FORMAT])
-        if self.rule != "value-weighted":
-            return worth
+        worth: Float = np.log(np.maximum(self._LEAST, bound))
+        return worth + self.reach * np.log(_REACH[cat.ARM_FORMAT])
+
+    def _drawn(self, worth: Float) -> Int:
+        """[M, S] arms drawn with chances proportional to value^(1 / exploration)."""
+        logit = worth / max(1e-3, self.exploration)
+        logit = logit - logit.max(-1, keepdims=True)
+        logit = logit - np.log(np.exp(logit).sum(-1, keepdims=True))
         shape = (self._flight.num_campaigns, cat.S, cat.K)
-        draw = uniforms(self._flight.seeds, self._STREAM + self._interval, shape).reshape(mean.shape)
-        gumbel: Float = worth / max(1e-3, self.exploration) - np.log(-np.log(draw))
-        return gumbel
+        draw = uniforms(self._flight.seeds, self._STREAM + self._interval, shape).reshape(worth.shape)
+        arm: Int = (logit - np.log(-np.log(draw))).argmax(-1)  # Gumbel's way to draw from a softmax
+        chance = np.take_along_axis(logit, arm[..., None], -1)
+        self.log_propensity = chance.reshape(len(self._flight.seeds), -1, cat.S)
+        return arm
 
 
 def _brief(now: Evidence) -> Float:

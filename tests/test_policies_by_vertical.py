@@ -6,10 +6,11 @@ import pytest
 from support.flights import flight
 from support.markets import leaves, started, tiny
 
-from envs.catalogue import VERTICALS
+from envs.catalogue import VERTICALS, S
 from envs.errors import ConfigurationError
 from policies import registry
 from policies.by_vertical import verticals_of
+from policies.propensity import log_propensities
 from policies.registry import forget_tuned, make_team, tuned_knobs
 
 SCENARIO = tiny(intervals=8, opportunities_per_interval=48, campaigns=3)
@@ -75,6 +76,16 @@ def test_a_market_is_played_alike_alone_and_again() -> None:
         for a, b, c in zip(leaves(one.actions), leaves(twin.actions), leaves(part.actions), strict=True):
             np.testing.assert_array_equal(a, b)
             np.testing.assert_array_equal(a[2:3], c)
+
+
+def test_propensities_are_those_of_the_parts() -> None:
+    for exploration, told in ((0.0, 0.0), (1.0, np.nan)):
+        team = make_team("shadow-price@vertical", {"exploration": exploration})
+        for _ in flight(team, SCENARIO, 2):
+            found = log_propensities(team)
+            assert found["creative"].shape == (2, 3, S)
+            np.testing.assert_array_equal(found["creative"], told)
+            np.testing.assert_array_equal(found["bidding"], np.zeros((2, 3)))
 
 
 def test_misuse_is_named() -> None:

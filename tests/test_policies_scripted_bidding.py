@@ -69,6 +69,8 @@ def test_throttled_segments_sit_out_as_often_as_the_budget_asks() -> None:
     bids = [m.actions.bidding for m in flight(with_bidding(policy), tiny(intervals=30, campaigns=3), 8)]
     out = np.stack(bids)[..., 1 + P :] == -MAX_MULTIPLIER_LOG
     assert abs(out.mean() - 0.6) < 0.04
+    chance = np.where(out[-1], 0.6, 0.4).prod(-1)
+    np.testing.assert_allclose(np.exp(policy.log_propensity), chance)
     assert (out[0] != out[1]).any() and (out[0, 0] != out[0, 1]).any()
     policy.throttle = Pacer(0.5)
     for moment in flight(with_bidding(policy), SCENARIO):

@@ -57,16 +57,19 @@ def bandit(rule: str, exploration: float) -> BanditCreative:
 def test_bandits_rank_arms_by_their_rule() -> None:
     rng = np.random.default_rng(0)
     mean, error = rng.uniform(0.1, 1.0, (2, S, K)), rng.uniform(0.0, 1.0, (2, S, K))
-    assert (bandit("greedy", 9.0)._index(mean, error).argmax(-1) == mean.argmax(-1)).all()
+    assert (bandit("greedy", 9.0)._worth(mean, error).argmax(-1) == mean.argmax(-1)).all()
     best = (mean + 1.7 * error).argmax(-1)
-    assert (bandit("linucb", 1.7)._index(mean, error).argmax(-1) == best).all()
+    assert (bandit("linucb", 1.7)._worth(mean, error).argmax(-1) == best).all()
 
 
 def test_value_weighted_rotation_draws_in_proportion_to_value() -> None:
     mean = np.ones((1200, S, K))
     mean[..., 5] = 9.0
-    drawn = bandit("value-weighted", 1.0)._index(mean, 0.0 * mean).argmax(-1)
+    policy = bandit("value-weighted", 1.0)
+    drawn = policy._drawn(policy._worth(mean, 0.0 * mean))
+    chance = np.where(drawn == 5, 9.0, 1.0) / (9.0 + K - 1)
     assert abs((drawn == 5).mean() - 9.0 / (9.0 + K - 1)) < 0.02
+    np.testing.assert_allclose(np.exp(policy.log_propensity).reshape(drawn.shape), chance)
 
 
 def test_the_desk_agent_takes_the_arm_of_the_highest_score() -> None:
