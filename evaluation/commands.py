@@ -34,7 +34,7 @@ def evaluate(
         typer.Argument(
             metavar="TEAM...",
             help="A scripted team's name, a run directory, a bundle, `reference`, `scripted` (all scripted "
-            "teams), `rules` (all rules of one role), or BASE+role=SOURCE, where SOURCE may be module:Class too.",
+            "teams), `rules` (all rules of one role), or BASE+role=SOURCE; SOURCE may be module:Class too.",
         ),
     ],
     scenario: Annotated[

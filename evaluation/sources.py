@@ -24,7 +24,6 @@ from envs.paths import ROOT
 from policies import load_team
 from policies.policy import Policy
 from policies.registry import (
-    TEAMS,
     is_team,
     make_policy,
     make_team,
@@ -35,6 +34,7 @@ from policies.registry import (
     team_names,
 )
 from policies.team import Team
+from policies.teams import TEAMS
 
 Knowledge = Literal["model-free", "part model-aware", "model-aware", "privileged"]
 KNOWLEDGE: Final[tuple[Knowledge, ...]] = get_args(Knowledge)

@@ -25,7 +25,8 @@ from envs.state import Float
 from evaluation.intervals import Interval, over_markets
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, play
-from policies.registry import Knob, forget_tuned, knob_space, make_team, tuned_knobs
+from policies.registry import forget_tuned, knob_space, make_team, tuned_knobs
+from policies.specs import Knob
 
 GENERATION: Final = 8
 """Trials proposed together; a proposal depends on earlier generations alone, not on the workers."""

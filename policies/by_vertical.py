@@ -50,8 +50,8 @@ class VerticalSplit:
             return
         names = np.array([v if v in self.names else GLOBAL for v in VERTICALS])
         kind = names[verticals_of(observation)].reshape(-1)
-        seeds = self._flight.seeds[:, None] + np.arange(self._flight.num_campaigns, dtype=np.uint64)
-        seeds = policy_seeds(seeds.reshape(-1))
+        campaign = np.arange(self._flight.num_campaigns, dtype=np.uint64)
+        seeds = policy_seeds(np.add.outer(self._flight.seeds, campaign).astype(np.uint64).reshape(-1))
         for name in (*self.names, GLOBAL):
             rows = np.flatnonzero(kind == name)
             if len(rows):

@@ -6,7 +6,9 @@ import inspect
 from dataclasses import dataclass
 
 from envs.observation import ROLES
-from policies.registry import RULES, TEAMS, make_policy, make_team, policy_knowledge, policy_names
+from policies.registry import make_policy, make_team, policy_knowledge, policy_names
+from policies.rules import RULES
+from policies.teams import TEAMS
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ class BanditCreative:
     share of inventory it may be shown on, to the power of `reach`.
     """
 
+    name: str
     privileged = False
     _STREAM = 700
     _LEAST: Final = 1e-3
@@ -148,14 +149,14 @@ class BanditCreative:
         return cat.ARMS[arm].reshape(*observation.shape[:2], cat.S, 4)
 
     def _reward(self, now: Evidence) -> Float:
-        value = now.completions.sum(-1) + self.click_completions * now.clicks.sum(-1)
+        value: Float = now.completions.sum(-1) + self.click_completions * now.clicks.sum(-1)
         return value / self._flight.scenario.impression_weight
 
     def _worth(self, mean: Float, error: Float) -> Float:
         """[M, S, K] log value of every arm, as the rule sees it."""
         bound = mean + (self.exploration * error if self.rule == "linucb" else 0.0)
-        worth: Float = np.log(np.maximum(self._LEAST, bound))
-        return worth + self.reach * np.log(_REACH[cat.ARM_FORMAT])
+        worth: Float = np.log(np.maximum(self._LEAST, bound)) + self.reach * np.log(_REACH[cat.ARM_FORMAT])
+        return worth
 
     def _drawn(self, worth: Float) -> Int:
         """[M, S] arms drawn with chances proportional to value^(1 / exploration)."""

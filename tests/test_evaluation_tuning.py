@@ -21,7 +21,8 @@ from evaluation.tuning import (
     store,
     tune,
 )
-from policies.registry import Knob, knob_space, make_team
+from policies.registry import knob_space, make_team
+from policies.specs import Knob
 
 SPACE = {"a": Knob(0.1, 10.0, 1.0, log=True), "b": Knob(-1.0, 1.0, 0.0)}
 SEARCH = Search("siloed", ("quick",), markets=2, max_trials=64)

@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from envs.observation import ROLES
 from interlude import app
-from policies.registry import RULES, TEAMS, policy_names
+from policies.registry import policy_names
+from policies.rules import RULES
+from policies.teams import TEAMS
 
 
 @pytest.fixture(scope="module")

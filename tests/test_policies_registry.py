@@ -11,7 +11,6 @@ from envs.observation import ROLES
 from envs.reception import check_actions
 from policies import registry
 from policies.registry import (
-    RULES,
     describe_teams,
     knob_space,
     learning_desk,
@@ -24,6 +23,7 @@ from policies.registry import (
     team_names,
     tuned_knobs,
 )
+from policies.rules import RULES
 
 SCENARIO = tiny(intervals=8, opportunities_per_interval=48, campaigns=3)
 
