@@ -130,6 +130,8 @@ class LinearProgramPacer(Pacer):
 
     def plan(self, now: Evidence, value: Float) -> None:
         """Solves the program of what is left."""
+        if self._interval == len(self._left):
+            return  # the flight is over: nothing is left to buy
         to_come = self._left[self._interval] / self._listening
         quantity = self._seen * to_come * self._winnable / self.LEVELS
         cost = now.price_usd[..., None] * self._price_factor

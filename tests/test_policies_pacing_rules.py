@@ -127,8 +127,7 @@ def market(pacer: Pacer, budget_usd: float, price_sd: float = 0.5) -> tuple[floa
             budget_left_fraction=np.array([left / budget_usd]),
         )
         pacer.update(before, now)
-        if t + 1 < SCENARIO.intervals:
-            pacer.plan(now, value)
+        pacer.plan(now, value)
         before = now
     return 1.0 - left / budget_usd, bought
 
