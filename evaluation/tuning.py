@@ -118,7 +118,7 @@ class Tuned:
     doubling_gain_fraction: float
     """What the last doubling of the search gained on the markets searched."""
     converged: bool
-    """Whether that was below `DOUBLING_GAIN`."""
+    """Whether that was below `DOUBLING_GAIN`, after at least `MINIMUM` trials."""
     trials: int
     search: Search
     validation_markets: int
@@ -158,7 +158,7 @@ def tune(
             if watch is not None:
                 watch(search.name, len(trials), max(scores(trials)))
         gain = max(scores(trials[:size])) / max(scores(trials[: size // 2])) - 1.0
-        if (gain < DOUBLING_GAIN and size >= MINIMUM) or size >= search.max_trials:
+        if _converged(gain, size) or size >= search.max_trials:
             break
         size = min(2 * size, search.max_trials)
     best = trials[int(np.argmax(scores(trials[:size])))]
@@ -216,6 +216,10 @@ def store(tuned: Tuned) -> Path:
     return path
 
 
+def _converged(gain: float, trials: int) -> bool:
+    return bool(gain < DOUBLING_GAIN and trials >= MINIMUM)
+
+
 def _validated(search: Search, before: Knobs, after: Knobs, gain: float, trials: int) -> Tuned:
     """Compares knobs before and after on training markets that the search never met."""
     seed, markets = search.seed + 1, 4 * search.markets
@@ -231,7 +235,7 @@ def _validated(search: Search, before: Knobs, after: Knobs, gain: float, trials:
         objective_after_usd=tuple(float(o.mean()) for o in (new if improved else old)),
         lift_fraction=tuple(over_markets(n, o) for n, o in zip(new, old, strict=True)),
         doubling_gain_fraction=float(gain),
-        converged=bool(gain < DOUBLING_GAIN),
+        converged=_converged(gain, trials),
         trials=trials,
         search=search,
         validation_markets=markets,
