@@ -6,7 +6,6 @@ own closed forms with its true parameters, in expectation over outcomes; prices 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -27,7 +26,7 @@ from envs.state import Float, Int
 from envs.truth import clairvoyant_prices
 from evaluation.bounds import Bound, clairvoyant_bound_of_choices
 from evaluation.intervals import Interval, MarketBootstrap
-from evaluation.rollout import Course
+from evaluation.rollout import Course, Progress
 
 Kind = Literal["exact", "upper"]
 INEXHAUSTIBLE: Final = 1000.0
@@ -218,7 +217,7 @@ class CourseBound:
         return float((self.bound_usd - self.attained_usd).sum() / self.bound_usd.sum())
 
 
-def course_bound(course: Course, progress: Callable[[int], None] | None = None) -> CourseBound:
+def course_bound(course: Course, progress: Progress | None = None) -> CourseBound:
     """The clairvoyant bound of every market of a course, in the order of its seeds.
 
     Raises:
