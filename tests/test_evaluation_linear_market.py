@@ -71,6 +71,20 @@ def test_every_team_stays_under_the_bound_on_every_market() -> None:
         assert (expected > -bound).all()
 
 
+def test_at_first_price_the_same_number_bounds() -> None:
+    """The clairvoyant would bid exactly the price to beat; who bids value / dual pays for not knowing it."""
+    fields = load_scenario("linear").model_dump() | {"intervals": 12}
+    second, first = (
+        started(Scenario(**(fields | {"auction": fields["auction"] | {"pricing": pricing}})))
+        for pricing in ("second_price", "first_price")
+    )
+    bound = np.array([market_bound(first, b).bound_usd for b in range(MARKETS)])
+    np.testing.assert_allclose(bound, [market_bound(second, b).bound_usd for b in range(MARKETS)])
+    for team in (clairvoyant_team(), make_team("siloed")):
+        expected, _ = played(first, team)
+        assert (expected < 0.9 * bound).all()
+
+
 def test_uniform_random_actions_stay_under_it_too() -> None:
     market = started(linear(intervals=6))
     bound = np.array([market_bound(market, b).bound_usd for b in range(MARKETS)])
