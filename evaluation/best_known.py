@@ -80,7 +80,8 @@ class _Biased:
         """Log-multipliers [B, C, 1 + P + S]."""
         logs = self.policy.act(observation).copy()
         logs[..., 1:] += self.offset[:, None]
-        return np.clip(logs, -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
+        bounded: Float = np.clip(logs, -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
+        return bounded
 
 
 def best_known(

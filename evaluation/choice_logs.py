@@ -15,7 +15,6 @@ from envs.errors import ConfigurationError, UnknownNameError
 from envs.event_log import column_of, read_table
 from evaluation.off_policy import Float, Int, Logged
 
-Reward = Literal["completions", "clicks", "skips", "dislikes"]
 REWARDS: Final = ("completions", "clicks", "skips", "dislikes")
 WORDS: Final = (cat.FORMATS, cat.SCRIPTS, cat.LENGTHS, cat.CALLS_TO_ACTION)
 POSITIONS, ITEMS = 3, 80
@@ -44,9 +43,7 @@ def uniform_over(words: str) -> Float:
     return np.asarray(match / match.sum(), np.float64)
 
 
-def creative_choices(
-    directory: str | Path, run: str, target: Float, reward: Reward = "completions"
-) -> Logged:
+def creative_choices(directory: str | Path, run: str, target: Float, reward: str = "completions") -> Logged:
     """Creatives of a logged run, a row for every choice of a campaign for a segment.
 
     Its reward is what the segment brought when the creative aired, an interval later. The unit is the market,
@@ -69,7 +66,7 @@ def creative_choices(
     cells = read_table(directory, "cells", run, [*_KEYS, "placement", reward])
 
     def of(table: str, rows: object, name: str) -> NDArray[np.float64]:
-        return np.asarray(column_of(rows, table, name), np.float64)  # type: ignore[arg-type]
+        return np.asarray(column_of(rows, table, name), np.float64)
 
     intervals = int(of("creative_decisions", decisions, "interval").max()) + 1
     campaigns = int(of("creative_decisions", decisions, "campaign").max()) + 1
@@ -103,7 +100,7 @@ def creative_choices(
         )
     return Logged(
         action=action,
-        reward=gained[np.isfinite(gained)],
+        reward=np.asarray(gained[np.isfinite(gained)], np.float64),
         propensity=propensity[kept],
         target=np.asarray(chosen),
         context=at[kept] % (campaigns * cat.S),

@@ -167,10 +167,9 @@ def flight_opportunities(market: VectorMarket, b: int = 0) -> Opportunities:
 
 def _may_air(t: int) -> NDArray[np.bool_]:
     """[K] a flight starts with its first arm, and video needs a grant, which takes an interval to arrive."""
-    arms = np.arange(cat.K)
-    if t == 0:
-        return arms == INITIAL_ARM
-    return (cat.ARM_FORMAT != cat.VIDEO) | (t > 1)
+    opening: NDArray[np.bool_] = np.arange(cat.K) == INITIAL_ARM
+    granted: NDArray[np.bool_] = (cat.ARM_FORMAT != cat.VIDEO) | (t > 1)
+    return opening if t == 0 else granted
 
 
 def market_bound(market: VectorMarket, b: int = 0) -> Bound:

@@ -55,14 +55,13 @@ def off_policy(
         found["own_log"] = own
     else:
         from envs.event_log import run_names
-        from evaluation.choice_logs import REWARDS, creative_choices, uniform_over
+        from evaluation.choice_logs import creative_choices, uniform_over
 
         assert event_log is not None
         runs = run_names(event_log)
         if run is None and len(runs) != 1:
             raise ConfigurationError(f"{event_log} holds {len(runs)} runs: name one of {', '.join(runs)}")
-        kind = next((known for known in REWARDS if known == reward), reward)
-        logged = creative_choices(event_log, run or runs[0], uniform_over(creatives), kind)
+        logged = creative_choices(event_log, run or runs[0], uniform_over(creatives), reward)
         what, rows = f"{reward} a choice of creatives {creatives!r}", []
     estimates = estimates_of(logged, clip)
     rows += [_row(one.method, one) for one in estimates]

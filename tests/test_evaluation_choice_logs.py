@@ -132,7 +132,7 @@ def test_deterministic_logs_and_silent_ones_are_refused(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=words):
             creative_choices(tmp_path, name, uniform_over("audio"))
     with pytest.raises(UnknownNameError, match="reward"):
-        creative_choices(tmp_path, "pid", uniform_over("audio"), "money")  # type: ignore[arg-type]
+        creative_choices(tmp_path, "pid", uniform_over("audio"), "money")
     with pytest.raises(UnknownNameError, match="nobody"):
         creative_choices(tmp_path, "nobody", uniform_over("audio"))
 
