@@ -138,11 +138,12 @@ def flight_opportunities(market: VectorMarket, b: int = 0) -> Opportunities:
     Raises:
         NoBoundError: in this scenario it would.
     """
-    exact = bound_kind(market.scenario) == "exact"
+    bound_kind(market.scenario)
+    steady = market.scenario.listeners.steady
     now, state = market.interval, market.market_state
     health = state.health.copy()
     found: list[tuple[Int, Int, Float, Float]] = []
-    if not exact:
+    if not steady:
         state.health[:] = HEALTH_MAX  # every listener there could be
     try:
         for t in range(market.scenario.intervals):
@@ -152,7 +153,7 @@ def flight_opportunities(market: VectorMarket, b: int = 0) -> Opportunities:
             placement, segment = prices.placement[priced], prices.segment[priced]
             price = prices.price_usd[priced, 0]
             value = impression_value(
-                market, b, t, prices.listener[priced], placement, prices.quality[priced], rested=exact
+                market, b, t, prices.listener[priced], placement, prices.quality[priced], rested=steady
             )
             attended = attended_share(market, b, t)[placement]
             gain = attended[:, None] * value - ((1.0 - attended) * price)[:, None]
@@ -187,8 +188,8 @@ def market_bound(market: VectorMarket, b: int = 0) -> Bound:
 def expected_gain(market: VectorMarket) -> Float:
     """[B] expected J of what was bought in the interval just played, by the closed forms; needs `log=True`.
 
-    Realised J is this plus the noise of outcomes, whose mean is 0: what a bound is compared with, market by
-    market.
+    For steady listeners alone. Realised J is this plus the noise of outcomes, whose mean is 0: this is what a
+    bound is compared with, market by market.
     """
     t, gain = market.interval - 1, np.zeros(market.num_markets)
     for b, rows in enumerate(market.bids):

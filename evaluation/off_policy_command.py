@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,11 @@ from envs.output import JsonOption, check_writable, emit, format_table
 
 if TYPE_CHECKING:
     from evaluation.off_policy import Estimate, Logged
+
+ONE_CHOICE: Final = (
+    "Of a policy that makes one choice otherwise and leaves the rest as logged: where budgets, fatigue and "
+    "recall tie choices together, it is not what that policy would earn if it made them all."
+)
 
 
 def off_policy(
@@ -44,6 +49,7 @@ def off_policy(
     if (event_log is None) == (open_bandit is None):
         raise ConfigurationError("name either an --event-log or --open-bandit data")
     found: dict[str, Any] = {}
+    note = ""
     if open_bandit is not None:
         from evaluation.choice_logs import read_open_bandit, thompson_from_random
         from evaluation.off_policy import on_policy
@@ -62,11 +68,12 @@ def off_policy(
         if run is None and len(runs) != 1:
             raise ConfigurationError(f"{event_log} holds {len(runs)} runs: name one of {', '.join(runs)}")
         logged = creative_choices(event_log, run or runs[0], uniform_over(creatives), reward)
-        what, rows = f"{reward} a choice of creatives {creatives!r}", []
+        what, rows, note = f"{reward} a choice of creatives {creatives!r}", [], f"\n{ONE_CHOICE}"
     estimates = estimates_of(logged, clip)
     rows += [_row(one.method, one) for one in estimates]
     columns = ("method", "estimate [95 %]", "rows", "effective", "largest weight", "mean weight", "clipped")
-    emit({"what": what, "estimates": estimates, **found}, f"{what}\n{format_table(columns, rows)}", json_out)
+    text = f"{what}\n{format_table(columns, rows)}{note}"
+    emit({"what": what, "estimates": estimates, **found}, text, json_out)
 
 
 def estimates_of(logged: Logged, clip: float | None) -> list[Estimate]:

@@ -153,7 +153,7 @@ def test_the_command_reads_an_event_log(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "completions a choice of creatives 'audio,display'" in result.stdout
-    assert all(word in result.stdout for word in ("ips", "snips", "doubly robust"))
+    assert all(word in result.stdout for word in ("ips", "snips", "doubly robust", "one choice otherwise"))
     result = CliRunner().invoke(app, ["off-policy"])
     assert result.exit_code != 0 and "name either" in result.stderr
     result = CliRunner().invoke(app, [*arguments[:3], "--creatives", "radio"])
