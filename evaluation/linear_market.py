@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from envs import catalogue as cat
 from envs import constants as con
 from envs import response as res
-from envs.dynamics import INITIAL_RECALL, Bids
+from envs.bids import SERVED, Bids
+from envs.dynamics import INITIAL_RECALL
 from envs.errors import InterludeError
 from envs.market import INITIAL_ARM, VectorMarket
-from envs.opportunities import SERVED
 from envs.response import HEALTH_MAX
 from envs.scenario import Scenario
 from envs.seeds import market_seeds
