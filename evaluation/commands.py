@@ -81,6 +81,14 @@ def evaluate(
             "--event-log", metavar="DIR", help="Log every bid, message and decision as Parquet, a run a team."
         ),
     ] = None,
+    bound: Annotated[
+        str | None,
+        typer.Option(
+            "--bound",
+            metavar="exact|best-known",
+            help="Scores as fractions of the clairvoyant bound (docs/bounds.md).",
+        ),
+    ] = None,
     workers: WorkersOption = 1,
     json_out: JsonOption = None,
 ) -> None:
@@ -97,10 +105,15 @@ def evaluate(
     check_writable(marl_eval)
     check_writable(None if tensorboard is None else tensorboard / "run")
     check_new_folder(event_log)
+    played = scenario or trained_on(teams)
+    if bound is not None:
+        from evaluation import bound_report
+
+        bound_report.check(bound, played)
     with _watched(episodes) as watch:
         comparison = evaluation.evaluate(
             teams,
-            scenario or trained_on(teams),
+            played,
             next(known for known in SPLITS if known == split),
             episodes,
             seed,
@@ -114,12 +127,16 @@ def evaluate(
         )
     from evaluation.table import text
 
-    lines = [text(comparison, kpis=kpis)]
+    lines, found = [text(comparison, kpis=kpis)], comparison.as_json()
     if marl_eval is not None:
         from evaluation.marl_eval import as_marl_eval
 
         write_json(marl_eval, as_marl_eval(comparison))
         lines.append(f"marl-eval: {marl_eval}")
+    if bound is not None:
+        with _watched(episodes) as watch:
+            line, found["bound"] = bound_report.measured(comparison, bound, watch)
+        lines.append(line)
     if report is not None:
         from evaluation.report import html_report
 
@@ -130,7 +147,7 @@ def evaluate(
 
         runs = write_comparison(comparison, tensorboard)
         lines.append(f"TensorBoard: {len(runs)} runs in {tensorboard} (tensorboard --logdir {tensorboard})")
-    emit(comparison.as_json(), "\n".join(lines), json_out)
+    emit(found, "\n".join(lines), json_out)
 
 
 def bid_landscape(
