@@ -45,8 +45,7 @@ class Course:
     seed: int = 0
     num_markets: int = 256
     batch_size: int = BATCH_SIZE
-    """Markets stepped together. No figure of a scripted team depends on it; a learned one's may in its
-    seventh digit, for matrix products round by their shape."""
+    """Markets stepped together. No figure depends on it: learned policies compute in blocks of one shape."""
     taste_pool: Float | None = field(default=None, hash=False, compare=False)
     """[pool, D] tastes of real listeners, or None for the synthetic population."""
     event_log: Path | None = field(default=None, hash=False, compare=False)

@@ -5,6 +5,7 @@ Not imported by `policies` itself: torch is loaded only where a learned policy i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ from policies.weights import load_actors, read_manifest
 
 CREATIVE_STREAM, BIDDING_STREAM = 0x6000_0000, 0x7000_0000
 """Streams of exploration noise: a market's own, so that a sampled flight depends on its seed alone."""
+BLOCK = 64
+"""Rows, of one campaign each, that a network is given at once."""
 _SAMPLE_SEEDS, _MAX_INTERVALS = 1 << 14, 1 << 13
 
 
@@ -95,7 +98,7 @@ class LearnedCreative(_Learned):
         shape = self.arm_mask.shape
         self.arm_log_score = self.desk.arm_log_score if self.model_aware else np.zeros(shape, np.float32)
         score, mask = torch.from_numpy(self.arm_log_score), torch.from_numpy(self.arm_mask)
-        logits = self.actor.logits(plain, grouped, score, mask)
+        logits = by_block(self.actor.logits, plain, grouped, score, mask)
         ranked = logits + self._gumbel(observation.shape[1]) if self.sample else logits
         arm = ranked.argmax(-1)
         log_probability = logits.log_softmax(-1).gather(-1, arm[..., None])[..., 0]
@@ -130,7 +133,7 @@ class LearnedBidding(_Learned):
     def act(self, observation: Observation) -> Float:
         """Log-multipliers [B, C, 1 + P + S] for observations [B, C, ·]."""
         plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._advanced(observation))
-        mean = self.actor.mean(plain, grouped)
+        mean = by_block(self.actor.mean, plain, grouped)
         action = mean + self.actor.log_std.exp() * self._normal(observation.shape[1]) if self.sample else mean
         log_probability = gaussian_log_probability(action, mean, self.actor.log_std)
         self.decision = Decision(plain, grouped, action, log_probability)
@@ -144,6 +147,22 @@ class LearnedBidding(_Learned):
         """[B, C, 1 + P + S] standard normal noise."""
         draws = normals(self._seeds, self._stream(BIDDING_STREAM), (campaigns, BIDDING_ACTION))
         return torch.from_numpy(draws).float()
+
+
+def by_block(network: Callable[..., Tensor], *features: Tensor) -> Tensor:
+    """A network's answer [B, C, ...] to features [B, C, ...], computed in blocks of `BLOCK` rows each.
+
+    Matrix products round by their shape. In blocks of one shape, the last one padded, a market's answer is
+    the same bit for bit whatever batch it is in; but layers less than 16 wide may differ in their last bit
+    (1e-9 of J), for BLAS treats the rows at a block's edge apart there.
+    """
+    shape = features[0].shape[:2]
+    rows = [feature.flatten(0, 1) for feature in features]
+    missing = -len(rows[0]) % BLOCK
+    padded = [torch.cat([row, row.new_zeros(missing, *row.shape[1:])]) if missing else row for row in rows]
+    blocks = zip(*(row.split(BLOCK) for row in padded), strict=True)
+    answers = torch.cat([network(*block) for block in blocks])
+    return answers[: len(rows[0])].unflatten(0, shape)
 
 
 def allowed_arms(observation: Observation) -> Bool:

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.runs import a_run, a_scenario, exported
 
 from envs.errors import ConfigurationError
 from envs.observation import Observation
@@ -10,6 +11,7 @@ from envs.scenario import load_scenario
 from evaluation.metrics import KPIS
 from evaluation.rollout import Course, TeamResult, listening_tastes, play, play_with_workers, worker_pool
 from evaluation.sources import TeamSource
+from policies.networks import NetworkSettings
 from policies.policy import Flight
 from policies.registry import make_team, team_names
 from policies.team import Team
@@ -37,6 +39,29 @@ def test_no_figure_depends_on_the_batch_size(name: str) -> None:
         assert same(whole, play(make_team(name), Course(QUICK, "train", 3, 7, batch_size=size))), size
 
 
+@pytest.mark.parametrize("kind", ["certainty-equivalent", "run", "run, sampled", "bundle"])
+def test_batches_of_1_64_and_512_are_alike_bit_for_bit(
+    kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("runs")
+    scenario = a_scenario(folder)
+    argument = kind
+    if kind.startswith("run"):
+        argument = str(a_run(folder / "run", scenario, settings=NetworkSettings()))
+    elif kind == "bundle":
+        argument = str(exported(tmp_path_factory.getbasetemp())[1])
+    source = TeamSource(argument, sample=kind.endswith("sampled"))
+    results = {
+        size: play(source(), Course(load_scenario(str(scenario)), "held_out", 0, markets, batch_size=size))
+        for size, markets in ((512, 513), (64, 513), (1, 24))
+    }
+    for tag in KPIS:
+        whole = results[512].metrics[tag]
+        for size in (64, 1):
+            part = results[size].metrics[tag]
+            assert np.array_equal(part, whole[: len(part)], equal_nan=True), (tag, size)
+
+
 def test_a_longer_course_begins_with_the_shorter_ones_markets() -> None:
     team = make_team("pid")
     short, long = play(team, COURSE), play(team, Course(QUICK, "train", 3, 9, batch_size=4))
@@ -46,8 +71,10 @@ def test_a_longer_course_begins_with_the_shorter_ones_markets() -> None:
     assert not np.array_equal(short.metrics["spend/spend_usd"], other.metrics["spend/spend_usd"])
 
 
-def test_no_figure_depends_on_the_workers() -> None:
-    source, course = TeamSource("value-aware"), Course(QUICK, "train", 3, 7, batch_size=3)
+@pytest.mark.parametrize("kind", ["value-aware", "run"])
+def test_no_figure_depends_on_the_workers(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    argument = str(exported(tmp_path_factory.getbasetemp())[0]) if kind == "run" else kind
+    source, course = TeamSource(argument), Course(QUICK, "train", 3, 7, batch_size=3)
     told: list[int] = []
     with worker_pool(2) as pool:
         assert pool is not None
