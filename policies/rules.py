@@ -56,7 +56,11 @@ _EXPLORATION: Final = {"arm_exploration": Knob(0.02, 3.0, 0.3, log=True)}
 
 RULES: Final[dict[str, RuleSpec]] = {
     "truthful": RuleSpec(
-        "bidding", PART_MODEL_AWARE, _paced("truthful", lambda _: Pacer(1.0)), {}, "bids the value, unpaced"
+        "bidding",
+        PART_MODEL_AWARE,
+        lambda k: DeskBidding(value_desk(k, Pacer(1.0), shades=False), "truthful"),
+        {},
+        "bids the value, unpaced, whatever the market's pricing",
     ),
     "constant": RuleSpec(
         "bidding",

@@ -50,12 +50,12 @@ def test_a_paced_bidder_bids_affinity_over_the_price_of_budget() -> None:
 def test_at_first_price_every_bidder_stays_below_its_second_price_bid() -> None:
     """At the flight's start, before prices paid part the ways."""
     first_price = tiny(intervals=1, campaigns=3, auction={"pricing": "first_price"})
-    for name in ("pid", "value", "shadow-price", "first-price-dual"):
+    for name in ("pid", "value", "shadow-price", "online-lp", "first-price-dual", "truthful"):
         second, first = (
             next(m.actions.bidding for m in flight(with_bidding(make_policy("bidding", name)), world))
             for world in (tiny(intervals=1, campaigns=3), first_price)
         )
-        if name == "first-price-dual":
+        if name in ("first-price-dual", "truthful"):  # whatever the pricing
             np.testing.assert_array_equal(first, second)
             continue
         cells = [b[..., :1, None] + b[..., None, 1 : 1 + P] + b[..., 1 + P :, None] for b in (first, second)]
