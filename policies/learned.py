@@ -162,7 +162,7 @@ def by_block(network: Callable[..., Tensor], *features: Tensor) -> Tensor:
     padded = [torch.cat([row, row.new_zeros(missing, *row.shape[1:])]) if missing else row for row in rows]
     blocks = zip(*(row.split(BLOCK) for row in padded), strict=True)
     answers = torch.cat([network(*block) for block in blocks])
-    return answers[: len(rows[0])].unflatten(0, shape)
+    return answers[: len(rows[0])].reshape(*shape, *answers.shape[1:])
 
 
 def allowed_arms(observation: Observation) -> Bool:
