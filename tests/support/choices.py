@@ -11,7 +11,6 @@ from envs.scenario import Scenario, load_scenario
 from envs.state import Float, Int
 from policies.policy import Flight
 from policies.registry import make_team
-from policies.scripted_bidding import ConstantBidding
 from policies.team import Team
 
 _STREAM = 700
@@ -42,6 +41,21 @@ class RandomChoice:
         return chosen
 
 
+class Flat:
+    """Bids one multiple of the predicted value for everything."""
+
+    name, privileged = "flat", False
+
+    def start(self, flight: Flight) -> None:
+        """A new flight."""
+
+    def act(self, observation: Observation) -> Float:
+        """Log-multipliers [B, C, 1 + P + S]."""
+        logs = np.zeros((*observation.shape[:2], 1 + cat.P + cat.S))
+        logs[..., 0] = 1.0
+        return logs
+
+
 def softmax(seed: int, sd: float) -> Float:
     """[S, K] probabilities of random preferences, log-normal of this spread."""
     weight = np.exp(sd * np.random.default_rng(seed).normal(size=(cat.S, cat.K)))
@@ -51,7 +65,7 @@ def softmax(seed: int, sd: float) -> Float:
 def chooser(probability: Float, name: str) -> Team:
     """A team that bids the same always and airs random creatives."""
     base = make_team("siloed")
-    policies = {**base.policies, "creative": RandomChoice(probability), "bidding": ConstantBidding(1.0)}
+    policies = {**base.policies, "creative": RandomChoice(probability), "bidding": Flat()}
     return Team(name, policies)
 
 
