@@ -143,7 +143,7 @@ def evaluate(
         write_text_atomically(report, html_report(comparison))
         lines.append(f"Report: {report}")
     if tensorboard is not None:
-        from evaluation.tensorboard import write_comparison
+        from evaluation.tensorboard_runs import write_comparison
 
         runs = write_comparison(comparison, tensorboard)
         lines.append(f"TensorBoard: {len(runs)} runs in {tensorboard} (tensorboard --logdir {tensorboard})")

@@ -1,234 +1,324 @@
-"""A comparison as one self-contained HTML page: tables, and figures inside it."""
+"""A comparison as one self-contained HTML page: results, tables, and figures with words that explain them.
+
+`python -m evaluation.report docs/report.png` draws the picture of the README: the upper part of a report.
+"""
 
 from __future__ import annotations
 
-import base64
 import html
-import io
+import math
+import sys
+import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Final
 
-import numpy as np
-
+from envs.ticker import Bulletin
+from evaluation import report_figures as figures
+from evaluation import report_flights as flights
 from evaluation import table
-from evaluation.compare import SILOED, Comparison, Standing
+from evaluation.browser import screenshot
+from evaluation.comparison import Comparison, Headline
 from evaluation.intervals import Interval
-from evaluation.metrics import KPIS, PARTS
+from evaluation.metrics import KPIS
+from evaluation.replay import Replay, Story, replay
+from evaluation.report_style import Draw, image, page
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-MAX_CURVES: Final = 8
-"""Teams whose flights are drawn; beyond that curves cannot be told apart."""
-FLIGHT: Final = (
-    ("share of the budget spent", "spend/budget_fraction", True),
-    ("objective so far, USD", "market/objective_usd", True),
-    ("recall lift", "response/recall_lift", False),
-    ("listener health", "listeners/health", False),
-    ("relevance of impressions", "listeners/relevance", False),
-    ("completion rate", "response/completion_rate", False),
-)
-"""What is drawn over the flight: (title, KPI, whether summed up)."""
-_PART_COLOURS: Final = {
-    "market/completions_usd": "#4477aa",
-    "market/conversions_usd": "#66ccee",
-    "market/recall_usd": "#228833",
-    "market/health_usd": "#ccbb44",
-    "market/wasted_usd": "#ee6677",
-}
-_CURVES: Final = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#777777", "#000000")
-"""Paul Tol's bright scheme: told apart by the colour-blind too."""
-_LEARNED, _SCRIPTED, _PRIVILEGED = "#aa3377", "#4477aa", "#999999"
-
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; }
-body { max-width: 84rem; margin: 2rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-.lead { color: #666; margin-top: 0; }
-.cards { display: flex; flex-wrap: wrap; gap: 1rem; }
-.card { flex: 1 1 15rem; border: 1px solid #ddd; border-radius: .6rem; padding: .8rem 1.1rem; }
-.card b { display: block; font-size: 1.45rem; } .card span { color: #666; font-size: .88rem; }
-.good b { color: #1a7a37; } .bad b { color: #b3261e; } .open b { color: #666; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .86rem; }
-th, td { padding: .32rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eee; }
-th { color: #666; font-weight: 600; } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
-tr.learned td { background: #faf2f7; } tr.privileged td { color: #888; }
-td.words { white-space: normal; text-align: left; }
-img { max-width: 100%; } ul { color: #555; font-size: .9rem; padding-left: 1.2rem; }
-"""
+PICTURE_SIZE: Final = (1280, 1480)
+"""CSS pixels of the README's picture."""
+WATCHED: Final = 3
+"""Teams whose flights are watched closely."""
+_LOOK: Final = {"as wanted": "good", "the wrong way": "bad"}
+_BETTER: Final = {"more": "more", "less": "less", "neither": "–"}
+_MOST_MESSAGES: Final = 16
+_LOUD: Final = ("monitor", "orchestrator")
+"""Senders whose messages a reader sees first: the others talk far more often."""
 
 
 def html_report(comparison: Comparison) -> str:
-    """The page."""
-    course = comparison.course
-    title = f"{comparison.hero.entrant.name} and others on {course.scenario.name}"
-    figures = (
-        ("The objective, and what it gained", "Mean J, and lift over the baseline", standing_figure),
-        ("What the objective is made of", "Parts of J by team", parts_figure),
-        ("Over the flight", "KPIs by interval, mean over markets", flight_figure),
-    )
+    """The page. The first markets are played once more by a few teams, to show bids and messages."""
+    hero, course = comparison.hero.entrant.name, comparison.course
+    watched = [replay(s.entrant.team, course) for s in figures.shown(comparison, WATCHED)]
+    watched.sort(key=lambda one: one.team != hero)
+    title = f"{hero} against the others, scenario {course.scenario.name}"
     body = [
+        '<div class="brand">Interlude</div>',
         f"<h1>{html.escape(title)}</h1>",
-        f'<p class="lead">{course.num_markets} {html.escape(course.split)} markets, seed {course.seed}; '
-        f"baseline {html.escape(comparison.baseline)}</p>",
-        f"<h2>{html.escape(comparison.hero.entrant.name)} against the ad servers it is to replace</h2>",
-        f'<div class="cards">{"".join(_card(found) for found in comparison.headlines)}</div>',
-        "<h2>Teams, best first</h2>",
-        _table(table.header(comparison), comparison.standings, comparison),
-        f"<h2>{html.escape(comparison.hero.entrant.name)} over each other team</h2>",
-        _rows(("team", *table.AGAINST), table.lifts_of_hero(comparison)),
-        *(
-            f'<h2>{heading}</h2><img alt="{alt}" src="data:image/png;base64,{_png(draw(comparison))}">'
-            for heading, alt, draw in figures
+        _how(
+            f"{course.num_markets} {course.split.replace('_', '-')} markets, the same for every team (seed "
+            f"{course.seed}). Lifts are over {comparison.baseline}. The leading team is {hero}: "
+            f"{comparison.hero.entrant.kind}."
         ),
+        *_headlines(comparison),
+        *_teams(comparison),
+        *_certainty(comparison),
+        *_flights(comparison),
+        *_auctions(comparison, watched),
+        *_story(watched[0].eventful, course.scenario.intervals_per_day),
+        *_creatives(watched, course.scenario.intervals_per_day),
         "<h2>What the figures stand on</h2>",
-        f"<ul>{''.join(f'<li>{html.escape(note)}</li>' for note in table.footnotes(comparison))}</ul>",
-        "<h2>Every KPI</h2>",
-        _kpi_table(comparison),
+        f"<ul>{''.join(_note(note) for note in table.footnotes(comparison))}</ul>",
+        *_kpis(comparison),
     ]
+    return page(title, "\n".join(body))
+
+
+def _headlines(comparison: Comparison) -> list[str]:
+    """The three results the project is for, over each ad server it is to replace."""
+    found = []
+    for over in dict.fromkeys(headline.over for headline in comparison.headlines):
+        cards = "".join(_card(headline) for headline in comparison.headlines if headline.over == over)
+        found.append(f"<h3>Over the {html.escape(over)} ad server</h3>")
+        found.append(f'<div class="cards">{cards}</div>')
+    return found
+
+
+def _card(found: Headline) -> str:
+    kpi = KPIS[found.tag]
+    unit = "" if kpi.unit == "fraction" else f" ({kpi.unit})"
     return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
+        f'<div class="card {_LOOK.get(found.verdict, "open")}"><div class="name">{html.escape(found.result)}'
+        f"</div><b>{_percent(found.lift)}</b>"
+        f"{_bar(found.lift)}"
+        f'<div class="said">95 % interval {_ends(found.lift)}<br>'
+        f"{_value(found.over_value, kpi.unit)} → {_value(found.value, kpi.unit)}{html.escape(unit)} · "
+        f'<span class="verdict">{html.escape(found.verdict)}</span></div></div>'
     )
 
 
-def standing_figure(comparison: Comparison) -> Figure:
-    """J by team with its interval, and its lift over the baseline with the paired one."""
-    standings = comparison.standings[::-1]
-    figure = _figure(11.0, 1.1 + 0.42 * len(standings))
-    left, right = figure.subplots(1, 2, sharey=True)
-    for y, standing in enumerate(standings):
-        colour = _colour(standing)
-        _whisker(left, standing.objective, y, colour, 1.0)
-        lift = standing.lift.get(comparison.baseline)
-        if lift is None:
-            right.plot(0.0, y, "D", color=colour)
-        elif np.isfinite(lift.estimate):
-            _whisker(right, lift, y, colour, 100.0)
-    left.set_yticks(range(len(standings)), [standing.entrant.name for standing in standings])
-    left.set_xlabel("J, USD a market [95 %, over markets]")
-    right.set_xlabel(f"lift of J over {comparison.baseline}, % [95 %, paired over markets]")
-    right.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
-    return figure
+def _teams(comparison: Comparison) -> list[str]:
+    looks = [
+        "hero" if standing is comparison.hero else standing.entrant.knowledge
+        for standing in comparison.standings
+    ]
+    rows = [table.row(comparison, standing) for standing in comparison.standings]
+    return [
+        "<h2>Teams, best first</h2>",
+        _how(
+            "J is the objective: what completions, conversions, recall and listening were worth, less waste."
+        ),
+        _panel(_rows(table.header(comparison), rows, looks, "two")),
+    ]
 
 
-def parts_figure(comparison: Comparison) -> Figure:
-    """The parts of J, stacked: gains to the right of 0, losses and waste to its left."""
-    standings = comparison.standings[::-1]
-    figure = _figure(11.0, 1.5 + 0.42 * len(standings))
-    axes = figure.subplots()
-    for y, standing in enumerate(standings):
-        right = left = 0.0
-        for tag in PARTS:
-            value = standing.mean(tag) * (-1.0 if tag == "market/wasted_usd" else 1.0)
-            start = right if value >= 0 else left
-            label = tag.removeprefix("market/").removesuffix("_usd") if y == 0 else None
-            axes.barh(y, value, 0.62, left=start, color=_PART_COLOURS[tag], label=label)
-            right, left = right + max(0.0, value), left + min(0.0, value)
-        label = "J" if y == 0 else None
-        axes.plot(standing.objective.estimate, y, "D", color="black", markersize=4, label=label)
-    axes.set_yticks(range(len(standings)), [standing.entrant.name for standing in standings])
-    axes.axvline(0.0, color="0.4", linewidth=0.8)
-    axes.set_xlabel("USD a market")
-    axes.legend(frameon=False, ncols=len(PARTS) + 1, loc="upper center", bbox_to_anchor=(0.5, -0.22))
-    return figure
+def _certainty(comparison: Comparison) -> list[str]:
+    hero, course = comparison.hero.entrant.name, comparison.course
+    found = [
+        "<h2>Who is better, and how sure that is</h2>",
+        _how("Every team met the same markets, so differences are taken market by market."),
+        _figure(
+            lambda: figures.standing_figure(comparison),
+            f"J of every team, and its lift over {comparison.baseline}, with 95 % intervals. Best: "
+            f"{comparison.standings[0].entrant.name}.",
+        ),
+    ]
+    if len(comparison.standings) > 1:
+        found += [
+            f"<h3>{html.escape(hero)} minus each other team, on the same market</h3>",
+            _how(
+                "A dot is a market; above it the mean difference and its interval. Right of 0: it did better."
+            ),
+            _figure(
+                lambda: figures.paired_figure(comparison),
+                f"Differences of J between {hero} and each other team on {course.num_markets} markets.",
+            ),
+            _panel(_rows(("against", *table.AGAINST), table.lifts_of_hero(comparison))),
+        ]
+    if figures.has_profile(comparison):
+        found += [
+            "<h3>Performance profile</h3>",
+            _how(f"On which share of markets a team reaches a fraction of {comparison.reference}'s J."),
+            _figure(
+                lambda: figures.profile_figure(comparison),
+                f"Performance profiles against {comparison.reference}, with pointwise 95 % intervals.",
+            ),
+        ]
+    return [
+        *found,
+        "<h3>What the objective is made of</h3>",
+        _figure(lambda: figures.parts_figure(comparison), "The parts of J by team, in USD a market."),
+    ]
 
 
-def flight_figure(comparison: Comparison) -> Figure:
-    """How KPIs go over the flight, one curve a team."""
-    shown = _shown(comparison)
-    figure = _figure(11.0, 8.4)
-    grid: Any = figure.subplots(3, 2, sharex=True)
-    for axes, (title, tag, summed) in zip(grid.flat, FLIGHT, strict=True):
-        for standing, colour in zip(shown, _CURVES, strict=False):
-            values = standing.result.series[tag]
-            learned = standing.entrant.learned
-            axes.plot(
-                np.arange(1, len(values) + 1),
-                np.cumsum(values) if summed else values,
-                color=colour,
-                linewidth=2.4 if learned else 1.3,
-                linestyle="--" if standing.entrant.knowledge == "privileged" else "-",
-                label=standing.entrant.name,
-            )
-        axes.set_title(title, fontsize=10, loc="left")
-    for axes in grid[-1]:
-        axes.set_xlabel("interval of the flight")
-    handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, frameon=False, ncols=4, loc="outside lower center")
-    return figure
+def _flights(comparison: Comparison) -> list[str]:
+    return [
+        "<h2>Over the flight</h2>",
+        _how("Means over all markets. The plan spends evenly; pacing error is the distance from it."),
+        _figure(
+            lambda: figures.spend_figure(comparison),
+            "Share of the budgets spent by day against the even plan, and the pacing error, by team.",
+        ),
+        _figure(
+            lambda: figures.flight_figure(comparison),
+            "By team and day: objective, wasted spend, relevance, completion rate, recall lift, health.",
+        ),
+    ]
 
 
-def _shown(comparison: Comparison) -> Sequence[Standing]:
-    """Teams drawn over the flight: the leading team, baseline and siloed for sure, then the best."""
-    first = [comparison.hero.entrant.name, comparison.baseline]
-    first += [s.entrant.name for s in comparison.standings if s.entrant.argument == SILOED]
-    names = dict.fromkeys([*first, *(s.entrant.name for s in comparison.standings)])
-    chosen = list(names)[:MAX_CURVES]
-    return [standing for standing in comparison.standings if standing.entrant.name in chosen]
+def _auctions(comparison: Comparison, watched: Sequence[Replay]) -> list[str]:
+    colours, scenario = figures.team_colours(comparison), comparison.course.scenario
+    names = ", ".join(one.team for one in watched)
+    return [
+        "<h2>Bids and prices</h2>",
+        _how(
+            f"Every bid of {len(watched[0].stories)} markets. A bid above the dashed line wins; dark columns "
+            "are reserve prices. On the right: which share would win if all bids were multiplied, the bids "
+            "of others and budgets left alone."
+        ),
+        _figure(
+            lambda: flights.price_figure(watched, colours, scenario.impression_weight),
+            f"Bids against prices to beat of {names}, and the share won by multiples of the bids.",
+        ),
+        "<h3>Where the money goes: USD a market, and the share of opportunities won</h3>",
+        _figure(
+            lambda: flights.cells_figure(watched, colours),
+            f"Spend and win rate by segment and placement of {names}.",
+        ),
+    ]
 
 
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _whisker(axes: Any, interval: Interval, y: float, colour: str, scale: float) -> None:
-    axes.plot([scale * interval.low, scale * interval.high], [y, y], color=colour, linewidth=2.0)
-    axes.plot(scale * interval.estimate, y, "o", color=colour)
-
-
-def _colour(standing: Standing) -> str:
-    if standing.entrant.learned:
-        return _LEARNED
-    return _PRIVILEGED if standing.entrant.knowledge == "privileged" else _SCRIPTED
-
-
-def _png(figure: Figure) -> str:
-    """The figure as base64 of a PNG."""
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="x", color="0.92")
-        axes.set_axisbelow(True)
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=120)
-    return base64.b64encode(image.getvalue()).decode("ascii")
+def _story(story: Story, intervals_per_day: int) -> list[str]:
+    loud = [told for told in story.messages if told[1].sender.startswith(_LOUD)]
+    incidents = "; ".join(what for what, _, _ in story.incidents) or "none"
+    return [
+        "<h2>One flight, and who told what</h2>",
+        _how(
+            f"Market {story.market_seed}. Red: incidents, which the agents are not told of ({incidents}). "
+            "Each message reaches the others one interval after it was sent."
+        ),
+        _figure(
+            lambda: flights.timeline_figure(story, intervals_per_day),
+            "A flight's spend by campaign, objective by interval and messages by sender; incidents: "
+            f"{incidents}.",
+        ),
+        f"<details open><summary>What monitor and orchestrator said first ({len(loud)} messages)</summary>"
+        f"{_messages(loud[:_MOST_MESSAGES], intervals_per_day)}</details>",
+        f"<details><summary>All {len(story.messages)} messages</summary>"
+        f"{_messages(story.messages, intervals_per_day)}</details>",
+    ]
 
 
-def _card(found: Any) -> str:
-    look = {"as wanted": "good", "the wrong way": "bad"}.get(found.verdict, "open")
-    result, lift = f"{found.result} over {found.over}", table.percent(found.lift)
-    said = f"{found.over_value:.4g} to {found.value:.4g} ({KPIS[found.tag].unit}); {found.verdict}"
-    return (
-        f'<div class="card {look}">{html.escape(result)}<b>{html.escape(lift)}</b>'
-        f"<span>{html.escape(said)}</span></div>"
-    )
-
-
-def _rows(columns: Sequence[str], rows: Sequence[Sequence[str]], looks: Sequence[str] | None = None) -> str:
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    body = "".join(
-        f'<tr class="{look}">' + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-        for cells, look in zip(rows, looks or [""] * len(rows), strict=True)
-    )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
-
-
-def _table(columns: Sequence[str], standings: Sequence[Standing], comparison: Comparison) -> str:
-    looks = ["learned" if s.entrant.learned else s.entrant.knowledge for s in standings]
-    return _rows(columns, [table.row(comparison, standing) for standing in standings], looks)
-
-
-def _kpi_table(comparison: Comparison) -> str:
-    columns = ("KPI", "unit, formula", *(standing.entrant.name for standing in comparison.standings))
+def _messages(told: Sequence[tuple[int, Bulletin]], intervals_per_day: int) -> str:
     rows = [
-        (tag, f"{kpi.unit}: {kpi.formula}", *(f"{s.mean(tag):,.4g}" for s in comparison.standings))
+        (f"{1 + (t - 1) // intervals_per_day}", f"{t}", message.sender, message.text) for t, message in told
+    ]
+    return _panel(_rows(("day", "interval", "sender", "message"), rows, look="words"))
+
+
+def _creatives(watched: Sequence[Replay], intervals_per_day: int) -> list[str]:
+    names = ", ".join(one.team for one in watched)
+    return [
+        "<h2>What listeners hear</h2>",
+        _how("Formats of the impressions each segment got, over the flight; empty where there were none."),
+        _figure(
+            lambda: flights.creative_figure(watched, intervals_per_day),
+            f"Shares of audio, video and display by segment and day, of {names}.",
+        ),
+    ]
+
+
+def _kpis(comparison: Comparison) -> list[str]:
+    columns = ("KPI", "unit", "better", *(standing.entrant.name for standing in comparison.standings))
+    rows = [
+        (
+            f"{tag}\n{kpi.formula}",
+            kpi.unit,
+            _BETTER[kpi.better],
+            *(_plain(standing.mean(tag)) for standing in comparison.standings),
+        )
         for tag, kpi in KPIS.items()
     ]
-    return _rows(columns, rows)
+    return [
+        "<h2>Every KPI</h2>",
+        _how("Means over markets; rates are fractions."),
+        _panel(_rows(columns, rows)),
+    ]
+
+
+def _figure(draw: Draw, alt: str) -> str:
+    return _panel(image(draw, alt))
+
+
+def _panel(content: str) -> str:
+    return f'<div class="panel">{content}</div>'
+
+
+def _how(text: str) -> str:
+    """How a figure is read."""
+    return f'<p class="how">{html.escape(text)}</p>'
+
+
+def _note(note: str) -> str:
+    look = ' class="warning"' if note.startswith("WARNING") else ""
+    return f"<li{look}>{html.escape(note)}</li>"
+
+
+def _rows(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], looks: Sequence[str] | None = None, look: str = ""
+) -> str:
+    """A table; what follows a line break in a cell is set small below it."""
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    body = "".join(
+        f'<tr class="{of_row}">' + "".join(_cell(cell) for cell in cells) + "</tr>"
+        for cells, of_row in zip(rows, looks or [""] * len(rows), strict=True)
+    )
+    return f'<table class="{look}"><tr>{head}</tr>{body}</table>'
+
+
+def _cell(text: str) -> str:
+    above, _, below = text.partition("\n")
+    return f"<td>{html.escape(above)}{f'<small>{html.escape(below)}</small>' if below else ''}</td>"
+
+
+def _plain(value: float) -> str:
+    """Four digits, never an exponent; a dash where there is no value."""
+    if value != value:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}" if abs(value) >= 1e-4 else f"{value:.6f}"
+
+
+def _percent(interval: Interval) -> str:
+    if interval.estimate != interval.estimate:
+        return "undefined"
+    return f"{100 * interval.estimate:+.1f} %".replace("-", "−")
+
+
+def _ends(interval: Interval) -> str:
+    return f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f} %".replace("-", "−")
+
+
+def _bar(interval: Interval) -> str:
+    """An interval as a line beside 0, the whole from - to + its farther end."""
+    far = max(abs(interval.low), abs(interval.high))
+    if not 0.0 < far < math.inf:
+        return ""
+    low, at, high = (100 + 90 * value / far for value in (interval.low, interval.estimate, interval.high))
+    return (
+        '<svg class="bar" viewBox="0 0 200 14" preserveAspectRatio="none" aria-hidden="true" fill="none" '
+        'stroke="currentColor"><path d="M0 7H200M100 1V13" stroke-opacity=".35"/>'
+        f'<path d="M{low:.1f} 7H{high:.1f}" stroke-width="4"/>'
+        f'<path d="M{at:.1f} 2V12" stroke-width="2"/></svg>'
+    )
+
+
+def _value(value: float, unit: str) -> str:
+    return f"{100 * value:.3g} %" if unit == "fraction" else f"{value:.4g}"
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the picture of the README to the file named: what a browser shows of a report's upper part."""
+    if len(arguments) != 1:
+        print("usage: python -m evaluation.report FILE.png", file=sys.stderr)
+        return 2
+    from evaluation import evaluate
+
+    with tempfile.TemporaryDirectory(prefix="interlude-") as folder:
+        written = Path(folder) / "report.html"
+        teams = ["reference", "certainty-equivalent", "value-aware", "pid", "random", "oracle"]
+        written.write_text(html_report(evaluate(teams)), encoding="utf-8")
+        screenshot(written, Path(arguments[0]), *PICTURE_SIZE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

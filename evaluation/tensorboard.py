@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,9 +21,6 @@ from numpy.typing import ArrayLike
 from envs.errors import InterludeError
 from envs.output import plain
 from evaluation.metrics import KPIS, OBJECTIVE, PARTS
-
-if TYPE_CHECKING:
-    from evaluation.compare import Comparison
 
 FLIGHT_PREFIX: Final = "flight/"
 SERIES: Final = tuple(
@@ -34,8 +31,20 @@ SERIES: Final = tuple(
     and tag not in {"auction/cpa_usd", "spend/wasted_fraction", "listeners/listening_fraction"}
 )
 """KPIs worth a curve over the flight."""
+COMPARED: Final = ("comparison/lift_over_baseline", "comparison/fraction_of_reference")
+"""What only a comparison knows of a team, as level lines beside its KPIs."""
 LAYOUT: Final[dict[str, dict[str, tuple[str, ...]]]] = {
-    "What it was worth": {"objective, USD": (OBJECTIVE,), "its parts, USD": PARTS},
+    "What it was worth": {
+        "objective, USD": (OBJECTIVE,),
+        "its parts, USD": PARTS,
+        "lift over the baseline": COMPARED[:1],
+        "fraction of the reference": COMPARED[1:],
+    },
+    "Advertisers": {
+        "value, USD": ("advertiser/value_usd",),
+        "return on spend": ("advertiser/return_on_spend",),
+        "CPA / target CPA": ("advertiser/cpa_to_target",),
+    },
     "Money": {
         "spend / budget": ("spend/budget_fraction",),
         "wasted / spend": ("spend/wasted_fraction",),
@@ -53,6 +62,11 @@ LAYOUT: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "Creatives": {
         "format mix": ("creative/audio_share", "creative/video_share", "creative/display_share"),
         "entropy": ("creative/entropy",),
+    },
+    "Watchdog": {
+        "alerts and incidents": ("monitor/alerts", "monitor/incidents"),
+        "precision and recall": ("monitor/precision", "monitor/recall"),
+        "delay, intervals": ("monitor/delay",),
     },
 }
 """Charts of the custom-scalars page: page > chart > tags."""
@@ -117,6 +131,14 @@ class KpiWriter:
         )
         self._add(Summary(value=[Summary.Value(tag=tag, histo=proto)]), step)
 
+    def image(self, tag: str, png: bytes, step: int = 0) -> None:
+        """A picture, as the bytes of a PNG file."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        width, height = struct.unpack(">II", png[16:24])  # the header that every PNG begins with
+        picture = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=png)
+        self._add(Summary(value=[Summary.Value(tag=tag, image=picture)]), step)
+
     def text(self, tag: str, text: str) -> None:
         """A text, read as Markdown: a configuration, a note."""
         from tensorboard.plugins.text.metadata import create_summary_metadata
@@ -164,39 +186,6 @@ class KpiWriter:
         from tensorboard.compat.proto.event_pb2 import Event
 
         self._file.add_event(Event(wall_time=time.time(), step=step, summary=summary))
-
-
-def write_comparison(comparison: Comparison, logdir: str | Path, until: int | None = None) -> list[Path]:
-    """Writes every team of a comparison as a run of its own; returns the runs' folders.
-
-    Args:
-        comparison: what to write.
-        logdir: TensorBoard's log folder.
-        until: step to which the level lines of whole-flight KPIs reach, by default the flight's intervals.
-    """
-    course = comparison.course
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    folders = []
-    for standing in comparison.standings:
-        entrant, result = standing.entrant, standing.result
-        markets = f"{course.split}-{course.num_markets}"
-        name = f"{course.scenario.name}__{entrant.name}__{markets}__s{course.seed}__{stamp}"
-        folder = Path(logdir) / re.sub(r"[^\w.+=-]", "_", name)
-        with KpiWriter(folder) as writer:
-            writer.layout()
-            writer.level({tag: standing.mean(tag) for tag in KPIS}, until or course.scenario.intervals)
-            for interval in range(course.scenario.intervals):
-                values = {FLIGHT_PREFIX + tag: result.series[tag][interval] for tag in SERIES}
-                writer.scalars(values, interval)
-            for tag in (OBJECTIVE, "listeners/relevance", "listeners/health"):
-                writer.histogram(f"markets/{tag}", result.metrics[tag], 0)
-            writer.text("team", f"**{entrant.name}**: {entrant.kind}, from `{entrant.argument}`")
-            writer.json("scenario", course.scenario)
-            writer.hyperparameters(
-                {"team": entrant.name, "kind": entrant.kind, "scenario": course.scenario.name}
-            )
-        folders.append(folder)
-    return folders
 
 
 def _tensor(tag: str, content: bytes, metadata: Any, shape: tuple[int, ...] = ()) -> Any:

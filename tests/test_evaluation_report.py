@@ -1,13 +1,19 @@
 import base64
 import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from envs.scenario import load_scenario
+from evaluation.browser import dom, find_browser, screenshot
 from evaluation.compare import Comparison, compare
 from evaluation.metrics import KPIS
-from evaluation.report import flight_figure, html_report, parts_figure, standing_figure
+from evaluation.report import html_report, main
 from evaluation.rollout import Course
+
+MAX_BYTES = 5_000_000
 
 
 @pytest.fixture(scope="module")
@@ -16,34 +22,91 @@ def comparison() -> Comparison:
     return compare(["pid", "oracle"], Course(scenario, "train", num_markets=4))
 
 
-def test_the_page_stands_alone(comparison: Comparison) -> None:
-    page = html_report(comparison)
-    assert page.startswith("<!doctype html>") and page.endswith("</html>\n")
-    assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert "<script" not in page
-    assert "a &lt;b&gt; &amp; c" in page and "<b> & c" not in page
-    images = re.findall(r"data:image/png;base64,([^\"]+)", page)
-    assert len(images) == 3
-    for image in images:
-        assert base64.b64decode(image).startswith(b"\x89PNG")
+@pytest.fixture(scope="module")
+def report(comparison: Comparison) -> str:
+    return html_report(comparison)
+
+
+class Images(HTMLParser):
+    """Attributes of a page's images."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[dict[str, str | None]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "img":
+            self.found.append(dict(attrs))
+
+
+def test_the_page_stands_alone(report: str, comparison: Comparison) -> None:
+    assert report.startswith("<!doctype html>") and report.endswith("</html>\n")
+    assert not re.findall(r'(?:src|href)="(?!data:)', report)
+    assert "<script" not in report and "@import" not in report
+    assert "a &lt;b&gt; &amp; c" in report and "<b> & c" not in report
+    assert len(report) < MAX_BYTES
     for tag in KPIS:
-        assert tag in page
+        assert tag in report
     for standing in comparison.standings:
-        assert standing.entrant.name in page
+        assert standing.entrant.name in report
 
 
-def test_figures_show_every_team(comparison: Comparison) -> None:
-    names = {standing.entrant.name for standing in comparison.standings}
-    for figure in (standing_figure(comparison), parts_figure(comparison)):
-        assert {label.get_text() for label in figure.axes[0].get_yticklabels()} == names
-    flight = flight_figure(comparison)
-    assert len(flight.axes) == 6
-    for axes in flight.axes:
-        assert {line.get_label() for line in axes.get_lines()} == names
+def test_the_headline_results_stand_on_top(report: str, comparison: Comparison) -> None:
+    first_figure = report.index("<img")
+    for found in comparison.headlines:
+        assert report.index(f">{found.result}<") < report.index("Teams, best first") < first_figure
 
 
-def test_stacked_parts_end_where_the_objective_is(comparison: Comparison) -> None:
-    (axes,) = parts_figure(comparison).axes
-    widths = [bar.get_width() for bar in axes.patches]
-    objectives = [standing.objective.estimate for standing in comparison.standings]
-    assert sum(widths) == pytest.approx(sum(objectives))
+def test_every_image_follows_the_colour_scheme_and_says_what_it_shows(report: str) -> None:
+    images = Images(report).found
+    assert len(images) == 10
+    for image in images:
+        assert len(str(image["alt"])) > 20
+        assert int(str(image["width"])) > 500 and int(str(image["height"])) > 100
+        svg = base64.b64decode(str(image["src"]).removeprefix("data:image/svg+xml;base64,"))
+        ElementTree.fromstring(svg)
+        assert b"prefers-color-scheme:dark" in svg and b"var(--ink)" in svg
+        assert not re.search(rb"#0[123]0[123]0[123]", svg)  # every stand-in colour was replaced
+
+
+def test_the_same_comparison_gives_the_same_page(report: str, comparison: Comparison) -> None:
+    assert html_report(comparison) == report
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
+def test_a_browser_shows_it_without_complaint(report: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    # a script of the test's own writes down how large every image turned out to be
+    measure = (
+        "<script>addEventListener('load', () => document.querySelectorAll('img').forEach(image => {"
+        "image.dataset.shown = [image.complete, image.naturalWidth, image.clientWidth, image.clientHeight]"
+        ".join(' ')}))</script>"
+    )
+    page.write_text(report.replace("</body>", f"{measure}</body>"), encoding="utf-8")
+    shown, console = dom(page)
+    assert console == []
+    images = Images(shown).found
+    assert len(images) == 10
+    for image in images:
+        complete, *sizes = str(image["data-shown"]).split()
+        assert complete == "true" and min(map(int, sizes)) > 100, image["alt"]
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
+def test_light_and_dark_differ(report: str, tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    page = tmp_path / "report.html"
+    page.write_text(report, encoding="utf-8")
+    for dark in (False, True):
+        screenshot(page, tmp_path / "shot.png", 1280, 1600, dark=dark)
+        pixels = imread(tmp_path / "shot.png")[..., :3]
+        assert pixels.shape[:2] == (1600, 1280)
+        assert (pixels.mean() < 0.3) == dark
+        assert pixels.std() > 0.05
+
+
+def test_the_picture_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "FILE.png" in capsys.readouterr().err
