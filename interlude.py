@@ -33,6 +33,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "bid-landscape": Entry(
         "evaluation.commands", "bid_landscape", "What other bid multipliers would have brought a campaign."
     ),
+    "off-policy": Entry(
+        "evaluation.off_policy_command", "off_policy", "What other creatives would have earned, from a log."
+    ),
     "tune-baselines": Entry("evaluation.commands", "tune_baselines", "Tune the scripted teams by grid."),
     "export": Entry("policies.commands", "export", "Turn a run into a bundle an ad server can load."),
     "calibrate": Entry(

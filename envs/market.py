@@ -33,6 +33,11 @@ from envs.sight import look, new_sight
 from envs.state import Brief, Float, Int, MarketParameters, MarketState, Outcome, empty_outcome
 
 INITIAL_ARM = 0
+_OF_LISTENERS = (
+    *("memory_fast", "memory_slow", "annoyance", "recent_exposure", "exposures", "exposures_today"),
+    *("ads_heard", "hours_listened", "health", "wear", "recall", "segment_health"),
+)
+"""Fields of the state that tell how listeners are."""
 MAX_AFFINITY = 50.0
 """Where an audience's belief about a single listener is clipped."""
 
@@ -198,7 +203,15 @@ class VectorMarket:
             return bids
 
         self.bids = [bids for part in self._crew.run(play) for bids in part]
+        if self.scenario.listeners.steady:
+            self._rest_listeners()
         return outcome
+
+    def _rest_listeners(self) -> None:
+        """Everything that an interval did to listeners is undone, the wear of creatives included."""
+        first = new_state(self.parameters, self.market_state.on_air)
+        for field in _OF_LISTENERS:
+            getattr(self.market_state, field)[:] = getattr(first, field)
 
     def _check_started(self, what: str) -> None:
         if self.interval < 0:

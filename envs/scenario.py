@@ -96,6 +96,9 @@ class Listeners(_Part):
     churn_sensitivity: Strength = 0.25
     """Share of its listening that a listener loses, in the end, per unit of annoyance above the threshold."""
     daily_frequency_cap: Annotated[int, Field(ge=1, le=100)] = 5
+    steady: bool = False
+    """Listeners start every interval as they started the flight: nothing shown before leaves a trace, so that
+    value is linear in what is bought and the clairvoyant bound exact (docs/bounds.md)."""
 
 
 class Response(_Part):

@@ -35,8 +35,8 @@ def evaluate(
         typer.Argument(
             metavar="TEAM...",
             help="A scripted team's name, a run directory, a bundle, `reference`, `scripted` (all scripted "
-            "teams), or BASE+role=SOURCE, where SOURCE may be module:Class too. Several training runs of a "
-            "method: NAME=RUN,RUN,... or a folder of runs.",
+            "teams), `rules` (all rules of one role), or BASE+role=SOURCE, where SOURCE may be module:Class "
+            "too. Several training runs of a method: NAME=RUN,RUN,... or a folder of runs.",
         ),
     ],
     scenario: Annotated[
@@ -81,6 +81,14 @@ def evaluate(
             "--event-log", metavar="DIR", help="Log every bid, message and decision as Parquet, a run a team."
         ),
     ] = None,
+    bound: Annotated[
+        str | None,
+        typer.Option(
+            "--bound",
+            metavar="exact|best-known",
+            help="Scores as fractions of the clairvoyant bound (docs/bounds.md).",
+        ),
+    ] = None,
     workers: WorkersOption = 1,
     json_out: JsonOption = None,
 ) -> None:
@@ -97,10 +105,15 @@ def evaluate(
     check_writable(marl_eval)
     check_writable(None if tensorboard is None else tensorboard / "run")
     check_new_folder(event_log)
+    played = scenario or trained_on(teams)
+    if bound is not None:
+        from evaluation import bound_report
+
+        bound_report.check(bound, played)
     with _watched(episodes) as watch:
         comparison = evaluation.evaluate(
             teams,
-            scenario or trained_on(teams),
+            played,
             next(known for known in SPLITS if known == split),
             episodes,
             seed,
@@ -114,12 +127,16 @@ def evaluate(
         )
     from evaluation.table import text
 
-    lines = [text(comparison, kpis=kpis)]
+    lines, found = [text(comparison, kpis=kpis)], comparison.as_json()
     if marl_eval is not None:
         from evaluation.marl_eval import as_marl_eval
 
         write_json(marl_eval, as_marl_eval(comparison))
         lines.append(f"marl-eval: {marl_eval}")
+    if bound is not None:
+        with _watched(episodes) as watch:
+            line, found["bound"] = bound_report.measured(comparison, bound, watch)
+        lines.append(line)
     if report is not None:
         from evaluation.report import html_report
 
@@ -130,7 +147,7 @@ def evaluate(
 
         runs = write_comparison(comparison, tensorboard)
         lines.append(f"TensorBoard: {len(runs)} runs in {tensorboard} (tensorboard --logdir {tensorboard})")
-    emit(comparison.as_json(), "\n".join(lines), json_out)
+    emit(found, "\n".join(lines), json_out)
 
 
 def bid_landscape(
@@ -231,7 +248,10 @@ def _numbers(option: str, text: str, mark: str, kind: Callable[[str], Any], coun
 def tune_baselines(
     teams: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEAM...]", help="Scripted teams; without any, all that have knobs."),
+        typer.Argument(
+            metavar="[TEAM...]",
+            help="Scripted teams, or rules of one role (`rules`: all); without any, all teams with knobs.",
+        ),
     ] = None,
     scenario: Annotated[
         list[str] | None,
@@ -248,30 +268,44 @@ def tune_baselines(
         Path | None,
         typer.Option("--state", metavar="DIR", help="Trials are kept here. [default: checkpoints/tuning]"),
     ] = None,
+    per_vertical: Annotated[
+        bool,
+        typer.Option(
+            "--per-vertical",
+            help="Search for each vertical alone, beside the global knobs; TEAM@vertical plays with them.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Leave configs/baselines as it is.")] = False,
     workers: WorkersOption = 1,
     json_out: JsonOption = None,
 ) -> None:
     """Tune the scripted teams on training markets; a search that was broken off goes on."""
     from evaluation.rollout import worker_pool
+    from evaluation.sources import ALL_RULES
     from evaluation.table import percent
-    from evaluation.tuning import Search, store, tune
-    from policies.registry import knob_space, team_names
+    from evaluation.tuning import Search, shared_verticals, store, tune
+    from policies.registry import knob_space, rule_names, team_names
 
     check_writable(json_out)
-    chosen = teams or [name for name in team_names() if knob_space(name)]
-    searches = [Search(team, tuple(scenario or ["default"]), seed, markets, trials) for team in chosen]
+    unfolded = {ALL_RULES: [name for name in rule_names() if knob_space(name)]}
+    named = teams or [name for name in team_names() if knob_space(name)]
+    chosen = dict.fromkeys(name for team in named for name in unfolded.get(team, [team]))
+    scenarios = tuple(scenario or ["default"])
+    verticals = shared_verticals(scenarios) if per_vertical else (None,)
+    searches = [
+        Search(team, scenarios, vertical, seed, markets, trials) for team in chosen for vertical in verticals
+    ]
     tuned = []
     with worker_pool(workers) as pool:
         for search in searches:
             found = tune(search, state_directory=state, pool=pool, watch=_tell_trials)
             if not dry_run:
-                _tell(f"{search.team}: wrote {store(found)}")
+                _tell(f"{search.name}: wrote {store(found)}")
             tuned.append(found)
     columns = ("team", "J before, USD", "after", "lift [95 %]", "trials", "last doubling gained")
     rows = [
         (
-            found.team,
+            found.search.name,
             " / ".join(f"{value:,.0f}" for value in found.objective_before_usd),
             " / ".join(f"{value:,.0f}" for value in found.objective_after_usd),
             " / ".join(percent(lift) for lift in found.lift_fraction),
@@ -288,8 +322,8 @@ def _tell(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _tell_trials(team: str, trials: int, best: float) -> None:
-    _tell(f"{team}: {trials} trials, best {100 * (best - 1):+.2f} % over where it started")
+def _tell_trials(name: str, trials: int, best: float) -> None:
+    _tell(f"{name}: {trials} trials, best {100 * (best - 1):+.2f} % over where it started")
 
 
 @contextmanager

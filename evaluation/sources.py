@@ -1,8 +1,9 @@
 """What a TEAM on the command line means, and the team it makes.
 
-A TEAM is a scripted team's name, a run directory, a bundle directory or `reference`; `BASE+role=SOURCE`
-replaces roles, SOURCE being any of these, a scripted policy of the role (`creative=thompson`), or
-`module:Class` for a policy of the user's own.
+A TEAM is a scripted team's name, a run directory, a bundle directory or `reference`; with `@vertical` behind
+it, a scripted team has the knobs of each campaign's vertical. `BASE+role=SOURCE` replaces roles, SOURCE
+being any of these, a scripted policy of the role (`creative=thompson`), or `module:Class` for a policy of
+the user's own.
 """
 
 from __future__ import annotations
@@ -22,8 +23,18 @@ from envs.observation import ROLES
 from envs.paths import ROOT
 from policies import load_team
 from policies.policy import Policy
-from policies.registry import TEAMS, make_policy, make_team, policy_knowledge, policy_names, team_names
+from policies.registry import (
+    is_team,
+    make_policy,
+    make_team,
+    policy_knowledge,
+    policy_names,
+    rule_names,
+    team_knowledge,
+    team_names,
+)
 from policies.team import Team
+from policies.teams import TEAMS
 
 Knowledge = Literal["model-free", "part model-aware", "model-aware", "privileged"]
 KNOWLEDGE: Final[tuple[Knowledge, ...]] = get_args(Knowledge)
@@ -31,6 +42,8 @@ KNOWLEDGE: Final[tuple[Knowledge, ...]] = get_args(Knowledge)
 
 ALL_SCRIPTED: Final = "scripted"
 """A TEAM that stands for all scripted teams."""
+ALL_RULES: Final = "rules"
+"""A TEAM that stands for all rules of one role, each with value-aware's other roles."""
 REFERENCE: Final = "reference"
 STAND_IN_TEAM: Final = "pid"
 """Its policies stand in for roles that fail: plain, quick, and they never read more than observations."""
@@ -111,10 +124,11 @@ class TeamSource:
 
 
 def expand(arguments: Sequence[str], sample: bool = False) -> list[TeamSource]:
-    """The sources of TEAM arguments, `scripted` unfolded, each once, in order."""
+    """The sources of TEAM arguments, `scripted` and `rules` unfolded, each once, in order."""
+    unfolded = {ALL_SCRIPTED: team_names(), ALL_RULES: rule_names()}
     names: list[str] = []
     for argument in arguments:
-        names += team_names() if argument == ALL_SCRIPTED else [argument]
+        names += unfolded.get(argument, [argument])
     return [TeamSource(name, sample) for name in dict.fromkeys(names)]
 
 
@@ -156,8 +170,8 @@ class _Workshop:
         return origin
 
     def _make(self, source: str) -> Origin:
-        if source in TEAMS:
-            return Origin(source, dict(make_team(source).policies), _knowledge(TEAMS[source].knowledge))
+        if is_team(source):
+            return Origin(source, dict(make_team(source).policies), _knowledge(team_knowledge(source)))
         directory = ROOT / "checkpoints" / REFERENCE if source == REFERENCE else Path(source)
         if _manifest(directory).get("kind") == BUNDLE_KIND:
             return self._bundle(directory)
@@ -168,7 +182,15 @@ class _Workshop:
                 f"{directory} is neither a run directory (no config.yaml) nor a bundle (no manifest.json of "
                 f"kind {BUNDLE_KIND!r})"
             )
-        valid = (*team_names(), ALL_SCRIPTED, REFERENCE, "a run directory", "a bundle directory")
+        valid = (
+            *team_names(),
+            *rule_names(),
+            ALL_SCRIPTED,
+            ALL_RULES,
+            REFERENCE,
+            "a run directory",
+            "a bundle directory",
+        )
         raise UnknownNameError("team", source, valid)
 
     def _run(self, directory: Path) -> Origin:

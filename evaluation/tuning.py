@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from envs.errors import ConfigurationError
+from envs.errors import ConfigurationError, UnknownNameError
 from envs.output import plain, write_json
 from envs.paths import ROOT, configs_directory
 from envs.scenario import Scenario, load_scenario
@@ -25,7 +25,8 @@ from envs.state import Float
 from evaluation.intervals import Interval, over_markets
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, play
-from policies.registry import Knob, knob_space, make_team, tuned_knobs
+from policies.registry import forget_tuned, knob_space, make_team, tuned_knobs
+from policies.specs import Knob
 
 GENERATION: Final = 8
 """Trials proposed together; a proposal depends on earlier generations alone, not on the workers."""
@@ -38,7 +39,7 @@ _DIGITS = 5
 
 Knobs = dict[str, float]
 Watch = Callable[[str, int, float], None]
-"""Is told the team, how many trials were made, and the best score so far."""
+"""Is told the search's name, how many trials were made, and the best score so far."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Search:
 
     team: str
     scenarios: tuple[str, ...] = ("default",)
+    vertical: str | None = None
+    """Campaigns are all of this vertical, and the knobs found are its own; None searches for all."""
     seed: int = 0
     markets: int = 64
     """Training markets of each scenario that every trial meets."""
@@ -65,13 +68,26 @@ class Search:
         """Checks the names and the numbers."""
         if not knob_space(self.team):
             raise ConfigurationError(f"team {self.team!r} has no knobs to tune")
-        self._loaded()
+        for scenario in self._loaded():
+            if self.vertical is not None and self.vertical not in scenario.verticals:
+                raise UnknownNameError(
+                    f"trained vertical of scenario {scenario.name}", self.vertical, scenario.verticals
+                )
         if self.max_trials < 2 * FIRST:
             raise ConfigurationError(f"max_trials must be at least {2 * FIRST}, got {self.max_trials}")
 
     def courses(self, seed: int, markets: int) -> list[Course]:
         """Training markets of every scenario."""
-        return [Course(scenario, "train", seed, markets, min(markets, 64)) for scenario in self._loaded()]
+        narrow = {} if self.vertical is None else {"verticals": (self.vertical,)}
+        return [
+            Course(scenario.model_copy(update=narrow), "train", seed, markets, min(markets, 64))
+            for scenario in self._loaded()
+        ]
+
+    @property
+    def name(self) -> str:
+        """How progress and tables call it."""
+        return self.team if self.vertical is None else f"{self.team}, {self.vertical}"
 
     def _loaded(self) -> list[Scenario]:
         return [load_scenario(name) for name in self.scenarios]
@@ -79,13 +95,17 @@ class Search:
     def fingerprint(self) -> str:
         """Names the search's state: two searches that share it make the same trials."""
         parts = [self.team, self.seed, self.markets, {n: asdict(k) for n, k in knob_space(self.team).items()}]
+        parts += [] if self.vertical is None else [self.vertical]
         parts += [scenario.model_dump() for scenario in self._loaded()]
         return hashlib.sha256(json.dumps(plain(parts), sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found. `configs/baselines/<team>.json` holds this."""
+    """What a search found.
+
+    `configs/baselines/<team>.json` holds this, and under `verticals` the same of each vertical.
+    """
 
     team: str
     knobs: Knobs
@@ -98,7 +118,7 @@ class Tuned:
     doubling_gain_fraction: float
     """What the last doubling of the search gained on the markets searched."""
     converged: bool
-    """Whether that was below `DOUBLING_GAIN`."""
+    """Whether that was below `DOUBLING_GAIN`, after at least `MINIMUM` trials."""
     trials: int
     search: Search
     validation_markets: int
@@ -122,9 +142,10 @@ def tune(
     """
     space = knob_space(search.team)
     directory = state_directory or ROOT / "checkpoints" / "tuning"
-    state = directory / f"{search.team}-{search.fingerprint()}.json"
+    part = "" if search.vertical is None else f"-{search.vertical}"
+    state = directory / f"{search.team}{part}-{search.fingerprint()}.json"
     courses = search.courses(search.seed, search.markets)
-    before = _rounded(tuned_knobs(search.team))
+    before = _rounded(tuned_knobs(search.team, search.vertical))
     first = _try(search.team, before, courses)
     trials = _resumed(state, first)
     size, gain = 4 * FIRST, np.inf
@@ -135,13 +156,19 @@ def tune(
             trials += _try_all(pool, search.team, proposals, courses)
             write_json(state, {"trials": trials})
             if watch is not None:
-                watch(search.team, len(trials), max(scores(trials)))
+                watch(search.name, len(trials), max(scores(trials)))
         gain = max(scores(trials[:size])) / max(scores(trials[: size // 2])) - 1.0
-        if (gain < DOUBLING_GAIN and size >= MINIMUM) or size >= search.max_trials:
+        if _converged(gain, size) or size >= search.max_trials:
             break
         size = min(2 * size, search.max_trials)
     best = trials[int(np.argmax(scores(trials[:size])))]
     return _validated(search, before, best.knobs, gain, size)
+
+
+def shared_verticals(scenarios: Sequence[str]) -> tuple[str, ...]:
+    """Verticals that all of the scenarios train on."""
+    found = [load_scenario(name).verticals for name in scenarios]
+    return tuple(vertical for vertical in found[0] if all(vertical in other for other in found))
 
 
 def scores(trials: Sequence[Trial]) -> list[float]:
@@ -172,10 +199,25 @@ def propose(space: Mapping[str, Knob], trials: Sequence[Trial], seed: int, index
 
 
 def store(tuned: Tuned) -> Path:
-    """Writes `configs/baselines/<team>.json`, which `policies.registry` reads from then on."""
+    """Writes `configs/baselines/<team>.json`, which `policies.registry` reads from then on.
+
+    What it holds of other verticals, or of all, stays as it is.
+    """
     path = configs_directory() / "baselines" / f"{tuned.team}.json"
-    write_json(path, tuned)
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    by_vertical = kept.pop("verticals", {})
+    vertical = tuned.search.vertical
+    if vertical is None:
+        kept = plain(tuned)
+    else:
+        by_vertical = dict(sorted({**by_vertical, vertical: plain(tuned)}.items()))
+    write_json(path, {**kept, "verticals": by_vertical} if by_vertical else kept)
+    forget_tuned()
     return path
+
+
+def _converged(gain: float, trials: int) -> bool:
+    return bool(gain < DOUBLING_GAIN and trials >= MINIMUM)
 
 
 def _validated(search: Search, before: Knobs, after: Knobs, gain: float, trials: int) -> Tuned:
@@ -193,7 +235,7 @@ def _validated(search: Search, before: Knobs, after: Knobs, gain: float, trials:
         objective_after_usd=tuple(float(o.mean()) for o in (new if improved else old)),
         lift_fraction=tuple(over_markets(n, o) for n, o in zip(new, old, strict=True)),
         doubling_gain_fraction=float(gain),
-        converged=bool(gain < DOUBLING_GAIN),
+        converged=_converged(gain, trials),
         trials=trials,
         search=search,
         validation_markets=markets,

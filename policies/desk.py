@@ -20,8 +20,9 @@ from envs.state import Bool, Float
 from policies.belief import Estimator
 from policies.evidence import Evidence, evidence_of
 from policies.kalman import KalmanBelief, X
-from policies.pacing import Pacer, PacingKnobs
+from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
 from policies.policy import Flight
+from policies.shading import shaded
 from policies.valuation import (
     LOWEST_LOG_SCORE,
     ShadowPrices,
@@ -33,6 +34,8 @@ from policies.valuation import (
 SEGMENT_BELIEF = 3 * X + cat.F * cat.V
 CAMPAIGN_BELIEF = 2 + cat.P + 1
 BIDDING_ACTION = 1 + cat.P + cat.S
+PRIOR_WINS = 4.0
+"""Impressions at the price level that count as bought before the first one."""
 
 
 class DeskKnobs(NamedTuple):
@@ -40,7 +43,8 @@ class DeskKnobs(NamedTuple):
 
     pacing: PacingKnobs = PacingKnobs()
     shadow: ShadowPrices = ShadowPrices()
-    price_sd: float = 0.85  # of the log price to beat
+    price_sd: float = 0.85  # of the log price to beat, as creatives are compared
+    shading_sd: float = 0.7  # of the log price to beat, as first-price bids are shaded
     suspicion_factor: float = 0.3  # on bids where completions are missing
 
     @classmethod
@@ -62,11 +66,26 @@ class DeskKnobs(NamedTuple):
 class CampaignDesk:
     """Estimator + pacing + valuation for M = B × C campaigns."""
 
-    def __init__(self, knobs: DeskKnobs | None = None, estimator: Estimator | None = None) -> None:
-        """The certainty-equivalent desk by default."""
+    def __init__(
+        self,
+        knobs: DeskKnobs | None = None,
+        estimator: Estimator | None = None,
+        pacer: Pacer | None = None,
+        *,
+        shades: bool | None = None,
+    ) -> None:
+        """The certainty-equivalent desk by default.
+
+        Args:
+            knobs: settings of the rule.
+            estimator: what believes.
+            pacer: what sets the dual price, by default by feedback with the knobs' settings.
+            shades: whether bids stay below value / dual; None where the market pays first prices.
+        """
         self.knobs = knobs or DeskKnobs()
         self.estimator: Estimator = estimator or KalmanBelief()
-        self.pacer = Pacer(self.knobs.pacing)
+        self.pacer: Pacer = pacer or MultiplicativePacer(self.knobs.pacing)
+        self.shades = shades
 
     def start(self, flight: Flight) -> None:
         """A new flight; the same flight twice is one start."""
@@ -74,6 +93,8 @@ class CampaignDesk:
             return
         self._flight = flight
         self._units = unit_values(flight.scenario)
+        first_price = flight.scenario.auction.pricing == "first_price"
+        self._shading = first_price if self.shades is None else self.shades
         self._winnable = np.array(flight.scenario.auction.probability_within_table)
         self._shape = (flight.num_markets, flight.num_campaigns)
         self._before: Evidence | None = None
@@ -89,10 +110,14 @@ class CampaignDesk:
             self.estimator.start(self._flight, now)
             self.pacer.start(self._flight, now)
             self._volume = np.full(now.opportunities.shape, self._usual_volume())
+            self._wins = np.full(len(now.budget_usd), PRIOR_WINS)
+            self._spent = self._wins * self._units.price_level
         else:
             self.estimator.update(self._before, now)
             self.pacer.update(self._before, now)
             self._volume = 0.5 * self._volume + 0.5 * now.opportunities
+            self._wins += now.wins.sum((1, 2))
+            self._spent += now.spend_usd.sum((1, 2))
         self._before = now
         self._interval += 1
         self._think(now)
@@ -107,9 +132,11 @@ class CampaignDesk:
         estimate = self.estimator.estimate(now)
         left = float(self._flight.scenario.intervals - self._interval)
         shadow = self.knobs.shadow
-        value = impression_values(estimate, now.attention, self._units, shadow, left, now.arm)
+        paid = self._spent / self._wins
+        value = impression_values(estimate, now.attention, self._units, shadow, left, now.arm, paid)
+        self.pacer.plan(now, value)
         drawn = estimate._replace(response=self.estimator.draw(now))
-        promise = impression_values(drawn, now.attention, self._units, shadow, left)
+        promise = impression_values(drawn, now.attention, self._units, shadow, left, paid=paid)
         volume = self._volume * self._winnable
         scores = arm_log_scores(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, volume)
         self.arm_mask: Bool = self._by_campaign(self._allowed(now))
@@ -126,15 +153,13 @@ class CampaignDesk:
 
     def _bid(self, now: Evidence, value: Float) -> Float:
         """Log-multipliers [M, 1 + P + S] that come nearest to bidding value / dual on every cell."""
-        level = self._flight.scenario.auction.price_level_usd
-        fit = cat.ARM_FIT[now.arm]
-        affinity = np.where(now.elapsed_fraction[:, None] > 0, now.segment_affinity, now.affinity_hint)
-        worth = np.maximum(1e-6, affinity[..., None] * fit * now.attention[:, None] * level)
         suspicion = getattr(self.estimator, "suspicion", None)
         if suspicion is not None:
             value = value * np.where(suspicion < -0.5, self.knobs.suspicion_factor, 1.0)[:, None]
-        wish = np.log(np.maximum(1e-6, value / self.pacer.dual[:, None, None] / worth))
-        return additive(wish, fit > 0)
+        bid = value / self.pacer.dual[:, None, None]
+        if self._shading:
+            bid = shaded(bid, now.price_usd, self.knobs.shading_sd)
+        return log_multipliers(now, bid, predicted_value(now, self._units.price_level))
 
     def belief_features(self) -> tuple[Observation, Observation]:
         """Beliefs as network inputs: [B, C, S, SEGMENT_BELIEF] and [B, C, CAMPAIGN_BELIEF] float32."""
@@ -163,6 +188,19 @@ class CampaignDesk:
     def campaign_belief(self) -> Observation:
         """[B, C, CAMPAIGN_BELIEF]."""
         return self.belief_features()[1]
+
+
+def predicted_value(now: Evidence, price_level_usd: float) -> Float:
+    """[M, S, P] USD that a multiplier of 1 bids on an average opportunity; 0 where nothing can air."""
+    affinity = np.where(now.elapsed_fraction[:, None] > 0, now.segment_affinity, now.affinity_hint)
+    worth: Float = affinity[..., None] * cat.ARM_FIT[now.arm] * now.attention[:, None] * price_level_usd
+    return worth
+
+
+def log_multipliers(now: Evidence, bid_usd: Float, predicted_usd: Float) -> Float:
+    """Log-multipliers [M, 1 + P + S] that come nearest to bids [M, S, P]."""
+    ratio = bid_usd / np.maximum(1e-6, predicted_usd)
+    return additive(np.log(np.maximum(1e-6, ratio)), cat.ARM_FIT[now.arm] > 0)
 
 
 def additive(wish: Float, valid: Bool) -> Float:
@@ -194,4 +232,6 @@ __all__ = [
     "CampaignDesk",
     "DeskKnobs",
     "additive",
+    "log_multipliers",
+    "predicted_value",
 ]

@@ -34,7 +34,8 @@ from policies.model_card import model_card
 from policies.networks import CreativeActor
 from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch
 from policies.policy import flight_of, policy_seeds
-from policies.registry import DESK_TEAM, TEAMS, tuned_knobs
+from policies.registry import DESK_TEAM, tuned_knobs
+from policies.teams import TEAMS
 from policies.tensors import MODELS, ROLES_OF_CAMPAIGNS, Arrays, describe, desk_tensors, role_schema
 from policies.weights import load_networks, read_manifest
 

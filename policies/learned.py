@@ -160,9 +160,9 @@ def by_block(network: Callable[..., Tensor], *features: Tensor) -> Tensor:
     rows = [feature.flatten(0, 1) for feature in features]
     missing = -len(rows[0]) % BLOCK
     padded = [torch.cat([row, row.new_zeros(missing, *row.shape[1:])]) if missing else row for row in rows]
-    blocks = zip(*(row.split(BLOCK) for row in padded), strict=True)
+    blocks = zip(*(torch.split(row, BLOCK) for row in padded), strict=True)
     answers = torch.cat([network(*block) for block in blocks])
-    return answers[: len(rows[0])].unflatten(0, shape)
+    return answers[: len(rows[0])].reshape(*shape, *answers.shape[1:])
 
 
 def allowed_arms(observation: Observation) -> Bool:

@@ -6,7 +6,9 @@ import inspect
 from dataclasses import dataclass
 
 from envs.observation import ROLES
-from policies.registry import TEAMS, make_policy, make_team, policy_knowledge, policy_names
+from policies.registry import make_policy, make_team, policy_knowledge, policy_names
+from policies.rules import RULES
+from policies.teams import TEAMS
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,10 @@ def describe_policies() -> list[Listed]:
             role=role,
             name=name,
             knowledge=policy_knowledge(role, name),
-            description=_first_line(type(policy)),
-            teams=tuple(team for team, policies in serving.items() if policies[role].name == policy.name),
+            description=RULES[name].description if name in RULES else _first_line(type(policy)),
+            teams=(name,)
+            if name in RULES
+            else tuple(team for team, policies in serving.items() if policies[role].name == policy.name),
         )
         for role in ROLES
         for name in policy_names(role)

@@ -41,7 +41,7 @@ class ShadowPrices(NamedTuple):
 
     recall: float = 1.0  # factor on the direct value of recall
     funnel: float = 0.0  # later impressions whose conversions recall over the whole flight helps
-    fatigue: float = 0.0  # cost of an impression's fatigue, price levels per unit of fatigue already there
+    fatigue: float = 0.0  # cost of an impression's fatigue, prices paid per unit of fatigue already there
 
 
 class UnitValues(NamedTuple):
@@ -51,7 +51,7 @@ class UnitValues(NamedTuple):
     conversion: float
     recall_gain: float
     recall_level: float
-    price_level: float  # mean market price, the unit of what fatigue costs
+    price_level: float  # mean market price, what an impression costs before any was bought
     intervals: float
 
 
@@ -81,7 +81,7 @@ def _fill_values(  # type: ignore[no-untyped-def]
                 k = arms[m, s, j]
                 converting = units.conversion * _CONVERSION[k] * conversion[m] * opened
                 gain = res.RECALL_GAIN_SLOW * _RECALL[k] * recall[m]
-                cost = fatigue_price * _FATIGUE[k] * (FATIGUE_AT_REST + fatigue[m, s])
+                cost = fatigue_price[m] * _FATIGUE[k] * (FATIGUE_AT_REST + fatigue[m, s])
                 for p in range(attention.shape[1]):
                     fit = _FIT[k, p]
                     if fit <= 0.0:
@@ -137,11 +137,13 @@ def impression_values(
     prices: ShadowPrices,
     intervals_left: float,
     arms: Int | None = None,
+    paid: Float | None = None,
 ) -> Float:
     """Value of one impression: [M, S, P, K] USD, or [M, S, P] for one arm [M, S] a segment.
 
     Completions, conversions through the awareness funnel, and recall to the flight's end (its increment
-    decayed to the end and its mean level), less the shadow price of fatigue.
+    decayed to the end and its mean level), less the shadow price of fatigue: in prices paid [M], USD, so
+    that it means the same where impressions are cheap for their level, as in pods; by default the level.
     """
     decay = np.clip(estimate.recall_decay, 0.5, 0.9999)
     kept = decay**intervals_left
@@ -166,7 +168,7 @@ def impression_values(
         estimate.memory_room,
         horizon,
         units,
-        prices.fatigue * units.price_level,
+        prices.fatigue * (np.full(len(response), units.price_level) if paid is None else paid),
         estimate.fatigue,
         out,
     )

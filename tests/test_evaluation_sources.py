@@ -6,10 +6,10 @@ import pytest
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.observation import ROLES
 from evaluation.sources import STAND_IN_TEAM, TeamSource, expand
-from policies.registry import make_team, team_names
+from policies.registry import make_team, rule_names, team_names
 
 
-@pytest.mark.parametrize("name", team_names())
+@pytest.mark.parametrize("name", [*team_names(), *rule_names()])
 def test_a_scripted_team_by_its_name(name: str) -> None:
     entrant = TeamSource(name).resolve()
     assert entrant.name == entrant.argument == name
@@ -34,6 +34,8 @@ def test_a_role_is_replaced_and_the_knowledge_follows() -> None:
     assert entrant.knowledge == "model-aware"
     assert TeamSource("certainty-equivalent+creative=pid+bidding=pid").resolve().knowledge == "model-free"
     assert TeamSource("siloed+audience=oracle").resolve().knowledge == "privileged"
+    assert TeamSource("pid+bidding=online-lp").resolve().knowledge == "part model-aware"
+    assert TeamSource("pid+creative=linucb").resolve().knowledge == "model-free"
 
 
 def test_roles_of_one_source_share_its_desk() -> None:
@@ -46,6 +48,10 @@ def test_all_scripted_teams_at_once_and_each_once() -> None:
         "pid",
         *(name for name in team_names() if name != "pid"),
     ]
+
+
+def test_all_rules_at_once() -> None:
+    assert [source.argument for source in expand(["pid", "rules"])] == ["pid", *rule_names()]
 
 
 def test_a_source_is_made_anew_and_can_be_told_apart() -> None:

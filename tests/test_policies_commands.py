@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from envs.observation import ROLES
 from interlude import app
-from policies.registry import TEAMS, policy_names
+from policies.registry import policy_names
+from policies.rules import RULES
+from policies.teams import TEAMS
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def test_teams_and_policies_are_listed_for_people_and_machines(tmp_path: Path) -
     told = CliRunner().invoke(app, ["policies", "--json", str(tmp_path / "policies.json")])
     assert told.exit_code == 0
     listing = json.loads((tmp_path / "policies.json").read_text())
-    assert [team["name"] for team in listing["teams"]] == list(TEAMS)
+    assert [team["name"] for team in listing["teams"]] == [*TEAMS, *RULES]
     found = {(policy["role"], policy["name"]) for policy in listing["policies"]}
     assert found == {(role, name) for role in ROLES for name in policy_names(role)}
     for policy in listing["policies"]:

@@ -5,7 +5,7 @@ from support.flights import flight
 from support.markets import started, tiny
 
 from envs.catalogue import P, S
-from policies.pacing import Pacer, PacingKnobs
+from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
 from policies.policy import flight_of
 from policies.registry import make_team
 
@@ -14,7 +14,7 @@ TOLD = flight_of(started(SCENARIO, 2))
 
 
 def pacer(**knobs: float) -> Pacer:
-    made = Pacer(PacingKnobs(**knobs))
+    made = MultiplicativePacer(PacingKnobs(**knobs))
     made.start(TOLD, evidence(rows=1))
     return made
 
@@ -53,6 +53,12 @@ def test_the_integral_remembers() -> None:
     made = pacer(initial_dual=1.0, step=0.0, integral=0.1)
     spend(made, 0.0, 1000.0)
     assert spend(made, 0.0, 1000.0) == pytest.approx(np.exp(-0.1 * (1.0 + 1.8)))
+
+
+def test_a_plain_pacer_keeps_its_price() -> None:
+    made = Pacer(1.7)
+    made.start(TOLD, evidence(rows=1))
+    assert spend(made, 900.0, 100.0) == spend(made, 0.0, 100.0) == 1.7
 
 
 def test_the_tilt_moves_money_in_time() -> None:

@@ -12,7 +12,8 @@ from envs.market import VectorMarket
 from envs.seeds import market_seeds
 from envs.state import MarketParameters, MarketState
 from policies.policy import Flight, flight_of, policy_seeds
-from policies.registry import TEAMS, make_team
+from policies.registry import make_team
+from policies.teams import TEAMS
 
 TRUTH = (VectorMarket, MarketParameters, MarketState)
 

@@ -16,15 +16,19 @@ from policies.registry import (
     learning_desk,
     make_policy,
     make_team,
+    policy_knowledge,
     policy_names,
+    rule_names,
+    team_knowledge,
     team_names,
     tuned_knobs,
 )
+from policies.rules import RULES
 
 SCENARIO = tiny(intervals=8, opportunities_per_interval=48, campaigns=3)
 
 
-@pytest.mark.parametrize("name", team_names())
+@pytest.mark.parametrize("name", [*team_names(), *rule_names()])
 def test_every_team_plays_a_whole_flight_within_its_spaces(name: str) -> None:
     team = make_team(name)
     for moment in flight(team, SCENARIO, 5):
@@ -36,7 +40,7 @@ def test_every_team_plays_a_whole_flight_within_its_spaces(name: str) -> None:
     assert not team.incapacities
 
 
-@pytest.mark.parametrize("name", team_names())
+@pytest.mark.parametrize("name", [*team_names(), *rule_names()])
 def test_a_team_is_deterministic_and_a_market_is_played_alike_alone(name: str) -> None:
     one, again = (list(flight(make_team(name), SCENARIO, 4)) for _ in range(2))
     alone = list(flight(make_team(name), SCENARIO, 1, first=2))
@@ -60,7 +64,7 @@ def test_only_the_oracle_reads_the_truth() -> None:
 
 
 def test_knobs_reach_the_team_and_stay_in_their_space() -> None:
-    for name in team_names():
+    for name in [*team_names(), *rule_names()]:
         for knob, spec in knob_space(name).items():
             assert spec.low <= spec.default <= spec.high, f"{name}.{knob}"
         assert tuned_knobs(name).keys() == knob_space(name).keys()
@@ -73,16 +77,16 @@ def test_tuned_knobs_come_from_the_configuration(tmp_path: Path, monkeypatch: py
     (tmp_path / "baselines").mkdir()
     path = tmp_path / "baselines" / "pid.json"
     monkeypatch.setattr(registry, "configs_directory", lambda: tmp_path)
-    registry._tuned.cache_clear()
+    registry._stored.cache_clear()
     try:
         path.write_text(json.dumps({"knobs": {"step": 0.321}}))
         assert tuned_knobs("pid")["step"] == 0.321
-        registry._tuned.cache_clear()
+        registry._stored.cache_clear()
         path.write_text(json.dumps({"knobs": {"stride": 0.321}}))
         with pytest.raises(ConfigurationError, match=r"pid\.json: unknown knobs \['stride'\]; valid: "):
             make_team("pid")
     finally:
-        registry._tuned.cache_clear()
+        registry._stored.cache_clear()
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -93,6 +97,18 @@ def test_policies_of_a_role_by_name(role: str) -> None:
         assert policy is not make_policy(role, name)
     with pytest.raises(UnknownNameError, match=f"unknown {role} policy 'nobody'"):
         make_policy(role, "nobody")
+
+
+def test_a_rule_is_a_team_of_value_aware_and_knows_what_it_says() -> None:
+    for name in rule_names():
+        role = RULES[name].role
+        assert name in policy_names(role)
+        assert make_policy(role, name).name == name
+        others = {r: p.name for r, p in make_team(name).policies.items() if r != role}
+        assert others == {r: p.name for r, p in make_team("value-aware").policies.items() if r != role}
+        assert policy_knowledge(role, name) == RULES[name].knowledge
+        assert team_knowledge(name) == "part model-aware"
+    assert policy_knowledge("creative", "linucb") == policy_knowledge("bidding", "pid") == "model-free"
 
 
 def test_unknown_names_are_met_with_the_valid_ones() -> None:
