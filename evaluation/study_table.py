@@ -67,6 +67,7 @@ class StudyTable:
         """The document: lifts by variant and scenario, then every scenario with its figures."""
         study = self.study
         parts = [
+            f"<!-- written by `interlude study {study.name} --report FILE`: do not edit -->\n",
             f"# Study: {study.name}\n",
             f"{study.description}\n" if study.description else "",
             f"{study.markets} {study.split} markets of each scenario (seed {study.market_seed}), the same "

@@ -2,12 +2,17 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from envs.errors import ConfigurationError, InterludeError, UnknownNameError
+from envs.paths import ROOT
 from evaluation.study import Study, load_study
 from tests.support.runs import a_scenario
 from training.configuration import load_training
@@ -169,6 +174,23 @@ def test_half_made_things_are_made_again(finished: Path, file: Path, tmp_path: P
     twin = finished / "runs" / training.key  # the same unit, in another study's directory
     files = [path / "policies" / "bidding.safetensors" for path in (half, twin)]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_whole_units_and_no_lock(finished: Path, file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "interlude", "study", str(file), "--directory", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline and not list(tmp_path.glob(f"runs/*/{FINISHED}")):
+            time.sleep(0.02)
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    before = stamps(tmp_path)
+    assert before
+    run = StudyRun(load_study(file), tmp_path)
+    assert "missing" in states(run)
+    assert run.run().markdown() == StudyRun(load_study(file), finished).run().markdown()
+    assert before.items() <= stamps(tmp_path).items()
 
 
 def test_a_training_units_key_is_what_it_learns(file: Path) -> None:
