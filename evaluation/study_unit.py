@@ -20,17 +20,17 @@ from envs.paths import ROOT
 from envs.state import Float
 from evaluation.rollout import Course, play, play_with_workers
 from evaluation.sources import REFERENCE, TeamSource
-from policies.registry import team_names, tuned_knobs
 
 _CODE: Final = (
     "envs/*.py",
     "envs/calibration/**/*",
     "policies/*.py",
+    "configs/baselines/*.json",
     "evaluation/rollout.py",
     "evaluation/sources.py",
     "evaluation/metric*.py",
 )
-"""Files whose content decides what a team scores."""
+"""Files whose content decides what a team scores: code, price tables, tuned knobs."""
 
 
 def digest(*parts: Any) -> str:
@@ -62,10 +62,10 @@ class EvaluationUnit:
     @cached_property
     def key(self) -> str:
         """Names the evaluation by the team, its files' contents, the markets and the code that plays."""
-        course, knobs = self.course, {name: tuned_knobs(name) for name in team_names()}
+        course = self.course
         scenario = course.scenario.model_dump(mode="json", exclude={"description"})
         markets = [scenario, course.split, course.seed, course.first_market, course.num_markets]
-        return digest(list(_contents(self.argument)), self.sample, markets, knobs, _code_digest())
+        return digest(list(_contents(self.argument)), self.sample, markets, _code_digest())
 
     def load(self, directory: Path) -> Played | None:
         """What was kept of it; None where there is nothing, or nothing whole."""
