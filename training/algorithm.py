@@ -136,7 +136,7 @@ def build_algorithm(
             num_envs_per_env_runner=configuration.sampling.markets,
             rollout_fragment_length=configuration.load_scenario().intervals,
         )
-        .multi_agent(policies=set(configuration.learned_roles), policy_mapping_fn=role_of)
+        .multi_agent(policies=list(configuration.learned_roles), policy_mapping_fn=role_of)
         .rl_module(rl_module_spec=module_specs(configuration, warm_up))
         .learners(learner_class=MarketLearner, num_learners=learners)
         .training(

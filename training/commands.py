@@ -1,4 +1,4 @@
-"""The commands of `training`: `train`, `benchmark`."""
+"""The commands of `training`: `train`, `benchmark`, `study`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from envs.output import JsonOption, check_writable, emit, format_table
+from envs.output import JsonOption, check_writable, emit, format_table, write_text_atomically
 
 
 def train(
@@ -134,3 +134,51 @@ def _benchmark_training(quick: bool, scenario: str) -> tuple[object, str]:
         "bars": {"ours_over_stock": BAR_STOCK, "ours_over_plain": BAR_PLAIN},
     }
     return result, f"{format_table(('path', 'best size', 'market-steps/s'), rows)}\n\n{ratios}"
+
+
+def study(
+    file: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A study of `configs/studies`, or a YAML file.")
+    ],
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--directory",
+            metavar="DIR",
+            help="Runs and results are kept here. [default: checkpoints/studies/]",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what is finished and what is missing; run nothing.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE.md", help="Write the table here too.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes that evaluate; no figure depends on it.")
+    ] = 1,
+    json_out: JsonOption = None,
+) -> None:
+    """Train and evaluate what is missing of a study's variants; one that was stopped goes on."""
+    from evaluation.rollout import worker_pool
+    from evaluation.study import load_study
+    from training.progress import ProgressReport
+    from training.study import Step, StudyRun, default_directory
+
+    check_writable(json_out)
+    check_writable(report)
+    chosen = load_study(file)
+    with ProgressReport() as progress:
+        run = StudyRun(chosen, directory or default_directory(chosen), progress.say, progress.update)
+        if not dry_run:
+            with worker_pool(workers) as pool:
+                table = run.run(pool)
+    if dry_run:
+        steps = run.plan()
+        left = sum(step.state != "finished" for step in steps)
+        text = f"{format_table(Step._fields, steps)}\n\n{left} of {len(steps)} units are to be run."
+        emit({"directory": run.directory, "units": steps}, text, json_out)
+        return
+    if report is not None:
+        write_text_atomically(report, table.markdown())
+    emit(table.as_json(), f"{table.markdown()}\n{run.directory}", json_out)

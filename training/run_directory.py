@@ -49,7 +49,7 @@ class RunDirectory:
     def __init__(self, path: Path, configuration: TrainingConfiguration) -> None:
         """Use `create` or `reopen`."""
         self.path, self.configuration = path, configuration
-        self._lock = _locked(path)
+        self._lock = locked(path)
 
     @classmethod
     def create(cls, path: Path, configuration: TrainingConfiguration) -> RunDirectory:
@@ -124,8 +124,8 @@ class RunDirectory:
         self._lock.close()
 
 
-def _locked(path: Path) -> Any:
-    """An open file that holds the directory's lock; the system lets go of it when the process ends."""
+def locked(path: Path) -> Any:
+    """An open file that holds a directory's lock; the system lets go of it when the process ends."""
     try:
         file = (path / LOCK).open("w")
     except OSError as error:

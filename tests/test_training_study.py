@@ -1,0 +1,258 @@
+"""A study trains and evaluates what is missing, whatever stopped it before, and nothing twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from envs.errors import ConfigurationError, InterludeError, UnknownNameError
+from envs.paths import ROOT
+from evaluation.study import Study, load_study
+from tests.support.runs import a_scenario
+from training.configuration import load_training
+from training.run_directory import locked
+from training.study import FINISHED, StudyRun, TrainingUnit
+
+ray = pytest.importorskip("ray")
+
+TRAINING = """
+name: tiny
+scenario: SCENARIO
+iterations: 2
+checkpoint_every: 1
+networks: {creative_hidden: 8, bidding_hidden: 8, critic_hidden: 8}
+ppo: {epochs: 1, minibatches: 2}
+sampling: {markets: 4}
+development: {every: 0}
+"""
+STUDY = """
+name: tiny
+baseline: scripted
+scenarios: [SCENARIO]
+split: development
+markets: 4
+variants:
+  scripted: {team: certainty-equivalent}
+  shared: {training: TRAINING}
+  unwatched: {training: TRAINING, replace: {monitor: quiet}}
+  alone: {training: TRAINING, overrides: {learned_roles: [bidding], critic: independent}}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> None:
+    """One Ray for all runs of this file; it goes with the process."""
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    if not ray.is_initialized():
+        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    scenario = a_scenario(folder)
+    training, study = folder / "training.yaml", folder / "study.yaml"
+    training.write_text(TRAINING.replace("SCENARIO", str(scenario)))
+    study.write_text(STUDY.replace("SCENARIO", str(scenario)).replace("TRAINING", str(training)))
+    return study
+
+
+def variations(study: Study, **changes: object) -> Study:
+    return Study.model_validate({**study.model_dump(), **changes})
+
+
+def stamps(directory: Path) -> dict[str, int]:
+    """When each unit's result was written."""
+    files = [*directory.glob(f"runs/*/{FINISHED}"), *directory.glob("evaluations/*.json")]
+    return {str(path.relative_to(directory)): path.stat().st_mtime_ns for path in files}
+
+
+def states(run: StudyRun) -> list[str]:
+    return [step.state for step in run.plan()]
+
+
+class Stopper:
+    """Interrupts at a line of progress that begins with some words, once."""
+
+    def __init__(self, words: str) -> None:
+        self.words, self.told = words, list[str]()
+
+    def __call__(self, line: str) -> None:
+        self.told.append(line)
+        if self.words and line.startswith(self.words):
+            self.words = ""
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A study that was stopped thrice: in a training run, between two, and between evaluations."""
+    study, directory = load_study(file), tmp_path_factory.mktemp("directory")
+
+    def in_the_first(record: dict[str, object]) -> None:
+        raise KeyboardInterrupt
+
+    first = StudyRun(study, directory, report=in_the_first)
+    assert states(first) == ["missing"] * 6  # shared and unwatched are trained once
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    assert states(first)[:2] == ["begun", "missing"]
+
+    say = Stopper("[training 2 of 2]")
+    with pytest.raises(KeyboardInterrupt):
+        StudyRun(study, directory, say).run()
+    assert any(line.startswith("going on with tiny") for line in say.told)
+    assert states(first) == ["finished", *["missing"] * 5]
+    kept = stamps(directory)
+
+    say = Stopper("[evaluation] " + str(study.scenarios[0]) + ": unwatched")
+    with pytest.raises(KeyboardInterrupt):
+        StudyRun(study, directory, say).run()
+    assert [line for line in say.told if line.startswith("[training")] == ["[training 1 of 1] alone, seed 0"]
+    assert states(first) == ["finished"] * 4 + ["missing"] * 2
+    assert kept.items() <= stamps(directory).items()
+    kept = stamps(directory)
+
+    say = Stopper("")
+    StudyRun(study, directory, say).run()
+    assert [line.rpartition(": ")[2] for line in say.told] == ["unwatched, seed 0", "alone, seed 0"]
+    assert kept.items() <= stamps(directory).items()
+    yield directory
+
+
+def test_what_was_stopped_is_finished_and_nothing_done_twice(finished: Path, file: Path) -> None:
+    say, before = Stopper(""), stamps(finished)
+    run = StudyRun(load_study(file), finished, say)
+    assert states(run) == ["finished"] * 6
+    table = run.run()
+    assert say.told == []
+    assert stamps(finished) == before
+    assert [row.variant for row in next(iter(table.rows.values()))] == list(run.study.variants)
+    shown = json.loads((finished / "table.json").read_text())
+    refused = {row["variant"]: row["over_runs"] for row in shown["scenarios"][0]["variants"]}
+    assert refused["scripted"] is None
+    assert "at least 5 runs" in refused["shared"]["refused"]
+    assert (finished / "table.md").read_text() == table.markdown()
+
+
+def test_a_changed_study_redoes_what_changed(finished: Path, file: Path) -> None:
+    study = load_study(file)
+    fewer = {name: variant for name, variant in study.variants.items() if name != "shared"}
+    assert states(StudyRun(variations(study, variants=fewer), finished)) == ["finished"] * 5
+    again = StudyRun(variations(study, seeds=(0, 1)), finished).plan()
+    assert [step.state for step in again if step.run == "seed 1"] == ["missing"] * 5
+    assert {step.state for step in again if step.run != "seed 1"} == {"finished"}
+    markets = StudyRun(variations(study, markets=5), finished)
+    assert states(markets) == ["finished"] * 2 + ["missing"] * 4
+    lower = {**study.model_dump()["variants"]["shared"], "overrides": {"ppo.gamma": 0.9}}
+    changed = StudyRun(
+        variations(study, variants={**study.model_dump()["variants"], "shared": lower}), finished
+    )
+    assert {step.variants for step in changed.plan() if step.state == "missing"} == {"shared"}
+
+
+def test_half_made_things_are_made_again(finished: Path, file: Path, tmp_path: Path) -> None:
+    study = load_study(file)
+    only = variations(
+        study, variants={"scripted": study.variants["scripted"], "alone": study.variants["alone"]}
+    )
+    run = StudyRun(only, tmp_path)
+    training = next(step for step in run.plan() if step.kind == "train")
+    half = tmp_path / "runs" / training.key
+    half.mkdir(parents=True)
+    (half / "config.yaml").write_text("name: hal")  # killed between two writes
+    assert states(run)[0] == "begun"
+    run.run()
+    assert states(run) == ["finished"] * 3
+    assert load_training(half / "config.yaml").learned_roles == ("bidding",)
+    twin = finished / "runs" / training.key  # the same unit, in another study's directory
+    files = [path / "policies" / "bidding.safetensors" for path in (half, twin)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_whole_units_and_no_lock(finished: Path, file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "interlude", "study", str(file), "--directory", str(tmp_path)]
+    # Sets of names have another order in that process than in this one; what is learned has not.
+    other = "1" if next(iter({"creative", "bidding"})) == "creative" else "6"
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": other},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline and not list(tmp_path.glob(f"runs/*/{FINISHED}")):
+            time.sleep(0.02)
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    before = stamps(tmp_path)
+    assert before
+    run = StudyRun(load_study(file), tmp_path)
+    assert "missing" in states(run)
+    assert run.run().markdown() == StudyRun(load_study(file), finished).run().markdown()
+    assert before.items() <= stamps(tmp_path).items()
+
+
+def test_a_training_units_key_is_what_it_learns(file: Path) -> None:
+    path = file.parent / "training.yaml"
+    base = TrainingUnit(load_training(path)).key
+    assert TrainingUnit(load_training(path, ["name=other", "description=more"])).key == base
+    changes = ["seed=1", "critic=independent", "iterations=3", "base_team=siloed", "scenario=quick"]
+    keys = [TrainingUnit(load_training(path, [change])).key for change in changes]
+    assert len({base, *keys}) == len(keys) + 1
+
+
+@pytest.mark.parametrize(
+    ("variant", "error", "told"),
+    [
+        ({"team": "nobody"}, UnknownNameError, "nobody"),
+        ({"team": "pid", "replace": {"monitor": "nobody"}}, UnknownNameError, "nobody"),
+        ({"runs": ["no/such/run"]}, UnknownNameError, "no/such/run"),
+        ({"training": "nothing"}, UnknownNameError, "training configuration"),
+        (
+            {"training": "quick", "overrides": {"critics": "shared"}},
+            ConfigurationError,
+            "did you mean 'critic'",
+        ),
+        ({"training": "quick", "replace": {"creative": "rotation"}}, UnknownNameError, "rotation"),
+    ],
+)
+def test_faults_show_before_anything_is_run(
+    variant: dict[str, object], error: type[InterludeError], told: str, file: Path, tmp_path: Path
+) -> None:
+    study = load_study(file)
+    with pytest.raises(error, match=told):
+        StudyRun(variations(study, variants={"scripted": study.variants["scripted"], "x": variant}), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_processes_do_not_share_a_directory(file: Path, tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(InterludeError, match="another process"):
+        StudyRun(load_study(file), tmp_path).run()
+
+
+def test_the_command_lists_without_running_and_hands_out_the_table(
+    finished: Path, file: Path, tmp_path: Path
+) -> None:
+    from typer.testing import CliRunner
+
+    from interlude import app
+
+    where = ["study", str(file), "--directory"]
+    listed = CliRunner().invoke(app, [*where, str(tmp_path / "new"), "--dry-run"])
+    assert listed.exit_code == 0, listed.output
+    assert "6 of 6 units are to be run." in listed.output
+    assert not (tmp_path / "new").exists()
+    report = tmp_path / "report.md"
+    shown = CliRunner().invoke(app, [*where, str(finished), "--report", str(report), "--json", "-"])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.stdout)["study"]["name"] == "tiny"
+    assert report.read_text() == (finished / "table.md").read_text()
