@@ -74,7 +74,8 @@ def played(scenario: Scenario, actions: list[Actions], k: float, first: int, end
 @pytest.mark.parametrize("pricing", ["second_price", "first_price"])
 @pytest.mark.parametrize("first", [0, 3])
 def test_one_interval_is_exact_to_the_cent(pricing: str, first: int) -> None:
-    scenario = tiny(campaigns=1, auction={"pricing": pricing}, **FREE)
+    busy = FREE | {"opportunities_per_interval": 600}
+    scenario = tiny(campaigns=1, auction={"pricing": pricing}, **busy)
     actions, tables = recorded(scenario, "siloed")
     for point in bid_landscape(CampaignLog.of(tables, 0), GRID, first, first + 1):
         truth = played(scenario, actions, point.multiplier, first, first + 1)

@@ -169,7 +169,7 @@ def build_stock(configuration: TrainingConfiguration, environments: int, market_
             num_envs_per_env_runner=environments,
             rollout_fragment_length=max(1, market_steps // environments),
         )
-        .multi_agent(policies=set(configuration.learned_roles), policy_mapping_fn=role_of)
+        .multi_agent(policies=list(configuration.learned_roles), policy_mapping_fn=role_of)
         .rl_module(rl_module_spec=MultiRLModuleSpec(rl_module_specs=specs))
         .training(
             train_batch_size_per_learner=market_steps,
