@@ -7,7 +7,7 @@ Ostrovsky & Schwarz, "Internet advertising and the generalized second-price auct
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numba import uint64
@@ -57,6 +57,10 @@ class AuctionResult(_Cleared):
         made = super().__new__(cls, winner, price)
         made.refused_bids = refused_bids
         return made
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
+        """What copies and pickles are made from."""
+        return (*self, self.refused_bids)
 
 
 @kernel

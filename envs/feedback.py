@@ -104,6 +104,12 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
         tally[row, _WON_BID] += made.bid_usd[n]
         tally[row, _PREDICTED] += made.predicted[n]
         arm = on_air[c, s]
+        if shown[c, i] == 0.0:
+            reached[reached_count[0], 0] = c
+            reached[reached_count[0], 1] = i
+            reached_count[0] += 1
+        shown[c, i] += 1.0
+        aired[c, s] += 1.0
         u0, u1 = (words[0, n] + 0.5) * UNIT, (words[1, n] + 0.5) * UNIT
         if p == fraud_placement and u0 < con.INVALID_SHARE:
             tally[row, _WASTED] += paid
@@ -114,12 +120,6 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
             tally[row, _WASTED] += paid
             continue
         made.valid[n] = 1
-        if shown[c, i] == 0.0:
-            reached[reached_count[0], 0] = c
-            reached[reached_count[0], 1] = i
-            reached_count[0] += 1
-        shown[c, i] += 1.0
-        aired[c, s] += 1.0
         tally[row, _AFFINITY] += met[n, 0]
         rested = rested_response(met[n, 0], met[n, 3], wear_in[c])
         lingering = lingering_response(rested, met[n, 1], met[n, 2], irritable[i])

@@ -228,6 +228,7 @@ class NaiveMarket(NaiveAftermath):
         count("spend_usd", price)
         count("won_bid_usd", bid.usd)
         count("predicted_won", self.controls.predicted_affinity[c][i] * o.quality)
+        self.shown[c, i] += 1
         u_fate, u_mood, u_done, u_skip = self.draw(OUTCOME, o.item, 2 * c)
         u_dislike, u_click, u_buy, _ = self.draw(OUTCOME, o.item, 2 * c + 1)
         if self.struck_placement(con.INVALID_TRAFFIC) == o.placement and u_fate < con.INVALID_SHARE:
@@ -237,7 +238,6 @@ class NaiveMarket(NaiveAftermath):
         if u_fate > 1.0 - con.INATTENTIVE_SHARE:
             count("wasted_usd", price)
             return
-        self.shown[c, i] += 1
         count("affinity_won", self.m.affinity[c][i])
         lingering = self.lingering(c, i)
         if lingering <= 0:
