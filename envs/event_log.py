@@ -158,7 +158,13 @@ def read_table(
         raise ConfigurationError(f"run {run!r} of the event log {os.fspath(directory)} has no finished part")
     wanted = None if columns is None else list(columns)
     try:
-        tables = [pq.ParquetFile(path).read(columns=wanted) for path in paths]
+        files = [pq.ParquetFile(path) for path in paths]
+        missing = sorted(set(wanted or schema_of(table).names) - set(files[0].schema_arrow.names))
+        if missing:
+            raise ConfigurationError(
+                f"{paths[0]} has no column {', '.join(missing)}: it was written by another version"
+            )
+        tables = [file.read(columns=wanted) for file in files]
     except (OSError, pa.ArrowException) as error:
         raise ConfigurationError(f"run {run!r} of the event log {os.fspath(directory)}: {error}") from error
     return pa.concat_tables(tables).combine_chunks().unify_dictionaries()

@@ -153,7 +153,7 @@ def _ledger(market: VectorMarket, t: int, first_market: int) -> dict[str, pa.Tab
             conversions_settled=out.conversions_settled.ravel(),
             truth_conversions_caused=out.conversions_caused.ravel(),
             truth_recall=out.recall.ravel(),
-            truth_fatigue=out.fatigue.ravel(),
+            fatigue=out.fatigue.ravel(),
         ),
         "accounts": _table(
             "accounts",

@@ -149,7 +149,7 @@ TABLES: Final[dict[str, Table]] = {
             Column("conversions_settled", "count", "in the last interval: those still pending"),
             Column("truth_conversions_caused", "count", ""),
             Column("truth_recall", "number", "mean over listeners at the interval's end"),
-            Column("truth_fatigue", "number", "mean log response lost to repetition"),
+            Column("fatigue", "number", "mean log response lost to repetition, by the platform's model"),
         ),
     ),
     "accounts": Table(

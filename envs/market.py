@@ -94,6 +94,12 @@ class VectorMarket:
             raise ValueError(f"num_markets must be at least 1, got {num_markets}")
         if split not in SPLITS:
             raise UnknownNameError("split", split, SPLITS)
+        if taste_pool is not None and (
+            taste_pool.ndim != 2 or taste_pool.shape[1] < cat.D or not np.isfinite(taste_pool).all()
+        ):
+            raise ValueError(
+                f"taste_pool must be [pool, at least {cat.D}] finite numbers, got shape {taste_pool.shape}"
+            )
         self.scenario, self.num_markets, self.split = scenario, num_markets, split
         self.num_campaigns = scenario.campaigns
         self.taste_pool = taste_pool
@@ -120,7 +126,10 @@ class VectorMarket:
 
     def reset(self, seeds: NDArray[np.uint64]) -> Observations:
         """Starts a flight of the markets with these seeds: [B] uint64."""
-        seeds = np.asarray(seeds, dtype=np.uint64)
+        given = np.asarray(seeds)
+        if given.dtype.kind not in "iu" or (given.dtype.kind == "i" and (given < 0).any()):
+            raise ValueError(f"seeds must be whole numbers from 0, got {given.dtype} {given.tolist()[:4]}")
+        seeds = given.astype(np.uint64)
         if seeds.shape != (self.num_markets,):
             raise ValueError(f"expected {self.num_markets} seeds, got an array of shape {seeds.shape}")
         b, c = self.num_markets, self.num_campaigns

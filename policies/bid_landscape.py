@@ -73,7 +73,10 @@ class CampaignLog(NamedTuple):
         Raises:
             ConfigurationError: no such campaign.
         """
-        scenario = Scenario.model_validate_json(tables["markets"]["scenario_json"][0].as_py())
+        try:
+            scenario = Scenario.model_validate_json(tables["markets"]["scenario_json"][0].as_py())
+        except ValueError as error:
+            raise ConfigurationError(f"the log's scenario is not one of this version: {error}") from error
         if not 0 <= campaign < scenario.campaigns:
             raise ConfigurationError(
                 f"campaign {campaign} does not exist: the log's markets have {scenario.campaigns}, from 0"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import random
@@ -350,3 +351,11 @@ def test_faults_are_named(change: Case, message: str) -> None:
     arguments = {"bids": [[1.0, 2.0, 3.0]], "reserve": 0.0, **change}
     with pytest.raises(ValueError, match=message):
         clear_auction(arguments.pop("bids"), arguments.pop("reserve"), **arguments)
+
+
+def test_a_result_unpacks_into_two_and_copies_whole() -> None:
+    result = clear_auction([[math.nan, 2.0]], 0.0)
+    winner, price = result
+    twin = copy.deepcopy(result)
+    assert winner.tolist() == twin.winner.tolist() == [[1]] and price.tolist() == twin.price.tolist()
+    assert twin.refused_bids.tolist() == result.refused_bids.tolist()

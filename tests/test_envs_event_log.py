@@ -89,3 +89,11 @@ def test_duckdb_reads_it(tmp_path: Path) -> None:
     ((run, paid),) = duckdb.sql(f"{query} hive_partitioning=true) GROUP BY ALL").fetchall()
     assert run == "random"
     assert paid == pytest.approx(sum(out.spend_usd.sum() for out in outcomes))
+
+
+def test_a_log_of_another_version_is_named(tmp_path: Path) -> None:
+    logged(tiny(), tmp_path)
+    path = tmp_path / "run=random" / "part=000000" / "bids.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["wish_usd"]), path)
+    with pytest.raises(ConfigurationError, match=r"bids\.parquet has no column wish_usd"):
+        read_table(tmp_path, "bids", "random")

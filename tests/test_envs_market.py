@@ -281,3 +281,31 @@ def test_threads_change_nothing(threads: int) -> None:
 def test_no_threads_is_an_error() -> None:
     with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
         VectorMarket(tiny(), 1, threads=0)
+
+
+def test_what_agents_see_does_not_tell_worthless_impressions_apart() -> None:
+    """Frequency grows by the impressions billed, whether a bot, nobody or a listener was there."""
+    scenario = tiny(intervals=8, opportunities_per_interval=200, incidents={"incident_probability": 1.0})
+    market = started(scenario, 4)
+    market.parameters.incident_kind[:] = 1  # invalid traffic
+    people = np.diff(market.parameters.segment_start, axis=1)[:, None]
+    before = np.zeros((4, 2, S))
+    wins, wasted = 0.0, 0.0
+    for _ in range(scenario.intervals):
+        outcome = market.step(with_bids(quiet(market), 2.0)).outcome
+        np.testing.assert_allclose((outcome.frequency - before) * people, outcome.wins.sum(-1), atol=1e-9)
+        before = outcome.frequency
+        wins, wasted = wins + outcome.wins.sum(), wasted + outcome.wasted_usd.sum()
+    assert wins > 100 and wasted > 0
+
+
+@pytest.mark.parametrize("pool", [np.zeros((3, 2)), np.zeros(8), np.full((3, 8), np.nan)])
+def test_tastes_that_are_none_are_refused(pool: Any) -> None:
+    with pytest.raises(ValueError, match="taste_pool must be"):
+        VectorMarket(tiny(), 1, taste_pool=pool)
+
+
+@pytest.mark.parametrize("seeds", [[1.5], [-1]])
+def test_seeds_are_whole_numbers(seeds: list[float]) -> None:
+    with pytest.raises(ValueError, match="seeds must be whole numbers from 0"):
+        VectorMarket(tiny(), 1).reset(np.array(seeds))
