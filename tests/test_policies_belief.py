@@ -85,8 +85,8 @@ def test_beliefs_stay_finite_under_invalid_traffic_and_outage(kind: type[Estimat
 
 
 def test_missing_completions_make_a_placement_suspicious() -> None:
-    """And an ordinary placement stays trusted."""
-    scenario = tiny(intervals=10, opportunities_per_interval=192)
+    """And an ordinary placement stays trusted; few music breaks can be won, so many are needed to tell."""
+    scenario = tiny(intervals=10, opportunities_per_interval=768)
     market = VectorMarket(scenario, 8)
     seen = market.reset(market_seeds("train", 1, 0, 8))
     parameters = market.parameters
