@@ -17,11 +17,12 @@ from envs.catalogue import ARM_FORMAT, ARMS, VIDEO, K, S
 from envs.observation import SCHEMAS, Observation
 from envs.philox import normals, uniforms
 from envs.state import Bool, Float, Int
+from policies.arm_prior import ArmPrior
 from policies.desk import BIDDING_ACTION, CampaignDesk
 from policies.networks import BiddingActor, CreativeActor, Extra
 from policies.policy import Flight, Policy
 from policies.registry import learning_desk
-from policies.weights import load_actors, read_manifest
+from policies.weights import DamagedFileError, load_actors, read_manifest
 
 CREATIVE_STREAM, BIDDING_STREAM = 0x6000_0000, 0x7000_0000
 """Streams of exploration noise: a market's own, so that a sampled flight depends on its seed alone."""
@@ -178,6 +179,17 @@ def gaussian_log_probability(value: Tensor, mean: Tensor, log_std: Tensor) -> Te
     return (-0.5 * (standard**2 + float(np.log(2 * np.pi))) - log_std).sum(-1)
 
 
+def desk_of_run(run_directory: str | Path) -> CampaignDesk:
+    """The desk that a run's policies were trained on."""
+    folder = Path(run_directory) / "policies"
+    manifest = read_manifest(folder)
+    try:
+        prior = None if manifest.get("arm_prior") is None else ArmPrior.from_json(manifest["arm_prior"])
+    except ValueError as error:
+        raise DamagedFileError(f"{folder}: {error}") from error
+    return learning_desk(manifest.get("desk_knobs"), prior)
+
+
 def load_run_policies(
     run_directory: str | Path, *, sample: bool = False, sample_seed: int = 0
 ) -> dict[str, Policy]:
@@ -188,7 +200,7 @@ def load_run_policies(
     """
     run = Path(run_directory)
     actors = load_actors(run / "policies")
-    desk = learning_desk(read_manifest(run / "policies").get("desk_knobs"))
+    desk = desk_of_run(run)
     policies: dict[str, Policy] = {}
     for role, actor in actors.items():
         kind = LearnedCreative if isinstance(actor, CreativeActor) else LearnedBidding

@@ -92,6 +92,8 @@ class TrainingConfiguration(_Part):
     critic: CriticKind = "shared"
     """`shared` sees the whole market and its hidden truth; `unprivileged` only what is observable;
     `independent` is one network per role that sees its own campaign."""
+    prior_markets: Annotated[int, Field(ge=0, le=1 << 20)] = 1024
+    """Training markets whose truth teaches the desk's prior on creatives; 0 = it starts from briefs alone."""
     networks: NetworkSettings = NetworkSettings()
     ppo: PpoSettings = PpoSettings()
     sampling: Sampling = Sampling()

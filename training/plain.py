@@ -43,7 +43,7 @@ class PlainTrainer:
         }
         self.market = VectorMarket(configuration.load_scenario(), configuration.sampling.markets)
         actors: Actors = {"creative": self.creative, "bidding": self.bidding}
-        self.team = learning_team(configuration, actors, sample=True)
+        self.team = learning_team(configuration, actors, sample=True, desk=warm_up.desk())
 
     def iteration(self, number: int, seeds: NDArray[np.uint64]) -> Rollout:
         """A flight of the markets with these seeds, and one update."""

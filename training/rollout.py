@@ -112,10 +112,12 @@ def mixed_rewards(rewards: Rewards, ppo: PpoSettings) -> NDArray[np.float32]:
     return (share * team[:, None] + (1.0 - share) * own).astype(np.float32)
 
 
-def learning_team(configuration: TrainingConfiguration, actors: Actors, *, sample: bool) -> Team:
-    """The base team with learned policies in the roles of `actors`, on one desk."""
+def learning_team(
+    configuration: TrainingConfiguration, actors: Actors, *, sample: bool, desk: CampaignDesk | None = None
+) -> Team:
+    """The base team with learned policies in the roles of `actors`, on one desk (or an untaught one)."""
     base = make_team(configuration.base_team)
-    desk = learning_desk()
+    desk = desk or learning_desk()
     learned: dict[str, Policy] = {}
     for role, actor in actors.items():
         if isinstance(actor, CreativeActor):

@@ -132,7 +132,8 @@ class Session:
             self._base = play(make_team(configuration.base_team), course).metrics[OBJECTIVE]
         networks = store.networks_of(state, configuration)
         actors = {n: net for n, net in networks.items() if isinstance(net, CreativeActor | BiddingActor)}
-        mine = play(learning_team(configuration, actors, sample=False), course).metrics[OBJECTIVE]
+        team = learning_team(configuration, actors, sample=False, desk=state.warm_up.desk())
+        mine = play(team, course).metrics[OBJECTIVE]
         return {
             "objective_usd": float(mine.mean()),
             "base_objective_usd": float(self._base.mean()),
