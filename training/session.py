@@ -32,7 +32,7 @@ from training.warm_up import warm_up
 Record = dict[str, Any]
 LEARNER_METRICS = (
     *("policy_loss", "value_loss", "entropy", "kl", "clipped_fraction", "gradient_norm", "learning_rate"),
-    *("explained_variance", "observable_explained_variance", "value_mean"),
+    *("teacher_gap", "belief_error", "explained_variance", "observable_explained_variance", "value_mean"),
 )
 
 
