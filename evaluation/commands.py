@@ -133,14 +133,16 @@ def evaluate(
 
         write_json(marl_eval, as_marl_eval(comparison))
         lines.append(f"marl-eval: {marl_eval}")
+    fractions = None
     if bound is not None:
         with _watched(episodes) as watch:
-            line, found["bound"] = bound_report.measured(comparison, bound, watch)
-        lines.append(line)
+            fractions = bound_report.measured(comparison, bound, watch)
+        lines.append(fractions.text())
+        found["bound"] = fractions.as_json()
     if report is not None:
         from evaluation.report import html_report
 
-        write_text_atomically(report, html_report(comparison))
+        write_text_atomically(report, html_report(comparison, fractions))
         lines.append(f"Report: {report}")
     if tensorboard is not None:
         from evaluation.tensorboard_runs import write_comparison
