@@ -129,10 +129,11 @@ def evaluate(
 
     lines, found = [text(comparison, kpis=kpis)], comparison.as_json()
     if marl_eval is not None:
-        from evaluation.marl_eval import as_marl_eval
+        from evaluation.marl_eval import as_marl_eval, uneven
 
-        write_json(marl_eval, as_marl_eval(comparison))
-        lines.append(f"marl-eval: {marl_eval}")
+        figures = as_marl_eval(comparison)
+        write_json(marl_eval, figures)
+        lines += [f"marl-eval: {marl_eval}", *filter(None, [uneven(figures)])]
     fractions = None
     if bound is not None:
         with _watched(episodes) as watch:
