@@ -176,13 +176,18 @@ def bid_landscape(
         str | None,
         typer.Option("--scenario", help="Name or YAML file. [default: what the run was trained on]"),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="train, development or held_out.")] = "held_out",
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="train, development or held_out. [default: held_out]"),
+    ] = None,
     markets: Annotated[
-        int, typer.Option("--markets", min=1, help="That are played; each is one flight.")
-    ] = 64,
+        int | None,
+        typer.Option("--markets", min=1, help="That are played; each is one flight. [default: 64]"),
+    ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**31 - 1, help="Of the sequence of markets.")
-    ] = 0,
+        int | None,
+        typer.Option("--seed", min=0, max=2**31 - 1, help="Of the sequence of markets. [default: 0]"),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with a picture.")
     ] = None,
@@ -197,6 +202,13 @@ def bid_landscape(
     from evaluation.sources import trained_on
     from policies import bid_landscape as bidding
 
+    played = {"--scenario": scenario, "--split": split, "--markets": markets, "--seed": seed}
+    if event_log is not None and (given := [name for name, value in played.items() if value is not None]):
+        raise ConfigurationError(
+            f"{', '.join(given)} would change nothing beside --event-log: its markets are those that were "
+            "logged. Leave it out, or leave out --event-log to play markets"
+        )
+    split = "held_out" if split is None else split
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
     check_writable(json_out)
@@ -209,8 +221,9 @@ def bid_landscape(
         raise ConfigurationError("name a TEAM that plays, or an --event-log to read")
     else:
         kind = next(known for known in SPLITS if known == split)
-        course = Course(load_scenario(scenario or trained_on([team])), kind, seed, markets)
-        with _watched(markets) as watch:
+        course = Course(load_scenario(scenario or trained_on([team])), kind, seed or 0, markets or 64)
+        bidding.checked(grid, first, end, course.scenario.intervals)  # before minutes of play
+        with _watched(course.num_markets) as watch:
             told = 0
 
             def progress(more: int) -> None:
