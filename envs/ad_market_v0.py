@@ -283,8 +283,8 @@ def vector_env(
         scenario = load_scenario(scenario)
     if not isinstance(scenario, Scenario):
         raise TypeError(
-            "vector_env takes the scenario first, its name or a Scenario, then the number of markets, as in "
-            f"vector_env('default', 3) or vector_env(num_markets=3); got the scenario {scenario!r}"
+            f"scenario must be a name, the path of a YAML file as text or a Scenario, got {scenario!r}; the "
+            "number of markets stands after it: vector_env('default', 3) or vector_env(num_markets=3)"
         )
     if isinstance(num_markets, bool) or not isinstance(num_markets, int | np.integer):
         raise TypeError(f"num_markets must be an integer of at least 1, got {num_markets!r}")
