@@ -99,21 +99,28 @@ class StudyAggregate:
                 f"None: `{self.baseline}` loses money in {', '.join(self.losing)}, and a fraction of a loss "
                 "has no meaning.\n"
             )
+        over_runs = (
+            " Over runs, runs are drawn within every scenario (stratified), or whole, with all their "
+            "scenarios: a run that is lucky in one may be so in all, and then the wider interval is the one "
+            "to believe."
+        )
         return (
             f"J of every scenario as a fraction of `{self.baseline}`'s there, scenarios weighed alike. Over "
-            "markets, a seed is drawn with all its scenarios. Over runs, runs are drawn within every "
-            "scenario (stratified), or whole, with all their scenarios: a run that is lucky in one may be so "
-            "in all, and then the wider interval is the one to believe.\n"
+            f"markets, a seed is drawn with all its scenarios.{over_runs if self.trained else ''}\n"
         )
+
+    @property
+    def trained(self) -> bool:
+        """Whether any variant stands for training runs."""
+        return any(row.over_runs is not None or row.refusal is not None for row in self.rows)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Columns and cells."""
         head = ["variant", "over the baseline, over markets"]
-        trained = any(row.over_runs is not None or row.refusal is not None for row in self.rows)
-        if trained:
+        if self.trained:
             head += ["over runs", "over runs, drawn whole", "interquartile mean", "optimality gap"]
         return head, [
-            [f"`{row.variant}`", _lift(row.lift), *(_over_runs_cells(row) if trained else [])]
+            [f"`{row.variant}`", _lift(row.lift), *(_over_runs_cells(row) if self.trained else [])]
             for row in self.rows
         ]
 

@@ -88,6 +88,7 @@ def test_under_five_runs_nothing_is_said_of_the_method_but_markets_are_there() -
     row = made.rows[1]
     assert row.over_runs is None and row.refusal is not None and "at least 5 runs" in row.refusal
     assert row.lift is not None and row.lift.estimate == pytest.approx(0.15)
+    assert "Over runs" in made.heading()
     head, cells = made.table()
     assert len(head) == len(cells[1]) and cells[1].count("refused") == 4 and cells[0][1] == "baseline"
     text = study_table(study, found, {}).markdown()
@@ -116,6 +117,17 @@ def test_a_baseline_that_was_trained_is_drawn_again_where_it_has_runs_enough() -
             assert base.over_runs.lift is None and base.over_runs.lift_whole is None
         widths.append(learned.over_runs.lift.high - learned.over_runs.lift.low)
     assert widths[0] > 1.2 * widths[1]
+
+
+def test_where_nothing_was_trained_nothing_is_said_of_runs() -> None:
+    found = results({"poor": [0.1], "rich": [0.3]})
+    study = a_study(1, variants={"plain": {"team": "siloed"}, "learned": {"team": "pid"}})
+    made = aggregate(study, found)
+    assert made.table() == (
+        ["variant", "over the baseline, over markets"],
+        [["`plain`", "baseline"], ["`learned`", "+20.0 % [+20.0, +20.0]"]],
+    )
+    assert "Over runs" not in made.heading()
 
 
 def test_a_fraction_of_a_loss_is_refused() -> None:
