@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_of
 
@@ -43,10 +43,12 @@ from policies.tensors import (
     MODELS,
     TOLERANCE,
     Arrays,
+    ModelSpec,
     desk_tensors,
     difference,
     disagreements,
     flat,
+    model_spec,
 )
 
 MANIFEST: Final = "manifest.json"
@@ -79,12 +81,15 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: Literal["interlude-bundle"]
-    format: Literal[1]
+    format: Literal[1, 2]
+    """2: recurrent actors, which who reads only 1 could not run."""
     name: str
     schema_hash: str
     schema_hashes: dict[str, str]
     learned_roles: tuple[Literal["creative", "bidding"], ...]
     model_aware: bool
+    memory: int = Field(0, ge=0)
+    """Units that recurrent actors remember of a segment or a campaign; 0 = feed-forward."""
     desk: dict[str, float]
     arm_prior: dict[str, Any] | None = None
     base_team: ScriptedSource
@@ -108,35 +113,43 @@ class ExportedModel:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has a dozen of its own, of no common class
             raise BundleError(f"{path}: onnxruntime cannot load it: {error}") from error
-        self.inputs = tuple(tensor.name for tensor in self._session.get_inputs())
-        self.outputs = tuple(tensor.name for tensor in self._session.get_outputs())
+        self.inputs, self.outputs = (
+            {tensor.name: tuple(tensor.shape) for tensor in tensors}
+            for tensors in (self._session.get_inputs(), self._session.get_outputs())
+        )
 
     def __call__(self, tensors: Mapping[str, NDArray[Any]]) -> Arrays:
         """Outputs by name; tensors that the network does not read may be given too."""
-        found = self._session.run(self.outputs, {name: tensors[name] for name in self.inputs})
+        found = self._session.run(list(self.outputs), {name: tensors[name] for name in self.inputs})
         return dict(zip(self.outputs, found, strict=True))
 
 
 class ExportedPolicy:
-    """Drives a role by an exported network: any number of markets and campaigns, N = B × C rows at once."""
+    """Drives a role by an exported network: any number of markets and campaigns, N = B × C rows at once.
+
+    The memory of a recurrent network is held from a flight's start to its end, and then forgotten.
+    """
 
     privileged = False
 
     def __init__(
-        self, model: ExportedModel, output: str, desk: CampaignDesk, name: str, model_aware: bool
+        self, model: ExportedModel, spec: ModelSpec, desk: CampaignDesk, name: str, model_aware: bool
     ) -> None:
-        """`output` of the model is the role's action; the desk is shared with the other learned role."""
-        self.model, self.output, self.desk = model, output, desk
+        """The first output is the role's action; the desk is shared with the other learned role."""
+        self.model, self.spec, self.desk = model, spec, desk
         self.name, self.model_aware = name, model_aware
 
     def start(self, flight: Flight) -> None:
         """A new flight."""
         self.desk.start(flight)
+        self._memory = self.spec.empty_memory(flight.num_markets * flight.num_campaigns)
 
     def act(self, observation: Observation) -> NDArray[Any]:
         """Actions [B, C, …] for observations [B, C, ·]: creatives as integers, log-multipliers as floats."""
         self.desk.advance(observation)
-        rows = self.model(flat(desk_tensors(self.desk, observation)))[self.output]
+        answer = self.model(flat(desk_tensors(self.desk, observation)) | self._memory)
+        self._memory = self.spec.carried(answer)
+        rows = answer[self.spec.outputs[0].name]
         action = rows.reshape(*observation.shape[:2], *rows.shape[1:])
         return action if action.dtype == np.int64 else action.astype(np.float64)
 
@@ -162,10 +175,8 @@ class Bundle:
         desk, manifest = self.desk(), self.manifest
         learned: dict[str, Policy] = {}
         for role in manifest.learned_roles:
-            action = MODELS[role].outputs[0].name
-            learned[role] = ExportedPolicy(
-                self.models[role], action, desk, manifest.name, manifest.model_aware
-            )
+            spec = model_spec(role, manifest.memory)
+            learned[role] = ExportedPolicy(self.models[role], spec, desk, manifest.name, manifest.model_aware)
         return Team(
             name=manifest.name,
             policies={**manifest.base_team.make().policies, **learned},
@@ -200,6 +211,8 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
     absent = sorted(set(manifest.learned_roles) - set(models))
     if absent:
         raise BundleError(f"{folder / MANIFEST} names no network of the learned role {absent[0]!r}")
+    for name, model in models.items():
+        _check_tensors(model, name, manifest, folder)
     bundle = Bundle(folder, manifest, scenario, models)
     try:
         bundle.team()
@@ -234,6 +247,24 @@ def _check_schema(manifest: Manifest, folder: Path) -> None:
     )
 
 
+def _check_tensors(model: ExportedModel, name: str, manifest: Manifest, folder: Path) -> None:
+    """Refuses a network that takes or gives other tensors than one of the manifest's memory does."""
+    spec = model_spec(name, manifest.memory)
+    sides = (("takes", model.inputs, spec.inputs), ("gives", model.outputs, spec.outputs))
+    for kind, found, expected in sides:
+        told = {tensor.name: tensor.shape for tensor in expected}
+        shapes = {key: shape[len(shape) - len(told.get(key, ())) :] for key, shape in found.items()}
+        if shapes != told:
+            raise BundleError(
+                f"{folder / name}/model.onnx {kind} {_listed(found)}; with memory {manifest.memory}, as "
+                f"{MANIFEST} says, it would be {_listed(told)}: export the run again"
+            )
+
+
+def _listed(shapes: Mapping[str, tuple[Any, ...]]) -> str:
+    return ", ".join(f"{name} [{' × '.join(map(str, shape))}]" for name, shape in shapes.items())
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -255,7 +286,10 @@ def _checked(path: Path, expected: str) -> bytes:
 
 
 def _verify(bundle: Bundle, data: bytes) -> None:
-    """Replays the first golden intervals: desk and networks must give what they gave at export."""
+    """Replays a flight's first intervals: desk and networks must give what they gave at export.
+
+    Memories are those of the replay, not the golden ones.
+    """
     path = bundle.path / GOLDEN
     try:
         golden = tensors_of(data)
@@ -265,13 +299,18 @@ def _verify(bundle: Bundle, data: bytes) -> None:
     flight = Flight(bundle.scenario, len(seeds), shape[2], seeds)
     desk = bundle.desk()
     desk.start(flight)
+    rows = int(np.prod(shape[1:3]))
+    specs = {name: model_spec(name, bundle.manifest.memory) for name in bundle.models}
+    memory = {name: spec.empty_memory(rows) for name, spec in specs.items()}
     for interval in range(min(CHECKED_INTERVALS, shape[0])):
         expected = {name: array[interval] for name, array in golden.items()}
         desk.advance(expected["observation"])
         _agree(path, "the desk", expected, desk_tensors(desk, expected["observation"]))
         for name, model in bundle.models.items():
-            found = model(expected if name == CRITIC else flat(expected))
-            _agree(path, f"{name}/model.onnx", expected, found)
+            fed = memory[name]
+            found = model((expected if name == CRITIC else flat(expected)) | fed)
+            _agree(path, f"{name}/model.onnx", expected, fed | found)
+            memory[name] = specs[name].carried(found)
 
 
 def _agree(path: Path, what: str, expected: Arrays, found: Arrays) -> None:

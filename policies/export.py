@@ -32,11 +32,11 @@ from envs.seeds import market_seeds
 from policies.bundle import GOLDEN, MANIFEST, SCENARIO, Bundle, Manifest
 from policies.model_card import model_card
 from policies.networks import CreativeActor
-from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch
+from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch, spec_of
 from policies.policy import flight_of, policy_seeds
 from policies.registry import DESK_TEAM, tuned_knobs
 from policies.teams import TEAMS
-from policies.tensors import MODELS, ROLES_OF_CAMPAIGNS, Arrays, describe, desk_tensors, role_schema
+from policies.tensors import ROLES_OF_CAMPAIGNS, Arrays, describe, desk_tensors, role_schema
 from policies.weights import load_networks, read_manifest
 
 PARITY_OBSERVATIONS: Final = 1000
@@ -98,7 +98,7 @@ def check_output(output: Path) -> None:
 def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
     """Plays development markets with the run's networks and keeps what they were fed: [T, B, C, …].
 
-    `seeds` [B] and the orchestrator's observations [T, B, ·] are among it.
+    `seeds` [B], the orchestrator's observations [T, B, ·] and recurrent actors' memories are among it.
     """
     scenario = bundle.scenario
     count = -(-PARITY_OBSERVATIONS // (scenario.intervals * scenario.campaigns))
@@ -108,16 +108,21 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
     flight = flight_of(market)
     team.start(flight)
     desk.start(flight)
+    specs = {role: spec_of(role, networks[role]) for role in ROLES_OF_CAMPAIGNS if role in networks}
+    memory: Arrays = {}
+    for spec in specs.values():
+        memory |= spec.empty_memory(count, market.num_campaigns)
     rows: dict[str, list[NDArray[Any]]] = {}
     for _ in range(scenario.intervals):
         desk.advance(observations.bidding)
-        fed = desk_tensors(desk, observations.bidding)
+        fed = desk_tensors(desk, observations.bidding) | memory
         for name, array in {**fed, "orchestrator": observations.orchestrator[:, 0]}.items():
             rows.setdefault(name, []).append(array.copy())
-        learned: dict[str, Any] = {
-            role: run_torch(role, networks[role], fed)[MODELS[role].outputs[0].name]
-            for role in networks.keys() & set(ROLES_OF_CAMPAIGNS)
-        }
+        learned: dict[str, Any] = {}
+        for role, spec in specs.items():
+            answer = run_torch(role, networks[role], fed)
+            learned[role] = answer[spec.outputs[0].name]
+            memory |= spec.carried(answer)
         observations = market.step(team.act(observations)._replace(**learned)).observations
     return {"seeds": policy_seeds(market.seeds)} | {name: np.stack(arrays) for name, arrays in rows.items()}
 
@@ -138,6 +143,7 @@ def _draft(
 ) -> dict[str, Any]:
     """The manifest without parity and sums."""
     trained = read_manifest(run / "policies")
+    memory = int(trained["networks"].get("memory", 0))
     about = _json_file(run / MANIFEST)
     learned = [role for role in ROLES_OF_CAMPAIGNS if role in networks]
     base = str(config.get("base_team", DESK_TEAM))
@@ -149,14 +155,15 @@ def _draft(
     method = {key: value for key, value in config.items() if key not in {"seed", "run_directory", "name"}}
     return {
         "kind": "interlude-bundle",
-        "format": 1,
+        "format": 2 if memory else 1,
         "name": run.resolve().name,
         "learned_roles": learned,
         "model_aware": aware,
         "schema_hash": schema_hash(),
         "schema_hashes": {role: schema.hash for role, schema in SCHEMAS.items()},
         "scenario": scenario.name,
-        "models": {name: describe(name) for name in networks},
+        "memory": memory,
+        "models": {name: describe(name, memory) for name in networks},
         "desk": trained.get("desk_knobs", tuned_knobs(DESK_TEAM)),
         "arm_prior": trained.get("arm_prior"),
         "base_team": {"name": base, "knobs": tuned_knobs(base)},

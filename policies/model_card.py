@@ -54,9 +54,14 @@ def _tensors(facts: dict[str, Any]) -> str:
         for t in spec[kind]
     ]
     table = _table(("file", "", "tensor", "type", "shape", "unit", "meaning"), rows)
+    recurrent = (
+        " The actors are recurrent: a memory starts at zero with a flight, and what an interval gives as "
+        "`…_memory_next` goes in as `…_memory` in the next; `load_team` sees to it."
+    )
     return (
         "## Networks\n\nN: campaigns of any number of markets; C: campaigns of one market. Normalisation, "
-        f"masks and decoding are in the graph.\n\n{table}\n\nObservation schema `{facts['schema_hash']}`; "
+        f"masks and decoding are in the graph.{recurrent if facts['memory'] else ''}\n\n{table}\n\n"
+        f"Observation schema `{facts['schema_hash']}`; "
         "fields and bounds in `schema/`. What the desk computes comes from Interlude's `CampaignDesk` with "
         "the knobs in `manifest.json`."
     )

@@ -26,6 +26,8 @@ CRITIC: Final = "critic"
 TOLERANCE: Final = 1e-5
 """Most that an exported network may differ from what it was exported from; see `difference`."""
 REFUSED_LOGIT: Final = -1e9
+NEXT: Final = "_next"
+"""Behind the name of a memory that goes in: the name of the memory that comes out."""
 
 
 class TensorSpec(NamedTuple):
@@ -46,6 +48,15 @@ class ModelSpec(NamedTuple):
     axes: tuple[str, ...]  # the free axes of its inputs and outputs
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    memory: tuple[TensorSpec, ...] = ()  # inputs that a recurrent network gives back as outputs `…_next`
+
+    def empty_memory(self, *free: int) -> Arrays:
+        """Memory [*free, …] at a flight's start; nothing for a feed-forward network."""
+        return {held.name: np.zeros((*free, *held.shape), held.dtype) for held in self.memory}
+
+    def carried(self, outputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """What the outputs of an interval hand to the next one as inputs."""
+        return {held.name: outputs[held.name + NEXT] for held in self.memory}
 
 
 def _observation(role: str) -> TensorSpec:
@@ -98,12 +109,25 @@ MODELS: Final[Mapping[str, ModelSpec]] = {
     "bidding": ModelSpec(("N",), (*_SEEN, _BASE_LOG_MULTIPLIER), (_LOG_MULTIPLIER,)),
     CRITIC: ModelSpec(("N", "C"), (*_SEEN, _observation("orchestrator")), (_VALUE,)),
 }
-"""Inputs and outputs of the networks by name; the critic's `orchestrator` input has no campaign axis."""
+"""Feed-forward networks by name; the critic's `orchestrator` input has no campaign axis."""
 
 
-def describe(name: str) -> dict[str, Any]:
-    """Inputs and outputs of a network as plain data, free axes by their letters."""
+def model_spec(name: str, memory: int = 0) -> ModelSpec:
+    """Inputs and outputs of a network of a run whose actors remember `memory` units; 0 = feed-forward."""
     spec = MODELS[name]
+    if not memory or name == CRITIC:
+        return spec
+    shape, of = ((S, memory), "each segment") if name == "creative" else ((memory,), "the campaign")
+    held = TensorSpec(
+        f"{name}_memory", "float32", shape, "hidden", -1.0, 1.0, f"of {of}; zero at a flight's start"
+    )
+    next_ = held._replace(name=held.name + NEXT, meaning=f"the next interval's `{held.name}`")
+    return ModelSpec(spec.axes, (*spec.inputs, held), (*spec.outputs, next_), (held,))
+
+
+def describe(name: str, memory: int = 0) -> dict[str, Any]:
+    """Inputs and outputs of a network as plain data, free axes by their letters."""
+    spec = model_spec(name, memory)
 
     def one(tensor: TensorSpec) -> dict[str, Any]:
         free = spec.axes[:1] if tensor.name == "orchestrator" else spec.axes
