@@ -22,17 +22,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 import numpy as np
-import onnxruntime
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_of
 
-from envs.errors import InterludeError
-from envs.observation import SCHEMAS, Observation, schema_hash
+from envs.observation import SCHEMAS, schema_hash
 from envs.scenario import Scenario
 from policies.arm_prior import ArmPrior
 from policies.desk import CampaignDesk
+from policies.exported import BundleError, ExportedModel, ExportedPolicy
 from policies.kalman import KalmanBelief
 from policies.policy import Flight, Policy
 from policies.registry import make_team
@@ -43,7 +41,6 @@ from policies.tensors import (
     MODELS,
     TOLERANCE,
     Arrays,
-    ModelSpec,
     desk_tensors,
     difference,
     disagreements,
@@ -56,10 +53,6 @@ SCENARIO: Final = "scenario.json"
 GOLDEN: Final = "golden.safetensors"
 CHECKED_INTERVALS: Final = 2
 """Golden intervals that are run again when a bundle is opened."""
-
-
-class BundleError(InterludeError):
-    """A bundle that cannot be used; the message names the file or what does not fit."""
 
 
 class ScriptedSource(BaseModel):
@@ -95,63 +88,6 @@ class Manifest(BaseModel):
     base_team: ScriptedSource
     stand_in_team: ScriptedSource
     sha256: dict[str, str]
-
-
-class ExportedModel:
-    """An ONNX network, run on one thread."""
-
-    def __init__(self, data: bytes, path: str | Path) -> None:
-        """`path` is for messages.
-
-        Raises:
-            BundleError: the bytes are no network that onnxruntime can run.
-        """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has a dozen of its own, of no common class
-            raise BundleError(f"{path}: onnxruntime cannot load it: {error}") from error
-        self.inputs, self.outputs = (
-            {tensor.name: tuple(tensor.shape) for tensor in tensors}
-            for tensors in (self._session.get_inputs(), self._session.get_outputs())
-        )
-
-    def __call__(self, tensors: Mapping[str, NDArray[Any]]) -> Arrays:
-        """Outputs by name; tensors that the network does not read may be given too."""
-        found = self._session.run(list(self.outputs), {name: tensors[name] for name in self.inputs})
-        return dict(zip(self.outputs, found, strict=True))
-
-
-class ExportedPolicy:
-    """Drives a role by an exported network: any number of markets and campaigns, N = B × C rows at once.
-
-    The memory of a recurrent network is held from a flight's start to its end, and then forgotten.
-    """
-
-    privileged = False
-
-    def __init__(
-        self, model: ExportedModel, spec: ModelSpec, desk: CampaignDesk, name: str, model_aware: bool
-    ) -> None:
-        """The first output is the role's action; the desk is shared with the other learned role."""
-        self.model, self.spec, self.desk = model, spec, desk
-        self.name, self.model_aware = name, model_aware
-
-    def start(self, flight: Flight) -> None:
-        """A new flight."""
-        self.desk.start(flight)
-        self._memory = self.spec.empty_memory(flight.num_markets * flight.num_campaigns)
-
-    def act(self, observation: Observation) -> NDArray[Any]:
-        """Actions [B, C, …] for observations [B, C, ·]: creatives as integers, log-multipliers as floats."""
-        self.desk.advance(observation)
-        answer = self.model(flat(desk_tensors(self.desk, observation)) | self._memory)
-        self._memory = self.spec.carried(answer)
-        rows = answer[self.spec.outputs[0].name]
-        action = rows.reshape(*observation.shape[:2], *rows.shape[1:])
-        return action if action.dtype == np.int64 else action.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -212,7 +148,7 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
     if absent:
         raise BundleError(f"{folder / MANIFEST} names no network of the learned role {absent[0]!r}")
     for name, model in models.items():
-        _check_tensors(model, name, manifest, folder)
+        model.check(model_spec(name, manifest.memory))
     bundle = Bundle(folder, manifest, scenario, models)
     try:
         bundle.team()
@@ -245,24 +181,6 @@ def _check_schema(manifest: Manifest, folder: Path) -> None:
         f"{schema_hash()} (different: {', '.join(roles) or 'the roles'}): export the run again, or load it "
         "with the version that exported it"
     )
-
-
-def _check_tensors(model: ExportedModel, name: str, manifest: Manifest, folder: Path) -> None:
-    """Refuses a network that takes or gives other tensors than one of the manifest's memory does."""
-    spec = model_spec(name, manifest.memory)
-    sides = (("takes", model.inputs, spec.inputs), ("gives", model.outputs, spec.outputs))
-    for kind, found, expected in sides:
-        told = {tensor.name: tensor.shape for tensor in expected}
-        shapes = {key: shape[len(shape) - len(told.get(key, ())) :] for key, shape in found.items()}
-        if shapes != told:
-            raise BundleError(
-                f"{folder / name}/model.onnx {kind} {_listed(found)}; with memory {manifest.memory}, as "
-                f"{MANIFEST} says, it would be {_listed(told)}: export the run again"
-            )
-
-
-def _listed(shapes: Mapping[str, tuple[Any, ...]]) -> str:
-    return ", ".join(f"{name} [{' × '.join(map(str, shape))}]" for name, shape in shapes.items())
 
 
 def _read(path: Path) -> bytes:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from envs.catalogue import ARMS
-from policies.bundle import BundleError, ExportedModel
+from policies.exported import BundleError, ExportedModel
 from policies.memory import GatedMemory
 from policies.networks import CreativeActor
 from policies.tensors import CRITIC, TOLERANCE, Arrays, ModelSpec, difference, disagreements, flat, model_spec

@@ -21,7 +21,8 @@ from envs.scenario import load_scenario
 from envs.seeds import market_seeds
 from policies import bundle as bundles
 from policies import load_team
-from policies.bundle import BundleError, ExportedModel, open_bundle
+from policies.bundle import open_bundle
+from policies.exported import BundleError, ExportedModel
 from policies.policy import flight_of
 from policies.tensors import desk_tensors, difference, disagreements, flat
 

@@ -16,8 +16,8 @@ from envs.observation import SCHEMAS, schema_hash
 from envs.seeds import market_seeds
 from policies import export as exporting
 from policies import load_team, onnx_files
-from policies.bundle import BundleError
 from policies.export import export
+from policies.exported import BundleError
 from policies.learned import load_run_policies
 from policies.model_card import model_card
 from policies.policy import flight_of, policy_seeds
