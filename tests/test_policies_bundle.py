@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from support.runs import exported
+from support.runs import RECURRENT, exported
 
 from envs.catalogue import K, P, S
 from envs.errors import InterludeError
@@ -210,6 +210,40 @@ def test_golden_pairs_catch_what_computes_otherwise(bundle: Path, name: str) -> 
 def test_a_manifest_that_does_not_fit(bundle: Path, change: Callable[[Any], None], message: str) -> None:
     rewrite(bundle, change)
     with pytest.raises(InterludeError, match=message):
+        load_team(bundle)
+
+
+@pytest.mark.parametrize("recurrent", [True, False])
+@pytest.mark.parametrize("memory", [0, 4, 10**12])
+def test_a_manifest_that_tells_another_memory_is_refused(
+    recurrent: bool, memory: int, bundle: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if recurrent:
+        bundle = tmp_path / "recurrent"
+        shutil.copytree(exported(tmp_path_factory.getbasetemp(), RECURRENT)[1], bundle)
+    load_team(bundle)
+    rewrite(bundle, lambda manifest: manifest.update(memory=memory))
+    if not recurrent and not memory:
+        load_team(bundle)
+        return
+    with pytest.raises(BundleError, match=r"model\.onnx takes .*; by the manifest's memory it would be"):
+        load_team(bundle, verify=False)
+    rewrite(bundle, lambda manifest: manifest.update(memory=-1))
+    with pytest.raises(BundleError, match=r"manifest\.json is not the manifest of a bundle: memory"):
+        load_team(bundle)
+
+
+@pytest.mark.parametrize("name", ["creative_memory", "bidding_memory_next"])
+def test_golden_memories_are_those_of_a_replay(
+    name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    original = exported(tmp_path_factory.getbasetemp(), RECURRENT)[1]
+    bundle = Path(shutil.copytree(original, tmp_path / "bundle"))
+    golden = load_file(bundle / "golden.safetensors")
+    golden[name][1] += np.float32(0.01)
+    save_file(golden, bundle / "golden.safetensors")
+    resign(bundle, "golden.safetensors")
+    with pytest.raises(BundleError, match=f"no longer gives the golden '{name}'"):
         load_team(bundle)
 
 

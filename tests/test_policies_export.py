@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 from safetensors.numpy import load_file
-from support.runs import SCENARIO, a_run, a_scenario, exported
+from support.runs import RECURRENT, SCENARIO, a_run, a_scenario, exported
 
 from envs.catalogue import ARMS
 from envs.errors import InterludeError
@@ -60,6 +60,7 @@ def test_a_bundle_holds_what_was_promised(bundle: Path, manifest: dict[str, obje
     assert manifest["git_commit"] == "abc"
     assert {"interlude", "torch", "onnx", "onnxruntime", "opset"} <= manifest["versions"].keys()  # type: ignore[attr-defined]
     assert manifest["training"]["configuration_hash"] == "0123456789ab"  # type: ignore[index]
+    assert (manifest["format"], manifest["memory"]) == (1, 0)
     assert "iPinYou" in manifest["data_sources"]["prices"]  # type: ignore[index]
 
 
@@ -143,6 +144,42 @@ def test_the_bundle_plays_a_held_out_flight_as_the_run_does(run: Path, bundle: P
     np.testing.assert_allclose(markets[0].feed.spend_usd, markets[1].feed.spend_usd, rtol=1e-5)
     assert len(chosen) > 3
     assert not any(team.incapacities for team in teams)
+
+
+def test_a_recurrent_bundle_says_so_and_its_golden_flight_carries_the_memory(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    bundle = exported(tmp_path_factory.getbasetemp(), RECURRENT)[1]
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    assert (manifest["format"], manifest["memory"]) == (2, 5)
+    for name, told in manifest["models"].items():
+        session = onnxruntime.InferenceSession((bundle / name / "model.onnx").read_bytes())
+        for side, tensors in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+            assert [(t.name, list(t.shape)) for t in tensors] == [(e["name"], e["shape"]) for e in told[side]]
+    assert manifest["models"]["creative"]["inputs"][-1]["shape"] == ["N", 4, 5]
+    assert max(manifest["parity"]["largest_difference"].values()) <= TOLERANCE
+    assert {"creative_memory_next", "bidding_memory_next"} <= manifest["parity"]["largest_difference"].keys()
+    golden = load_file(bundle / "golden.safetensors")
+    for name in ("creative_memory", "bidding_memory"):
+        assert not golden[name][0].any()
+        assert np.abs(golden[name][1:]).max() > 0.1
+        np.testing.assert_allclose(golden[name][1:], golden[f"{name}_next"][:-1], atol=1e-6)
+    assert "The actors are recurrent" in (bundle / "MODEL_CARD.md").read_text()
+
+
+def test_parity_carries_the_memory_over_whole_flights(tmp_path_factory: pytest.TempPathFactory) -> None:
+    run, bundle = exported(tmp_path_factory.getbasetemp(), RECURRENT)
+    networks = served_networks(run)
+    files = {f"{name}/model.onnx": (bundle / name / "model.onnx").read_bytes() for name in networks}
+    seen = load_file(bundle / "golden.safetensors")
+    report = onnx_files.check_parity(files, networks, seen)
+    without = {name: array for name, array in seen.items() if "memory" not in name}
+    assert onnx_files.check_parity(files, networks, without) == report
+    first = {name: array if name == "seeds" else array[:1] for name, array in seen.items()}
+    networks["bidding"].memory.held.weight.data += 0.5  # type: ignore[attr-defined]
+    onnx_files.check_parity(files, networks, first)  # an empty memory does not tell
+    with pytest.raises(BundleError, match="onnxruntime's 'log_multiplier' differs from PyTorch's by"):
+        onnx_files.check_parity(files, networks, seen)
 
 
 def test_a_taken_directory_is_refused_before_any_work(run: Path, tmp_path: Path) -> None:
@@ -233,7 +270,8 @@ def test_the_model_card_tells_figures_and_limits(manifest: dict[str, object], bu
     assert "256 held_out markets" in told
 
 
-def test_a_trained_run_of_one_role_from_scratch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", [0, 4])
+def test_a_trained_run_of_one_role_from_scratch(memory: int, tmp_path: Path) -> None:
     """End to end: training, export, and the team of the bundle."""
     pytest.importorskip("ray")
     from training.configuration import load_training
@@ -244,7 +282,8 @@ def test_a_trained_run_of_one_role_from_scratch(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(
         f"name: tiny\nscenario: {tmp_path / 'scenario.yaml'}\niterations: 2\nlearned_roles: [bidding]\n"
         "base_team: pid\ndevelopment: {every: 0}\nsampling: {markets: 4}\nppo: {minibatches: 2}\n"
-        "networks: {bidding_hidden: 8, critic_hidden: 8, belief: false, bidding_residual: false}\n"
+        "networks: {bidding_hidden: 8, critic_hidden: 8, belief: false, bidding_residual: false, "
+        f"memory: {memory}}}\n"
     )
     opened = RunDirectory.create(tmp_path / "run", load_training(tmp_path / "tiny.yaml"))
     try:

@@ -138,6 +138,38 @@ def test_segments_share_weights() -> None:
     torch.testing.assert_close(turned, actor.logits(plain, grouped, score, mask).flip(1))
 
 
+def test_a_recurrent_actor_hands_its_memory_on() -> None:
+    settings = NetworkSettings(memory=7)
+    score, mask = scores()
+    inputs = (
+        (CreativeActor, (score, mask), (B, C, S, 7)),
+        (BiddingActor, (torch.zeros(B, C, N),), (B, C, 7)),
+    )
+    for kind, desk, shape in inputs:
+        actor = kind(settings)
+        torch.nn.init.normal_(actor.output.weight)
+        empty = torch.zeros(shape)
+        first, memory = actor(*seen(), *desk, empty)
+        assert memory.shape == shape
+        again, later = actor(*seen(), *desk, memory)
+        assert again.shape == first.shape
+        assert not torch.allclose(again, first)
+        assert not torch.allclose(later, memory)
+
+
+def test_each_segment_has_a_memory_of_its_own() -> None:
+    score, mask = scores()
+    actor, memory = CreativeActor(NetworkSettings(memory=7)), torch.zeros(B, C, S, 7)
+    torch.nn.init.normal_(actor.output.weight)
+    other = memory.clone()
+    other[:, :, 1] = 0.5
+    (one, next_one), (two, next_two) = (actor(*seen(), score, mask, held) for held in (memory, other))
+    same = [0, 2, 3]
+    torch.testing.assert_close(one[:, :, same], two[:, :, same])
+    torch.testing.assert_close(next_one[:, :, same], next_two[:, :, same])
+    assert not torch.allclose(one[:, :, 1], two[:, :, 1])
+
+
 @pytest.mark.parametrize("campaigns", [1, 2, 4])
 def test_the_critic_does_not_mind_the_order_of_campaigns(campaigns: int) -> None:
     critic = ObservableCritic(NetworkSettings())

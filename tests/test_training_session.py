@@ -146,9 +146,22 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(
     assert lines(other)[0]["kpis"] != lines(trained)[0]["kpis"]
 
 
-def test_a_resumed_run_equals_the_unbroken_one(trained: Path, config: Path, tmp_path: Path) -> None:
+TAUGHT = (
+    *("networks.memory=4", "networks.foretells=true"),
+    *("teacher.imitation=1.0", "teacher.foretelling=0.1", "teacher.until=0.9"),
+)
+
+
+@pytest.mark.parametrize("overrides", [(), TAUGHT], ids=["feed-forward", "recurrent and taught"])
+def test_a_resumed_run_equals_the_unbroken_one(
+    overrides: tuple[str, ...], trained: Path, config: Path, tmp_path: Path
+) -> None:
+    if overrides:
+        trained = train(load_training(config, overrides), tmp_path / "whole")
+        assert lines(trained)[-1]["learner"]["creative"]["belief_error"] > 0  # type: ignore[index]
+        assert any("memory" in name for name in weights(trained))
     broken = tmp_path / "broken"
-    run = RunDirectory.create(broken, load_training(config))
+    run = RunDirectory.create(broken, load_training(config, overrides))
 
     def interrupt(record: dict[str, object]) -> None:
         if record["iteration"] == 3:

@@ -24,6 +24,7 @@ opportunities_per_interval: 24
 listeners: {count: 32}
 """
 SETTINGS = NetworkSettings(creative_hidden=8, bidding_hidden=8, critic_hidden=8)
+RECURRENT = SETTINGS.model_copy(update={"memory": 5, "foretells": True})
 
 
 def a_scenario(folder: Path) -> Path:
@@ -60,10 +61,10 @@ def a_run(
 
 
 @cache
-def exported(base: Path) -> tuple[Path, Path]:
+def exported(base: Path, settings: NetworkSettings = SETTINGS) -> tuple[Path, Path]:
     """A run under the folder and its bundle, made once a session; tests copy what they change."""
-    folder = base / "exported"
+    folder = base / f"exported-{settings.memory}"
     folder.mkdir()
-    run = a_run(folder / "run", a_scenario(folder))
+    run = a_run(folder / "run", a_scenario(folder), settings=settings)
     export(run, folder / "bundle")
     return run, folder / "bundle"
