@@ -35,6 +35,10 @@ LOCK: Final = ".lock"
 LIBRARIES: Final = ("numpy", "numba", "torch", "ray", "gymnasium", "pettingzoo")
 
 
+class BusyDirectoryError(InterludeError):
+    """Another process holds the directory's lock."""
+
+
 def default_directory(configuration: TrainingConfiguration) -> Path:
     """`checkpoints/{scenario}__{name}__{hash}__s{seed}__{utc}`."""
     utc = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -134,7 +138,7 @@ def locked(path: Path) -> Any:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise InterludeError(f"{path}: another process is training in this directory") from error
+        raise BusyDirectoryError(f"{path}: another process is training in this directory") from error
     return file
 
 
