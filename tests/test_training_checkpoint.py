@@ -7,8 +7,6 @@ import pickle
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +15,6 @@ import torch
 from torch import Tensor
 
 from envs.errors import InterludeError
-from envs.paths import ROOT
 from policies import weights
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
 from training import checkpoint as store
@@ -198,40 +195,31 @@ def test_a_full_disk_leaves_a_good_checkpoint_wherever_it_strikes(
     assert strikes >= 1
 
 
-SAVER = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-sys.path.insert(0, "tests")
-from test_training_checkpoint import a_state
-from training import checkpoint
-run, first = Path(sys.argv[1]), int(sys.argv[2])
-states = [a_state(first + step) for step in range(2)]
-print("ready", flush=True)
-for step in range(1_000_000):
-    checkpoint.save(run, states[step % 2])
-"""
+def save_without_pause(run: Path, states: list[Checkpoint], ready: int) -> None:
+    """A forked process: the code of a real save on a state of real size, until it is killed."""
+    torch.set_num_threads(1)
+    os.write(ready, b"!")
+    for step in range(1_000_000):
+        store.save(run, states[step % len(states)])
+    os._exit(1)
 
 
 def kill_while_saving(run: Path, kills: int, seed: int) -> set[str]:
-    """Kills a process that saves without pause, again and again; what the folders looked like after."""
-    drawn = random.Random(seed)
-    seen = set()
+    """SIGKILLs a process that saves, again and again; which folders were there after each."""
+    drawn, seen = random.Random(seed), set()
     store.save(run, a_state(1))
     for kill in range(kills):
-        with subprocess.Popen(
-            [sys.executable, "-c", SAVER, str(run), str(10 * kill + 2)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        ) as process:
-            assert process.stdout is not None
-            try:
-                assert process.stdout.readline() == b"ready\n"
-                time.sleep(drawn.uniform(0.0, 0.08))
-            finally:
-                process.send_signal(signal.SIGKILL)
+        states = [a_state(10 * kill + step) for step in (2, 3)]
+        told, ready = os.pipe()
+        process = os.fork()
+        if process == 0:
+            save_without_pause(run, states, ready)
+        os.read(told, 1)
+        time.sleep(drawn.uniform(0.0, 0.08))
+        os.kill(process, signal.SIGKILL)
+        assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
+        for end in (told, ready):
+            os.close(end)
         seen.add(" ".join(sorted(path.name for path in run.iterdir())))
         found, faults = store.load(run)
         assert faults == [] or not (run / NEWEST).exists(), faults
@@ -241,11 +229,10 @@ def kill_while_saving(run: Path, kills: int, seed: int) -> set[str]:
 
 
 def test_a_few_kills_while_saving_leave_a_good_checkpoint(tmp_path: Path) -> None:
-    kill_while_saving(tmp_path, kills=3, seed=1)
+    kill_while_saving(tmp_path, kills=5, seed=1)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_hundred_kills_while_saving_leave_a_good_checkpoint(tmp_path: Path) -> None:
     seen = kill_while_saving(tmp_path, kills=100, seed=0)
     assert any("checkpoint.new" in names for names in seen)  # some struck in the middle of a save

@@ -196,6 +196,6 @@ def test_a_trial_that_fails_is_named_and_the_others_go_on(
     blocked.parent.mkdir(parents=True)
     blocked.write_text("a file stands where the run directory should be")
     table = sweep.run()
-    assert [trial.state for trial in table.trials][0] == "finished"
+    assert table.trials[0].state == "finished"
     assert table.trials[1].state.startswith("failed: ")
     assert "cannot write" in table.trials[1].state

@@ -104,11 +104,19 @@ class RunDirectory:
         return self.path / "progress.jsonl"
 
     def append_progress(self, record: Mapping[str, Any]) -> None:
-        """Adds an iteration's line, on disk when this returns."""
-        with self.progress_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain(record), allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Adds an iteration's line, on disk when this returns.
+
+        Raises:
+            InterludeError: the disk is full, or the file cannot be written for another reason.
+        """
+        line = json.dumps(plain(record), allow_nan=False) + "\n"
+        try:
+            with self.progress_file.open("a", encoding="utf-8") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InterludeError(f"cannot write {self.progress_file}: {error.strerror or error}") from error
 
     def rewind_progress(self, iteration: int) -> None:
         """Drops what was logged after an iteration: a resumed run logs it again."""

@@ -6,10 +6,13 @@ pickles for itself is written to a folder that is removed at the end, and never 
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shutil
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -117,8 +120,8 @@ class SweepTable:
         ]
         header = ("trial", *keys, "J, USD a market", "lift over base", "iteration", "state")
         note = (
-            "J is that of the last development flights, on the same markets for all trials. The best of many is\n"
-            "flattered by luck: train it again with other seeds and compare it on held-out markets."
+            "J: the last development flights, the same markets for all trials. The best of many is flattered\n"
+            "by luck: train it again with other seeds and compare it on held-out markets."
         )
         return f"{format_table(header, rows)}\n\n{note}"
 
@@ -198,7 +201,9 @@ class Sweep:
             os.environ.setdefault(name, value)
         remote = self.configuration.sampling.num_env_runners + self.configuration.num_learners
         bundles = [{"CPU": 1.0}] * (1 + remote)
-        with running_ray(self.workers * len(bundles), ray_address):
+        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        noise = redirect_stdout(sys.stderr)  # Tune prints, and standard output is for the result
+        with running_ray(self.workers * len(bundles), ray_address), noise:
             trainable = tune.with_parameters(run_trial, settings=self.settings)
             tune.Tuner(
                 tune.with_resources(trainable, tune.PlacementGroupFactory(bundles)),
@@ -208,7 +213,6 @@ class Sweep:
                     metric=OBJECTIVE,
                     mode="max",
                     num_samples=len(self.found),
-                    max_concurrent_trials=self.workers,
                     search_alg=BasicVariantGenerator(
                         points_to_evaluate=[{TRIAL: t.number, **t.parameters} for t in self.found],
                         max_concurrent=self.workers,
