@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,13 +33,16 @@ development: {every: 1, markets: 3}
 RATES = "ppo.creative_learning_rate=1e-4,1e-2"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> Iterator[None]:
-    """One Ray for all sweeps of this file."""
+@pytest.fixture(autouse=True)
+def one_ray() -> None:
+    """One Ray for all sweeps of this file; it goes with the process."""
+    one_ray_again()
+
+
+def one_ray_again() -> None:
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     if not ray.is_initialized():
         ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
-    yield
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +145,8 @@ def test_a_sweep_that_was_stopped_goes_on(configuration: TrainingConfiguration, 
     parameters = parse_parameters([RATES])
     with pytest.raises(KeyboardInterrupt):
         Sweep(configuration, parameters, None, "none", tmp_path / "one", 1, stop).run()
+    ray.shutdown()  # as at the end of the command
+    one_ray_again()
     assert not (tmp_path / "one" / RESULTS).exists()
     runs = list((tmp_path / "one" / "trials").iterdir())
     assert len(runs) == 1
@@ -167,10 +171,12 @@ def test_asha_stops_the_worse_trials_early(configuration: TrainingConfiguration,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_population_takes_over_networks_and_learning_rates_at_once(
     configuration: TrainingConfiguration, tmp_path: Path
 ) -> None:
-    longer = configuration.model_copy(update={"iterations": 8})
+    every = configuration.development.model_copy(update={"every": 2})
+    longer = configuration.model_copy(update={"iterations": 6, "development": every})
     parameters = parse_parameters(["ppo.creative_learning_rate=1e-5..1e-1"])
     table = Sweep(longer, parameters, 4, "pbt", tmp_path, 2).run()
     assert [trial.state for trial in table.trials] == ["finished"] * 4

@@ -92,8 +92,9 @@ class Book(tune.Callback):
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial that failed; the others go on."""
         held = self._found[trial.config[TRIAL]]
-        lines = str(trial.get_pickled_error() or trial.error_file or "unknown").strip().splitlines()
-        held.state = f"failed: {lines[-1].strip()}"
+        lines = Path(trial.error_file).read_text(encoding="utf-8").splitlines() if trial.error_file else []
+        reason = next((line.strip() for line in reversed(lines) if line.strip()), "its process died")
+        held.state = f"failed: {reason}"
         self._say(f"warning: trial {held.number} {held.state}")
 
 
@@ -224,6 +225,7 @@ class Sweep:
                     name="tune",
                     storage_path=str(scratch),
                     verbose=0,
+                    stop={ITERATION: self.configuration.iterations},  # or PBT would change what is finished
                     callbacks=[Book(self.settings, self.found, self.say)],
                 ),
             ).fit()
