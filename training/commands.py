@@ -127,7 +127,7 @@ def sweep(
             help="Trials and results are kept here; the same sweep goes on. [default: checkpoints/sweeps/]",
         ),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Trials at a time.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Trials at a time; pbt takes turns.")] = 2,
     ray_address: Annotated[
         str | None,
         typer.Option(

@@ -121,8 +121,8 @@ class SweepTable:
         ]
         header = ("trial", *keys, "J, USD a market", "lift over base", "iteration", "state")
         note = (
-            "J: the last development flights, the same markets for all trials. The best of many is flattered\n"
-            "by luck: train it again with other seeds and compare it on held-out markets."
+            "J: the last development flights, the same markets for all. The best of many was lucky too:\n"
+            "train it again with other seeds and compare it on held-out markets."
         )
         return f"{format_table(header, rows)}\n\n{note}"
 
@@ -141,7 +141,7 @@ class Sweep:
     scheduler: Scheduler
     directory: Path | None = None
     workers: int = 1
-    """Trials at a time."""
+    """Trials at a time; a population takes turns, at least two at a time."""
     say: Callable[[str], None] = lambda text: None
 
     def __post_init__(self) -> None:
@@ -204,7 +204,8 @@ class Sweep:
         bundles = [{"CPU": 1.0}] * (1 + remote)
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
         noise = redirect_stdout(sys.stderr)  # Tune prints, and standard output is for the result
-        with running_ray(self.workers * len(bundles), ray_address), noise:
+        spare = 2 if self.settings.population else 0  # `running_ray` has two CPUs of its own
+        with running_ray(max(0, self.workers * len(bundles) - spare), ray_address), noise:
             trainable = tune.with_parameters(run_trial, settings=self.settings)
             tune.Tuner(
                 tune.with_resources(trainable, tune.PlacementGroupFactory(bundles)),
@@ -216,7 +217,9 @@ class Sweep:
                     num_samples=len(self.found),
                     search_alg=BasicVariantGenerator(
                         points_to_evaluate=[{TRIAL: t.number, **t.parameters} for t in self.found],
-                        max_concurrent=self.workers,
+                        # A population must be alive together: there Ray's CPUs are the limit, and Tune takes
+                        # turns. Else this is, and a trial is finished before the next begins.
+                        max_concurrent=0 if self.settings.population else self.workers,
                     ),
                     scheduler=self._scheduler(),
                 ),
