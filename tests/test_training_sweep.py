@@ -85,10 +85,10 @@ def test_faults_show_before_anything_is_run(configuration: TrainingConfiguration
 def test_a_trial_is_kept_by_what_it_learns(configuration: TrainingConfiguration, tmp_path: Path) -> None:
     base = configuration.model_dump(mode="json")
     settings = TrialSettings(base, ("ppo.gamma",), tmp_path, False)
-    one, other = (settings.path(number, {"ppo.gamma": "0.9"}) for number in (0, 5))
-    assert one == other != settings.path(0, {"ppo.gamma": "0.8"})
+    one, other = (settings.path(name, {"ppo.gamma": "0.9"}) for name in ("a", "b"))
+    assert one == other != settings.path("a", {"ppo.gamma": "0.8"})
     population = TrialSettings(base, ("ppo.gamma",), tmp_path, True)
-    assert population.path(0, {"ppo.gamma": "0.9"}) == population.path(0, {"ppo.gamma": "0.8"})
+    assert population.path("a", {"ppo.gamma": "0.9"}) == population.path("a", {"ppo.gamma": "0.8"})
 
 
 def test_the_table_ranks_and_what_failed_comes_last(configuration: TrainingConfiguration) -> None:
@@ -180,13 +180,17 @@ def test_a_population_takes_over_networks_and_learning_rates_at_once(
     parameters = parse_parameters(["ppo.creative_learning_rate=1e-5..1e-1"])
     table = Sweep(longer, parameters, 4, "pbt", tmp_path, 2).run()
     assert [trial.state for trial in table.trials] == ["finished"] * 4
+    assert len({trial.run_directory for trial in table.trials}) == 4
+    assert sorted(trial.number for trial in table.trials) == [0, 1, 2, 3]
     changed = 0
     for trial in table.trials:
         rates = [reading["parameters"]["ppo.creative_learning_rate"] for reading in trial.history]
         changed += len(set(rates)) > 1
         assert all(1e-5 <= rate <= 1e-1 for rate in rates)
-        for line in (trial.run_directory / "progress.jsonl").read_text().splitlines()[-1:]:
-            learned_with = json.loads(line)["learner"]["creative"]["learning_rate"]
+        last = json.loads((trial.run_directory / "progress.jsonl").read_text().splitlines()[-1])
+        assert last["iteration"] == 6
+        if not last.get("taken_over"):
+            learned_with = last["learner"]["creative"]["learning_rate"]
             assert learned_with == pytest.approx(rates[-1])  # and not the donor's
     assert changed
     with pytest.raises(InterludeError, match="holds a population"):

@@ -65,10 +65,21 @@ class Book(tune.Callback):
     def __init__(self, settings: TrialSettings, found: list[TrialResult], say: Callable[[str], None]) -> None:
         """Of the trials of a sweep, in the order of their numbers."""
         self._settings, self._found, self._say = settings, found, say
+        self._numbers: dict[str, int] = {}
+
+    def _held(self, trial: Any) -> TrialResult:
+        """The trial's place; PBT copies whole configurations, the donor's number among them."""
+        return self._found[self._numbers.setdefault(trial.trial_id, trial.config[TRIAL])]
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A trial begins, or goes on."""
+        self._held(trial).run_directory = self._settings.path(
+            trial.trial_id, self._settings.point(trial.config)
+        )
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """A development flight."""
-        held = self._found[trial.config[TRIAL]]
+        held = self._held(trial)
         held.parameters = self._settings.point(trial.config)
         held.state, held.iteration = "stopped early", int(result[ITERATION])
         held.objective_usd = float(result[OBJECTIVE])
@@ -91,7 +102,7 @@ class Book(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A trial that failed; the others go on."""
-        held = self._found[trial.config[TRIAL]]
+        held = self._held(trial)
         lines = Path(trial.error_file).read_text(encoding="utf-8").splitlines() if trial.error_file else []
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "its process died")
         held.state = f"failed: {reason}"
@@ -164,7 +175,7 @@ class Sweep:
             for end in (parameter.low, parameter.high) if isinstance(parameter, Range) else parameter.values:
                 self.settings.configuration({**drawn[0], parameter.key: end})
         self.found = [
-            TrialResult(number, point, self.settings.path(number, point))
+            TrialResult(number, point, self.settings.path(str(number), point))
             for number, point in enumerate(drawn)
         ]
         for trial in self.found:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ray import tune
 
 from envs.configuration import apply_overrides, validate
+from envs.output import write_json
 from training import checkpoint as store
 from training.configuration import TrainingConfiguration
 from training.run_directory import BusyDirectoryError, RunDirectory
@@ -21,6 +22,7 @@ from training.sweep_space import Point, overrides
 
 TRIAL, ITERATION, OBJECTIVE = "trial", "iteration", "objective_usd"
 """Keys of what a trial gets and tells, beside the parameters and the development figures."""
+READING: Final = "reading.json"
 HANDOVER_SECONDS: Final = 60.0
 
 
@@ -48,13 +50,13 @@ class TrialSettings:
         settings = apply_overrides(self.base, overrides(point))
         return validate(TrainingConfiguration, settings, "sweep")
 
-    def path(self, number: int, point: Point) -> Path:
+    def path(self, name: str, point: Point) -> Path:
         """Where a trial's run is kept: by what it learns, so that the same trial is never run twice.
 
-        In a population parameters change on the way, so that a number must do.
+        In a population what it learns with changes on the way, and its name at Tune must do.
         """
         if self.population:
-            return self.directory / "population" / f"{number:03d}"
+            return self.directory / "population" / name
         configuration = self.configuration(point)
         return self.directory / "trials" / f"{configuration.hash}__s{configuration.seed}"
 
@@ -63,7 +65,8 @@ def run_trial(config: dict[str, Any], settings: TrialSettings) -> None:
     """Trains; tells Tune of every development flight, and what an earlier call of the same trial had told."""
     point = settings.point(config)
     given = tune.get_checkpoint()
-    run, resume = _opened(settings.path(config[TRIAL], point), settings.configuration(point), point)
+    path = settings.path(tune.get_context().get_trial_id(), point)
+    run, resume = _opened(path, settings.configuration(point), point)
 
     def report(record: Record) -> None:
         if "development" not in record:
@@ -74,13 +77,20 @@ def run_trial(config: dict[str, Any], settings: TrialSettings) -> None:
             return
         with tempfile.TemporaryDirectory() as folder:
             shutil.copytree(run.path / store.FOLDER, Path(folder) / store.FOLDER)
+            write_json(Path(folder) / READING, record)
             tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
 
     try:
         if given is not None:
             with given.as_directory() as folder:
-                store.save(run.path, store.load(Path(folder))[0])
+                taken = store.load(Path(folder))[0]
+                reading = json.loads((Path(folder) / READING).read_text(encoding="utf-8"))
+            store.save(run.path, taken)
             resume = True
+            if taken.counters.iteration >= settings.base["iterations"]:  # of one that had finished already
+                run.rewind_progress(taken.counters.iteration - 1)
+                run.append_progress({**reading, "taken_over": True})
+                report(reading)
         elif resume:
             run.rewind_progress(store.load(run.path)[0].counters.iteration)
             for line in run.progress_file.read_text(encoding="utf-8").splitlines():
