@@ -272,7 +272,21 @@ def vector_env(
     taste_pool: Float | None = None,
     threads: int = 1,
 ) -> VectorMarket:
-    """The native environment: B markets in lockstep, which training, heuristics and evaluation step."""
+    """The native environment: B markets in lockstep, which training, heuristics and evaluation step.
+
+    Raises:
+        TypeError: the scenario is neither a name nor a `Scenario`, or the number of markets is no integer.
+        UnknownNameError: no such scenario.
+        ValueError: fewer markets than one.
+    """
     if isinstance(scenario, str):
         scenario = load_scenario(scenario)
+    if not isinstance(scenario, Scenario):
+        raise TypeError(
+            f"scenario must be a name, the path of a YAML file as text or a Scenario, got {scenario!r}; the "
+            "number of markets stands after it: vector_env('default', 3) or vector_env(num_markets=3)"
+        )
+    if isinstance(num_markets, bool) or not isinstance(num_markets, int | np.integer):
+        raise TypeError(f"num_markets must be an integer of at least 1, got {num_markets!r}")
+    num_markets = int(num_markets)
     return VectorMarket(scenario, num_markets, split=split, taste_pool=taste_pool, threads=threads)

@@ -268,16 +268,14 @@ def clear_auction(
     Raises:
         ValueError: on any other shape or value, saying which and what is valid.
     """
-    bid_array = np.asarray(bids)
-    if bid_array.dtype.kind not in "fiu":
-        raise ValueError(f"bids must be real numbers, got dtype {bid_array.dtype}")
+    bid_array = _real("bids", bids)
     if bid_array.ndim < 2:
         raise ValueError(f"bids must have shape [..., N, A] (opportunities, bidders), got {bid_array.shape}")
     if bid_array.dtype != np.float32:
         bid_array = bid_array.astype(np.float64, copy=False)
     *lead, opportunities, bidders = bid_array.shape
 
-    if pricing not in RULE:
+    if pricing not in PRICINGS:
         raise ValueError(f"unknown pricing {pricing!r}; valid: {', '.join(PRICINGS)}")
     if isinstance(slots, bool) or not isinstance(slots, int | np.integer) or slots < 1:
         raise ValueError(f"slots must be an integer >= 1, got {slots!r}")
@@ -292,7 +290,7 @@ def clear_auction(
     exposure = _checked_exposure(slot_exposure, int(slots))
     categories = np.full(bidders, -1, np.int64)
     if category is not None:
-        given = np.asarray(category)
+        given = _array("category", category)
         if given.shape != (bidders,) or given.dtype.kind not in "iu":
             raise ValueError(f"category must be [A] = [{bidders}] integers, got {given.dtype} {given.shape}")
         categories = given.astype(np.int64)
@@ -322,8 +320,31 @@ def cascading_exposure(continuation: ArrayLike) -> NDArray[np.float64]:
     return exposure
 
 
+def _array(name: str, values: ArrayLike) -> NDArray[Any]:
+    """As an array, whole: what is masked or missing would be read as something else."""
+    parts = values if isinstance(values, list | tuple) else (values,)
+    if any(np.ma.is_masked(part) for part in parts):
+        raise ValueError(
+            f"{name} must not have masked entries, for what stands below a mask would count: fill them first "
+            "(no bid is NaN: bids.filled(np.nan))"
+        )
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(
+            f"{name} must have rows of one length, got ragged ones: fill the shorter (no bid is NaN)"
+        ) from None
+
+
+def _real(name: str, values: ArrayLike) -> NDArray[Any]:
+    array = _array(name, values)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be real numbers, got dtype {array.dtype} (no bid is NaN, not None)")
+    return array
+
+
 def _checked_reserve(reserve: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    floor = np.asarray(reserve, np.float64)
+    floor = _real("reserve", reserve).astype(np.float64, copy=False)
     bad = ~(np.isfinite(floor) & (floor >= 0.0))
     if bad.any():
         raise ValueError(f"reserve must be finite and >= 0, got {floor[bad].flat[0]}")
@@ -336,7 +357,7 @@ def _checked_reserve(reserve: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.f
 def _checked_exposure(slot_exposure: ArrayLike | None, slots: int) -> NDArray[np.float64]:
     if slot_exposure is None:
         return np.ones(slots)
-    exposure = np.asarray(slot_exposure, np.float64)
+    exposure = _real("slot_exposure", slot_exposure).astype(np.float64, copy=False)
     if exposure.shape != (slots,):
         raise ValueError(f"slot_exposure must have shape [slots] = ({slots},), got {exposure.shape}")
     if not (np.isfinite(exposure) & (exposure > 0.0)).all() or (np.diff(exposure) > 0.0).any():
@@ -347,7 +368,7 @@ def _checked_exposure(slot_exposure: ArrayLike | None, slots: int) -> NDArray[np
 def _checked_seeds(seed: ArrayLike, lead: tuple[int, ...]) -> NDArray[np.uint64]:
     if isinstance(seed, int):
         return np.full(lead, seed & 0xFFFFFFFFFFFFFFFF, np.uint64)
-    seeds = np.asarray(seed)
+    seeds = _array("seed", seed)
     if seeds.dtype.kind not in "iu":
         raise ValueError(f"seed must be an integer or integers [...], got dtype {seeds.dtype}")
     try:

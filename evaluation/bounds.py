@@ -20,6 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
 _TOLERANCE = 1e-12
+_TIE = 1e-9
+"""Relative difference of worth below which bids might not tell two opportunities apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +160,56 @@ def dual_price_purchase(
             won[n] = True
             left -= price[n]
     return won
+
+
+def dual_prices_of_periods(
+    gain_usd: ArrayLike, cost_usd: ArrayLike, period: ArrayLike, periods: int, budget_usd: float, dual: float
+) -> Float:
+    """[periods] dual prices near μ by which whole opportunities use the budget up.
+
+    One price for the whole flight meets a budget by a piece of an opportunity. In whole ones it stops short
+    of it, and up to the price of one is left; or it buys that one too, and what is worth more but comes last
+    finds no money. So no period buys at μ what only fits by a piece; then, while one fits, that period lowers
+    its price to its next-best opportunity in which it gains most.
+
+    Args:
+        gain_usd: [N] of every opportunity.
+        cost_usd: [N] price to beat, at least 0.
+        period: [N] which period it is of, from 0.
+        periods: how many there are.
+        budget_usd: B.
+        dual: μ, such as `Bound.bid_dual`: what gains more than μ a dollar must fit the budget.
+    """
+    gain, cost = _checked(gain_usd, cost_usd, budget_usd, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        worth = np.where(gain > 0.0, gain / cost, 0.0)
+    of_period = np.asarray(period, np.int64)
+    wanted = [np.flatnonzero((of_period == n) & (worth > 0.0)) for n in range(periods)]
+    ranked = [rows[np.argsort(-worth[rows], kind="stable")] for rows in wanted]
+    certain = dual * (1.0 + _TIE)
+    bought = [int((worth[rows] > certain).sum()) for rows in ranked]
+    left = budget_usd - float(cost[worth > certain].sum())
+    while True:
+        fitting = []
+        for n, (rows, first) in enumerate(zip(ranked, bought, strict=True)):
+            if first < len(rows):
+                end = first + int((worth[rows[first:]] >= worth[rows[first]] * (1.0 - _TIE)).sum())
+                if cost[rows[first:end]].sum() <= left:  # no price tells equals apart: all or none
+                    fitting.append((float(gain[rows[first:end]].sum()), n, end))
+        if not fitting:
+            break
+        _, n, end = max(fitting)
+        left -= float(cost[ranked[n][bought[n] : end]].sum())
+        bought[n] = end
+    prices = np.full(periods, dual)
+    for n, (rows, count) in enumerate(zip(ranked, bought, strict=True)):
+        below = float(worth[rows[count]]) if count < len(rows) else 0.0
+        above = float(worth[rows[count - 1]]) if count else np.inf
+        if not (
+            below * (1.0 + _TIE) <= dual and dual * (1.0 + _TIE) < above
+        ):  # between what is bought and what is not
+            prices[n] = 0.5 * (below + (above if np.isfinite(above) else max(2.0 * below, dual)))
+    return prices
 
 
 @dataclass(frozen=True, eq=False)

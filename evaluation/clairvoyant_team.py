@@ -11,7 +11,7 @@ from envs.market import INITIAL_ARM
 from envs.observation import Observation
 from envs.protocol import MAX_MULTIPLIER_LOG
 from envs.state import Float, Int
-from evaluation.linear_market import attended_share, impression_value, market_bound
+from evaluation.linear_market import attended_share, dual_prices, impression_value
 from policies.policy import Flight
 from policies.scripted_audience import TrueAffinity
 from policies.scripted_monitor import QuietMonitor
@@ -20,7 +20,7 @@ from policies.team import Team
 
 
 class DualPricePlan:
-    """What the clairvoyant bound of each market says: its dual price, and the arm of every interval."""
+    """What the clairvoyant bound of each market says: dual price and arm of every interval."""
 
     privileged = True
 
@@ -32,8 +32,8 @@ class DualPricePlan:
         if market is None:
             raise ValueError("the clairvoyant needs a flight with market=… (evaluation only)")
         self._flight, self._market, b = flight, market, flight.num_markets
-        bounds = [market_bound(market, row) for row in range(b)]
-        self.dual = np.array([bound.bid_dual for bound in bounds])
+        bounds, duals = zip(*(dual_prices(market, row) for row in range(b)), strict=True)
+        self.dual: Float = np.stack(duals)  # [B, T]
         self.arms: Int = np.full((b, flight.scenario.intervals, cat.S), INITIAL_ARM)  # [B, T, S]
         for row, bound in enumerate(bounds):
             self.arms[row].reshape(-1)[: len(bound.choice)] = bound.choice
@@ -49,7 +49,7 @@ class DualPricePlan:
         placements, ones = np.arange(cat.P), np.ones(cat.P)
         for b in range(batch):
             attended = attended_share(market, b, t)
-            logs[b, 1 : 1 + cat.P] = np.log(attended / (1.0 - attended + self.dual[b]))
+            logs[b, 1 : 1 + cat.P] = np.log(attended / (1.0 - attended + self.dual[b, t]))
             for s in np.flatnonzero(np.diff(m.segment_start[b])):
                 arm, who = self.arms[b, t, s], m.segment_start[b, s]
                 value = impression_value(market, b, t, np.full(cat.P, who), placements, ones)[:, arm]
@@ -104,7 +104,8 @@ class DualPriceBidding:
 def clairvoyant_team() -> Team:
     """Bids v / (λ + μ) with the true values and the bound's own μ, and airs the creatives it chose.
 
-    In scenario `linear` it attains the bound up to what whole opportunities cost.
+    In scenario `linear` it attains the bound up to what whole opportunities cost: μ moves a little by
+    interval, so that the last of the budget buys what it can (`bounds.dual_prices_of_periods`).
     """
     plan = DualPricePlan()
     policies: dict[str, Any] = {

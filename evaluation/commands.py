@@ -129,18 +129,21 @@ def evaluate(
 
     lines, found = [text(comparison, kpis=kpis)], comparison.as_json()
     if marl_eval is not None:
-        from evaluation.marl_eval import as_marl_eval
+        from evaluation.marl_eval import as_marl_eval, uneven
 
-        write_json(marl_eval, as_marl_eval(comparison))
-        lines.append(f"marl-eval: {marl_eval}")
+        figures = as_marl_eval(comparison)
+        write_json(marl_eval, figures)
+        lines += [f"marl-eval: {marl_eval}", *filter(None, [uneven(figures)])]
+    fractions = None
     if bound is not None:
         with _watched(episodes) as watch:
-            line, found["bound"] = bound_report.measured(comparison, bound, watch)
-        lines.append(line)
+            fractions = bound_report.measured(comparison, bound, watch)
+        lines.append(fractions.text())
+        found["bound"] = fractions.as_json()
     if report is not None:
         from evaluation.report import html_report
 
-        write_text_atomically(report, html_report(comparison))
+        write_text_atomically(report, html_report(comparison, fractions))
         lines.append(f"Report: {report}")
     if tensorboard is not None:
         from evaluation.tensorboard_runs import write_comparison
@@ -173,13 +176,18 @@ def bid_landscape(
         str | None,
         typer.Option("--scenario", help="Name or YAML file. [default: what the run was trained on]"),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="train, development or held_out.")] = "held_out",
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="train, development or held_out. [default: held_out]"),
+    ] = None,
     markets: Annotated[
-        int, typer.Option("--markets", min=1, help="That are played; each is one flight.")
-    ] = 64,
+        int | None,
+        typer.Option("--markets", min=1, help="That are played; each is one flight. [default: 64]"),
+    ] = None,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**31 - 1, help="Of the sequence of markets.")
-    ] = 0,
+        int | None,
+        typer.Option("--seed", min=0, max=2**31 - 1, help="Of the sequence of markets. [default: 0]"),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with a picture.")
     ] = None,
@@ -194,6 +202,13 @@ def bid_landscape(
     from evaluation.sources import trained_on
     from policies import bid_landscape as bidding
 
+    played = {"--scenario": scenario, "--split": split, "--markets": markets, "--seed": seed}
+    if event_log is not None and (given := [name for name, value in played.items() if value is not None]):
+        raise ConfigurationError(
+            f"{', '.join(given)} would change nothing beside --event-log: its markets are those that were "
+            "logged. Leave it out, or leave out --event-log to play markets"
+        )
+    split = "held_out" if split is None else split
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
     check_writable(json_out)
@@ -206,8 +221,9 @@ def bid_landscape(
         raise ConfigurationError("name a TEAM that plays, or an --event-log to read")
     else:
         kind = next(known for known in SPLITS if known == split)
-        course = Course(load_scenario(scenario or trained_on([team])), kind, seed, markets)
-        with _watched(markets) as watch:
+        course = Course(load_scenario(scenario or trained_on([team])), kind, seed or 0, markets or 64)
+        bidding.checked(grid, first, end, course.scenario.intervals)  # before minutes of play
+        with _watched(course.num_markets) as watch:
             told = 0
 
             def progress(more: int) -> None:

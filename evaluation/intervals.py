@@ -9,7 +9,7 @@ than `MIN_RUNS` runs are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -107,6 +107,13 @@ class MarketBootstrap:
         """Mean of team a / mean of team b - 1."""
         return self._interval(lift(self._mean[a], self._mean[b]), lift(self._drawn[a], self._drawn[b]))
 
+    def mean_lift(self, pairs: Sequence[tuple[int, int]]) -> Interval:
+        """Mean over pairs (a, b), such as one team and another in every scenario, of `lift`."""
+        a, b = (list(side) for side in zip(*pairs, strict=True))
+        return self._interval(
+            lift(self._mean[a], self._mean[b]).mean(), lift(self._drawn[a], self._drawn[b]).mean(0)
+        )
+
     def aggregate(self, values: Float, aggregate: Aggregate) -> Interval:
         """Any aggregate of figures [n] of the same markets."""
         drawn = np.concatenate([aggregate(values[index]) for index in self._indices()])
@@ -175,6 +182,7 @@ def over_runs(
     baseline: ArrayLike | None = None,
     *,
     aggregate: Aggregate = mean,
+    whole: bool = False,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
     seed: int = 0,
@@ -186,31 +194,32 @@ def over_runs(
         baseline: [K] score of a fixed baseline on the same tasks, or one number; None gives the aggregate
             itself, else it is a lift over the baseline's mean.
         aggregate: what the scores of all runs and tasks together come to.
+        whole: draw a run together with all its tasks, for where the same run plays them all.
         resamples: bootstrap samples.
         confidence: share of resamples inside the interval.
         seed: of the resampling.
 
-    Runs are resampled within every task apart (Agarwal et al. 2021, §4).
+    Runs are resampled within every task apart (Agarwal et al. 2021, §4), unless `whole`.
 
     Raises:
         TooFewRunsError: fewer than `MIN_RUNS` training runs.
     """
     scores = _runs(runs)
     if baseline is None:
-        return interval_over_runs(scores, aggregate, resamples, confidence, seed)
+        return interval_over_runs(scores, aggregate, resamples, confidence, seed, whole)
     base = np.asarray(np.broadcast_to(np.asarray(baseline, np.float64), scores.shape[1:]).mean())
 
     def gain(drawn: Float) -> Float:
         return lift(aggregate(drawn), base)
 
-    return interval_over_runs(scores, gain, resamples, confidence, seed)
+    return interval_over_runs(scores, gain, resamples, confidence, seed, whole)
 
 
 def interval_over_runs(
-    scores: Float, aggregate: Aggregate, resamples: int, confidence: float, seed: int
+    scores: Float, aggregate: Aggregate, resamples: int, confidence: float, seed: int, whole: bool = False
 ) -> Interval:
     """`over_runs` of scores [R, K] that refuses nothing: for measuring what it covers."""
-    drawn = aggregate(_redrawn(scores, resamples, np.random.default_rng(seed)))
+    drawn = aggregate(_redrawn(scores, resamples, np.random.default_rng(seed), whole))
     return _interval(float(aggregate(scores.ravel())), drawn, "over_runs", len(scores), confidence)
 
 
@@ -218,16 +227,19 @@ def lift_over_runs(
     runs: ArrayLike,
     others: ArrayLike,
     *,
+    whole: bool = False,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Interval:
     """Lift of one method's mean over another's, [R, K] and [Q, K], the runs of both resampled.
 
+    As in `over_runs`, within every task apart unless `whole`.
+
     Raises:
         TooFewRunsError: fewer than `MIN_RUNS` training runs of either.
     """
-    a, b, drawn_a, drawn_b = _two_redrawn(runs, others, resamples, seed)
+    a, b, drawn_a, drawn_b = _two_redrawn(runs, others, resamples, seed, whole)
     drawn = lift(mean(drawn_a), mean(drawn_b))
     count = min(len(a), len(b))
     return _interval(float(lift(mean(a.ravel()), mean(b.ravel()))), drawn, "over_runs", count, confidence)
@@ -298,17 +310,20 @@ def _runs(runs: ArrayLike) -> Float:
     return scores
 
 
-def _redrawn(scores: Float, resamples: int, rng: np.random.Generator) -> Float:
-    """[resamples, R * K]: runs drawn again within every task."""
+def _redrawn(scores: Float, resamples: int, rng: np.random.Generator, whole: bool = False) -> Float:
+    """[resamples, R * K]: runs drawn again within every task, or with all their tasks."""
+    if whole:
+        drawn: Float = scores[rng.integers(0, len(scores), (resamples, len(scores)))]
+        return drawn.reshape(resamples, -1)
     index = rng.integers(0, len(scores), (resamples, *scores.shape))
     return np.take_along_axis(scores[None], index, 1).reshape(resamples, -1)
 
 
 def _two_redrawn(
-    runs: ArrayLike, others: ArrayLike, resamples: int, seed: int
+    runs: ArrayLike, others: ArrayLike, resamples: int, seed: int, whole: bool = False
 ) -> tuple[Float, Float, Float, Float]:
     a, b, rng = _runs(runs), _runs(others), np.random.default_rng(seed)
-    return a, b, _redrawn(a, resamples, rng), _redrawn(b, resamples, rng)
+    return a, b, _redrawn(a, resamples, rng, whole), _redrawn(b, resamples, rng, whole)
 
 
 def _vector(values: ArrayLike, name: str) -> Float:

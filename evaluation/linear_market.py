@@ -24,7 +24,7 @@ from envs.scenario import Scenario
 from envs.seeds import market_seeds
 from envs.state import Float, Int
 from envs.truth import clairvoyant_prices
-from evaluation.bounds import Bound, clairvoyant_bound_of_choices
+from evaluation.bounds import Bound, clairvoyant_bound_of_choices, dual_prices_of_periods
 from evaluation.intervals import Interval, MarketBootstrap
 from evaluation.rollout import Course, Progress
 
@@ -183,6 +183,21 @@ def market_bound(market: VectorMarket, b: int = 0) -> Bound:
     group = found.interval * cat.S + found.segment
     budget = float(market.parameters.budget_usd[b, 0])
     return clairvoyant_bound_of_choices(found.gain_usd, found.price_usd, group, budget)
+
+
+def dual_prices(market: VectorMarket, b: int = 0) -> tuple[Bound, Float]:
+    """The bound of market b, and the dual price of every interval [T] by which a bidder comes nearest to it.
+
+    Raises:
+        NoBoundError: no bound holds in this scenario.
+    """
+    found, bound = flight_opportunities(market, b), market_bound(market, b)
+    arm = bound.choice[found.interval * cat.S + found.segment]
+    own = found.gain_usd[np.arange(len(arm)), arm]
+    budget, intervals = float(market.parameters.budget_usd[b, 0]), market.scenario.intervals
+    return bound, dual_prices_of_periods(
+        own, found.price_usd, found.interval, intervals, budget, bound.bid_dual
+    )
 
 
 def expected_gain(market: VectorMarket) -> Float:

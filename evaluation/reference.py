@@ -63,9 +63,13 @@ def json_text() -> str:
         "`--marl-eval FILE` writes the same figures per market in the format of marl-eval (Gorsane et al. "
         "2022): `{environment: {task: {algorithm: {run: {step_0: {step_count, metric: [by market]}, "
         "absolute_metrics: {metric: [by market]}}}}}}`. The environment is `interlude`, the task "
-        "`<scenario>_<split>`, the algorithm a method or a team, a run `seed_<training seed>` or "
-        "`run_<number>`; a metric's name is its KPI with `_` for `/`. `absolute_metrics` of the leading team "
-        "come from `--absolute` where it was given, and else are the lists of `step_0`.\n",
+        "`<scenario>_<split>`, the algorithm a method or a team, a run `run_<number>`, best "
+        "first; a metric's name is its KPI with `_` for `/`. A team that nobody trained stands under every "
+        "run's number, for marl-eval wants the same runs of all; where methods differ in their number of "
+        "runs, the command says that it will not aggregate them. `absolute_metrics` of the leading team come "
+        "from `--absolute` where it was given, and else are the lists of `step_0`. Loaded with marl-eval "
+        "0.0.4 (`data_process_pipeline`, `create_matrices_for_rliable`), whose pins do not go with ours: it "
+        "wants an environment of its own.\n",
     ]
     return "\n".join(parts)
 

@@ -17,6 +17,7 @@ from envs.ticker import Bulletin
 from evaluation import report_figures as figures
 from evaluation import report_flights as flights
 from evaluation import table
+from evaluation.bound_report import Fractions
 from evaluation.browser import screenshot
 from evaluation.comparison import Comparison, Headline
 from evaluation.intervals import Interval
@@ -35,8 +36,11 @@ _LOUD: Final = ("monitor", "orchestrator")
 """Senders whose messages a reader sees first: the others talk far more often."""
 
 
-def html_report(comparison: Comparison) -> str:
-    """The page. The first markets are played once more by a few teams, to show bids and messages."""
+def html_report(comparison: Comparison, fractions: Fractions | None = None) -> str:
+    """The page, with scores as fractions of a bound where they were asked for.
+
+    The first markets are played once more by a few teams, to show bids and messages.
+    """
     hero, course = comparison.hero.entrant.name, comparison.course
     watched = [replay(s.entrant.team, course) for s in figures.shown(comparison, WATCHED)]
     watched.sort(key=lambda one: one.team != hero)
@@ -52,6 +56,7 @@ def html_report(comparison: Comparison) -> str:
         *_headlines(comparison),
         *_teams(comparison),
         *_certainty(comparison),
+        *_bound(comparison, fractions),
         *_flights(comparison),
         *_auctions(comparison, watched),
         *_story(watched[0].eventful, course.scenario.intervals_per_day),
@@ -144,6 +149,21 @@ def _certainty(comparison: Comparison) -> list[str]:
         *found,
         "<h3>What the objective is made of</h3>",
         _figure(lambda: figures.parts_figure(comparison), "The parts of J by team, in USD a market."),
+    ]
+
+
+def _bound(comparison: Comparison, fractions: Fractions | None) -> list[str]:
+    if fractions is None:
+        return []
+    title = fractions.measure.title
+    return [
+        "<h2>How near to what could be had</h2>",
+        _how(f"{fractions.heading}. {fractions.measure.caution}"),
+        _figure(
+            lambda: figures.bound_figure(comparison, fractions),
+            f"Share of the {title} that each team reaches, and its regret, with 95 % intervals.",
+        ),
+        _panel(_rows(fractions.columns(), fractions.rows())),
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from envs.state import Float
+from evaluation.bound_report import Fractions
 from evaluation.compare import SILOED
 from evaluation.comparison import Comparison, Standing
 from evaluation.intervals import Interval
@@ -57,6 +58,28 @@ def standing_figure(comparison: Comparison) -> Figure:
     left.set_xlabel("J, USD a market [95 %, over markets]")
     right.set_xlabel(f"lift of J over {comparison.baseline}, % [95 %, paired over markets]")
     right.axvline(0.0, color=faint(), linewidth=0.9, zorder=0)
+    for axes in (left, right):
+        axes.grid(axis="y", visible=False)
+    return figure
+
+
+def bound_figure(comparison: Comparison, fractions: Fractions) -> Figure:
+    """Share of the measure by team and its regret beside, with their intervals paired over markets."""
+    standings, colours = comparison.standings[::-1], team_colours(comparison)
+    figure = canvas(WIDTH, 1.1 + 0.38 * len(standings))
+    left, right = figure.subplots(1, 2, sharey=True)
+    for y, standing in enumerate(standings):
+        name = standing.entrant.name
+        one = fractions.teams[name]
+        if np.isfinite(one.fraction.estimate):
+            _whisker(left, one.fraction, y, colours[name], 100.0)
+        _whisker(right, one.regret_usd, y, colours[name])
+    left.axvline(100.0, color=faint(), linewidth=0.9, zorder=0)
+    right.axvline(0.0, color=faint(), linewidth=0.9, zorder=0)
+    _name_rows(left, standings)
+    _dollars(right.xaxis)
+    left.set_xlabel(f"share of the {fractions.measure.label}, % [95 %, paired over markets]")
+    right.set_xlabel("regret, USD a market [95 %, paired over markets]")
     for axes in (left, right):
         axes.grid(axis="y", visible=False)
     return figure

@@ -15,11 +15,9 @@ from evaluation.intervals import Interval, MarketBootstrap
 from evaluation.methods import Method, methods_of
 from evaluation.metrics import KPIS, OBJECTIVE, mean_over_markets
 from evaluation.study import Study, Variant
-from evaluation.study_unit import Played
+from evaluation.study_aggregate import StudyAggregate, study_aggregate
+from evaluation.study_unit import Played, Results
 from evaluation.table import COLUMNS, percent, share
-
-Results = Mapping[str, Mapping[str, Mapping[str, Played]]]
-"""By scenario, variant and run: a run is called by its training seed, its path or the team's name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +48,8 @@ class StudyTable:
     """By scenario, in the order of the study's variants."""
     commits: Mapping[str, Sequence[str]]
     """By variant: commits of the checkout at which its runs were trained."""
+    aggregate: StudyAggregate | None = None
+    """Over all scenarios; None where there is one only."""
 
     def as_json(self) -> dict[str, Any]:
         """Everything as one object, units in the key names (KPIs by their tags)."""
@@ -57,6 +57,7 @@ class StudyTable:
             "study": self.study,
             "intervals": KINDS,
             "trained_at_commits": self.commits,
+            "over_scenarios": None if self.aggregate is None else self.aggregate.as_json(),
             "scenarios": [
                 {"scenario": scenario, "variants": [_row_json(row) for row in rows]}
                 for scenario, rows in self.rows.items()
@@ -77,6 +78,7 @@ class StudyTable:
             self._variants(),
             "## J over the baseline, by scenario\n",
             self._overview(),
+            self._over_scenarios(),
             *(self._scenario(scenario) for scenario in self.rows),
             *self._notes(),
         ]
@@ -92,6 +94,13 @@ class StudyTable:
             found = [rows[index].versus for rows in self.rows.values()]
             rows.append([f"`{variant}`", *(_lift(versus) for versus in found)])
         return _table(["variant", *self.rows], rows)
+
+    def _over_scenarios(self) -> str:
+        found = self.aggregate
+        if found is None:
+            return ""
+        rows = f"\n{_table(*found.table())}" if found.rows else ""
+        return f"## Over all scenarios\n\n{found.heading()}{rows}"
 
     def _scenario(self, scenario: str) -> str:
         rows, trained = self.rows[scenario], any(row.method for row in self.rows[scenario])
@@ -124,7 +133,7 @@ class StudyTable:
 def study_table(study: Study, results: Results, commits: Mapping[str, Sequence[str]]) -> StudyTable:
     """The table of a study's evaluations."""
     rows = {scenario: _rows(study, by_variant) for scenario, by_variant in results.items()}
-    return StudyTable(study, rows, commits)
+    return StudyTable(study, rows, commits, study_aggregate(study, results))
 
 
 def _rows(study: Study, results: Mapping[str, Mapping[str, Played]]) -> list[Row]:

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -48,6 +48,10 @@ class Played:
     learned_roles: tuple[str, ...]
     incapacities: int
     """How often a role failed and its stand-in took over, counted by batch."""
+
+
+Results = Mapping[str, Mapping[str, Mapping[str, Played]]]
+"""By scenario, variant and run: a run is called by its training seed, its path or the team's name."""
 
 
 @dataclass(frozen=True)

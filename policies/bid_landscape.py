@@ -156,15 +156,7 @@ def bid_landscape(
     Raises:
         ConfigurationError: an empty window, or a multiplier that is negative or not finite.
     """
-    intervals = log.granted_usd.shape[1]
-    end = intervals if end is None else end
-    if not 0 <= first < end <= intervals:
-        raise ConfigurationError(
-            f"the window {first}:{end} is empty or outside the {intervals} intervals logged"
-        )
-    grid = np.asarray(multipliers, np.float64)
-    if not (np.isfinite(grid) & (grid >= 0.0)).all() or grid.ndim != 1 or len(grid) == 0:
-        raise ConfigurationError(f"multipliers must be numbers of at least 0, got {list(multipliers)}")
+    grid, end = checked(multipliers, first, end, log.granted_usd.shape[1])
     heard, completions, clicks = _expected(log)
     daily_cap, markets = log.scenario.daily_cap_fraction, len(log.granted_usd)
     cap_usd = np.full(markets, np.inf) if daily_cap is None else daily_cap * log.granted_usd[:, 0]
@@ -203,6 +195,23 @@ def bid_landscape(
             )
         )
     return points
+
+
+def checked(multipliers: Sequence[float], first: int, end: int | None, intervals: int) -> tuple[Float, int]:
+    """The grid as an array and the interval after the window's last, of a flight of so many intervals.
+
+    Raises:
+        ConfigurationError: an empty window, or a multiplier that is negative or not finite.
+    """
+    end = intervals if end is None else end
+    if not 0 <= first < end <= intervals:
+        raise ConfigurationError(
+            f"the window {first}:{end} is empty or outside the {intervals} intervals of a flight"
+        )
+    grid = np.asarray(multipliers, np.float64)
+    if not (np.isfinite(grid) & (grid >= 0.0)).all() or grid.ndim != 1 or len(grid) == 0:
+        raise ConfigurationError(f"multipliers must be numbers of at least 0, got {list(multipliers)}")
+    return grid, end
 
 
 def _expected(log: CampaignLog) -> tuple[Float, Float, Float]:

@@ -31,11 +31,13 @@ from safetensors.numpy import load as tensors_of
 from envs.errors import InterludeError
 from envs.observation import SCHEMAS, Observation, schema_hash
 from envs.scenario import Scenario
-from policies.desk import CampaignDesk, DeskKnobs
+from policies.arm_prior import ArmPrior
+from policies.desk import CampaignDesk
 from policies.kalman import KalmanBelief
 from policies.policy import Flight, Policy
 from policies.registry import make_team
 from policies.team import Team
+from policies.teams import desk_of
 from policies.tensors import (
     CRITIC,
     MODELS,
@@ -84,6 +86,7 @@ class Manifest(BaseModel):
     learned_roles: tuple[Literal["creative", "bidding"], ...]
     model_aware: bool
     desk: dict[str, float]
+    arm_prior: dict[str, Any] | None = None
     base_team: ScriptedSource
     stand_in_team: ScriptedSource
     sha256: dict[str, str]
@@ -150,9 +153,9 @@ class Bundle:
 
     def desk(self) -> CampaignDesk:
         """A desk with the knobs the team was exported with."""
-        knobs = dict(self.manifest.desk)
-        estimator = KalmanBelief(knobs.pop("exploration"))
-        return CampaignDesk(DeskKnobs.of(**knobs), estimator)
+        taught, knobs = self.manifest.arm_prior, self.manifest.desk
+        prior = None if taught is None else ArmPrior.from_json(taught)
+        return desk_of(knobs, KalmanBelief(knobs["exploration"], arm_prior=prior))
 
     def team(self) -> Team:
         """A fresh team: learned roles on one desk, the others and the stand-ins by their rules."""
@@ -200,7 +203,7 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
     bundle = Bundle(folder, manifest, scenario, models)
     try:
         bundle.team()
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / MANIFEST}: knobs of another version of Interlude: {error}") from error
     if verify:
         _verify(bundle, files[GOLDEN])

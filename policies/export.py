@@ -158,6 +158,7 @@ def _draft(
         "scenario": scenario.name,
         "models": {name: describe(name) for name in networks},
         "desk": trained.get("desk_knobs", tuned_knobs(DESK_TEAM)),
+        "arm_prior": trained.get("arm_prior"),
         "base_team": {"name": base, "knobs": tuned_knobs(base)},
         "stand_in_team": {"name": STAND_IN_TEAM, "knobs": tuned_knobs(STAND_IN_TEAM)},
         "golden": "leading axes: intervals of a flight, markets; then campaigns. Actors take them as rows N",

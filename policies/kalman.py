@@ -17,6 +17,7 @@ from envs.kernel import allocating_kernel, kernel
 from envs.philox import normals
 from envs.scenario import Scenario
 from envs.state import Float
+from policies.arm_prior import ArmPrior
 from policies.belief import memory_room, smooth
 from policies.evidence import Evidence
 from policies.policy import Flight
@@ -174,13 +175,16 @@ class KalmanBelief:
         model_noise: float = 0.03,
         drift: float = 0.002,
         prior_conversions: float = 20.0,
+        arm_prior: ArmPrior | None = None,
     ) -> None:
         """Sets how much is explored and trusted.
 
         `exploration` scales the posterior's spread in `draw` (0 = always the mean); `model_noise` is the
         variance of log response that moods add to an observation, `drift` the variance that wear-in and
-        the clock add to it every interval; `prior_conversions` weigh the brief.
+        the clock add to it every interval; `prior_conversions` weigh the brief;
+        `arm_prior` is what past campaigns taught of arms beyond the brief, by default nothing.
         """
+        self.arm_prior = arm_prior
         self.exploration, self.model_noise, self.drift = exploration, model_noise, drift
         self.prior_conversions = prior_conversions
 
@@ -198,6 +202,8 @@ class KalmanBelief:
         self.prior = self.x.copy()
         self.rest = np.zeros((rows, cat.S, cat.K))
         self.rest_variance = np.full((rows, cat.S, cat.K), response.interaction_sd**2)
+        if self.arm_prior is not None:
+            self.rest, self.rest_variance = self.arm_prior.expect(first)
         self._flight, self._tick = flight, 0
         variances = [1.0 / (own + hint), *[response.format_sd**2] * cat.F, *[response.script_sd**2] * cat.V]
         self.covariance = np.zeros((rows, cat.S, X, X))

@@ -17,11 +17,12 @@ from envs.catalogue import ARM_FORMAT, ARMS, VIDEO, K, S
 from envs.observation import SCHEMAS, Observation
 from envs.philox import normals, uniforms
 from envs.state import Bool, Float, Int
+from policies.arm_prior import ArmPrior
 from policies.desk import BIDDING_ACTION, CampaignDesk
 from policies.networks import BiddingActor, CreativeActor, Extra
 from policies.policy import Flight, Policy
 from policies.registry import learning_desk
-from policies.weights import load_actors, read_manifest
+from policies.weights import DamagedFileError, load_actors, read_manifest
 
 CREATIVE_STREAM, BIDDING_STREAM = 0x6000_0000, 0x7000_0000
 """Streams of exploration noise: a market's own, so that a sampled flight depends on its seed alone."""
@@ -60,10 +61,23 @@ class _Learned:
         """A new flight."""
         self.desk.start(flight)
         self._seeds, self._interval = flight.seeds, 0
+        self._memory: Tensor | None = None
 
     def _stream(self, base: int) -> int:
         """Number of the noise stream of this interval."""
         return base + (self.sample_seed % _SAMPLE_SEEDS) * _MAX_INTERVALS + self._interval
+
+    def _remembered(
+        self, actor: CreativeActor | BiddingActor, plain: Tensor, grouped: Tensor, shape: tuple[int, ...]
+    ) -> tuple[Tensor, ...]:
+        """A recurrent actor's memory after this interval, empty at a flight's start; nothing for others."""
+        memory = actor.memory
+        if memory is None:
+            return ()
+        if self._memory is None:
+            self._memory = plain.new_zeros(*shape, memory.units)
+        self._memory = by_block(lambda p, g, m: memory(actor.seen(p, g), m), plain, grouped, self._memory)
+        return (self._memory,)
 
     def _advanced(self, observation: Observation) -> Extra | None:
         """The desk's beliefs after this observation; a policy that stands on no desk leaves it alone."""
@@ -98,7 +112,8 @@ class LearnedCreative(_Learned):
         shape = self.arm_mask.shape
         self.arm_log_score = self.desk.arm_log_score if self.model_aware else np.zeros(shape, np.float32)
         score, mask = torch.from_numpy(self.arm_log_score), torch.from_numpy(self.arm_mask)
-        logits = by_block(self.actor.logits, plain, grouped, score, mask)
+        memory = self._remembered(self.actor, plain, grouped, shape[:3])
+        logits = by_block(self.actor.logits, plain, grouped, score, mask, *memory)
         ranked = logits + self._gumbel(observation.shape[1]) if self.sample else logits
         arm = ranked.argmax(-1)
         log_probability = logits.log_softmax(-1).gather(-1, arm[..., None])[..., 0]
@@ -133,12 +148,14 @@ class LearnedBidding(_Learned):
     def act(self, observation: Observation) -> Float:
         """Log-multipliers [B, C, 1 + P + S] for observations [B, C, ·]."""
         plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._advanced(observation))
-        mean = by_block(self.actor.mean, plain, grouped)
+        memory = self._remembered(self.actor, plain, grouped, observation.shape[:2])
+        mean = by_block(self.actor.mean, plain, grouped, *memory)
         action = mean + self.actor.log_std.exp() * self._normal(observation.shape[1]) if self.sample else mean
         log_probability = gaussian_log_probability(action, mean, self.actor.log_std)
         self.decision = Decision(plain, grouped, action, log_probability)
         self._interval += 1
         base = self.desk.base_log_multiplier if self.model_aware else np.zeros(action.shape, np.float32)
+        self.base_log_multiplier = base
         log = self.actor.log_multiplier(action, torch.from_numpy(base))
         bid: Float = log.numpy().astype(np.float64)
         return bid
@@ -178,6 +195,17 @@ def gaussian_log_probability(value: Tensor, mean: Tensor, log_std: Tensor) -> Te
     return (-0.5 * (standard**2 + float(np.log(2 * np.pi))) - log_std).sum(-1)
 
 
+def desk_of_run(run_directory: str | Path) -> CampaignDesk:
+    """The desk that a run's policies were trained on."""
+    folder = Path(run_directory) / "policies"
+    manifest = read_manifest(folder)
+    try:
+        prior = None if manifest.get("arm_prior") is None else ArmPrior.from_json(manifest["arm_prior"])
+    except ValueError as error:
+        raise DamagedFileError(f"{folder}: {error}") from error
+    return learning_desk(manifest.get("desk_knobs"), prior)
+
+
 def load_run_policies(
     run_directory: str | Path, *, sample: bool = False, sample_seed: int = 0
 ) -> dict[str, Policy]:
@@ -188,7 +216,7 @@ def load_run_policies(
     """
     run = Path(run_directory)
     actors = load_actors(run / "policies")
-    desk = learning_desk(read_manifest(run / "policies").get("desk_knobs"))
+    desk = desk_of_run(run)
     policies: dict[str, Policy] = {}
     for role, actor in actors.items():
         kind = LearnedCreative if isinstance(actor, CreativeActor) else LearnedBidding

@@ -21,6 +21,7 @@ from envs.catalogue import MAX_CAMPAIGNS, K, P, S
 from envs.observation import SCHEMAS, Schema
 from envs.protocol import MAX_MULTIPLIER_LOG
 from policies.desk import BIDDING_ACTION, CAMPAIGN_BELIEF, SEGMENT_BELIEF
+from policies.memory import GatedMemory
 
 Extra = tuple[Tensor, Tensor]
 """What stands beside an observation: beliefs on the campaign [..., ·] and on its segments [..., S, ·]."""
@@ -51,6 +52,10 @@ class NetworkSettings(BaseModel):
     """The desk's beliefs are inputs; off: observations alone."""
     kappa: float = Field(8.0, gt=0, allow_inf_nan=False)
     """Initial weight of the desk's log scores; learned."""
+    memory: int = Field(0, ge=0, le=1024)
+    """Units that a recurrent actor remembers of a segment (creative) or a campaign (bidding); 0 = none."""
+    foretells: bool = False
+    """The creative actor also foretells the hidden log response of every arm, as the simulator teaches it."""
     log_std: float = Field(-0.9, ge=-5.0, le=2.0)
     """Initial log standard deviation of the bidding agent's exploration; learned."""
 
@@ -162,16 +167,58 @@ class CreativeActor(nn.Module):
         hidden = settings.creative_hidden
         self.campaign = linear(self.encoder.plain_size, hidden, 1.0)
         self.segment = linear(self.encoder.grouped_size, hidden, 1.0, bias=False)
+        self.memory = GatedMemory(hidden, settings.memory) if settings.memory else None
+        self.recalled = linear(settings.memory, hidden, bias=False) if settings.memory else None
         self.hidden = linear(hidden, hidden)
         self.output = linear(hidden, K, 0.01)
+        self.foretold = linear(hidden, K, 0.01) if settings.foretells else None
         self.log_kappa = (
             nn.Parameter(torch.tensor(math.log(settings.kappa))) if settings.creative_residual else None
         )
 
-    def logits(self, plain: Tensor, grouped: Tensor, arm_log_score: Tensor, arm_mask: Tensor) -> Tensor:
-        """Logits [..., S, K] of encoded features; `arm_log_score`, `arm_mask` [..., S, K] by the desk."""
-        hidden = torch.relu(self.campaign(plain).unsqueeze(-2) + self.segment(grouped))
-        logits: Tensor = self.output(torch.relu(self.hidden(hidden)))
+    def seen(self, plain: Tensor, grouped: Tensor) -> Tensor:
+        """What is made of an interval's encoded features, before memory: [..., S, hidden]."""
+        return torch.relu(self.campaign(plain).unsqueeze(-2) + self.segment(grouped))
+
+    def logits(
+        self,
+        plain: Tensor,
+        grouped: Tensor,
+        arm_log_score: Tensor,
+        arm_mask: Tensor,
+        memory: Tensor | None = None,
+    ) -> Tensor:
+        """Logits [..., S, K] of encoded features.
+
+        Args:
+            plain: [..., ·] of the campaign.
+            grouped: [..., S, ·] of its segments.
+            arm_log_score: [..., S, K] by the desk.
+            arm_mask: [..., S, K] arms that may be trafficked.
+            memory: [..., S, units] of a recurrent actor, this interval taken in.
+        """
+        return self._scored(self.output(self._deep(plain, grouped, memory)), arm_log_score, arm_mask)
+
+    def learn(
+        self,
+        plain: Tensor,
+        grouped: Tensor,
+        arm_log_score: Tensor,
+        arm_mask: Tensor,
+        memory: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits as `logits` gives them, and the log responses foretold [..., S, K], if it does that."""
+        deep = self._deep(plain, grouped, memory)
+        told = None if self.foretold is None else self.foretold(deep)
+        return self._scored(self.output(deep), arm_log_score, arm_mask), told
+
+    def _deep(self, plain: Tensor, grouped: Tensor, memory: Tensor | None) -> Tensor:
+        hidden = self.hidden(self.seen(plain, grouped))
+        if self.recalled is not None:
+            hidden = hidden + self.recalled(memory)
+        return torch.relu(hidden)
+
+    def _scored(self, logits: Tensor, arm_log_score: Tensor, arm_mask: Tensor) -> Tensor:
         if self.log_kappa is not None:
             logits = logits + self.log_kappa.exp() * arm_log_score
         return logits.masked_fill(~arm_mask, REFUSED)
@@ -183,10 +230,17 @@ class CreativeActor(nn.Module):
         segment_belief: Tensor,
         arm_log_score: Tensor,
         arm_mask: Tensor,
-    ) -> Tensor:
-        """Logits [..., S, K] of a campaign's observation [..., size], its beliefs and the desk's scores."""
+        memory: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits [..., S, K] of a campaign's observation [..., size], its beliefs and the desk's scores.
+
+        A recurrent actor is given its memory of the intervals before and hands the next one back as well.
+        """
         plain, grouped = self.encoder(observation, (campaign_belief, segment_belief))
-        return self.logits(plain, grouped, arm_log_score, arm_mask)
+        if self.memory is None or memory is None:
+            return self.logits(plain, grouped, arm_log_score, arm_mask)
+        memory = self.memory(self.seen(plain, grouped), memory)
+        return self.logits(plain, grouped, arm_log_score, arm_mask, memory), memory
 
 
 class BiddingActor(nn.Module):
@@ -203,16 +257,27 @@ class BiddingActor(nn.Module):
         self.model_aware = settings.belief or settings.bidding_residual
         hidden = settings.bidding_hidden
         self.first = linear(self.encoder.plain_size + S * self.encoder.grouped_size, hidden)
+        self.memory = GatedMemory(hidden, settings.memory) if settings.memory else None
+        self.recalled = linear(settings.memory, hidden, bias=False) if settings.memory else None
         self.hidden = linear(hidden, hidden)
         self.output = linear(hidden, BIDDING_ACTION, 0.01)
         self.log_std = nn.Parameter(torch.full((BIDDING_ACTION,), settings.log_std))
         self.register_buffer("scale", torch.tensor(RESIDUAL_SCALE), persistent=False)
         self.register_buffer("bound", torch.tensor(RESIDUAL_CLIP), persistent=False)
 
-    def mean(self, plain: Tensor, grouped: Tensor) -> Tensor:
-        """Mean [..., 1 + P + S] of the action, in units of the residual's scale."""
-        features = torch.cat([plain, grouped.flatten(-2)], -1)
-        mean: Tensor = self.output(torch.relu(self.hidden(torch.relu(self.first(features)))))
+    def seen(self, plain: Tensor, grouped: Tensor) -> Tensor:
+        """What is made of an interval's encoded features, before memory: [..., hidden]."""
+        return torch.relu(self.first(torch.cat([plain, grouped.flatten(-2)], -1)))
+
+    def mean(self, plain: Tensor, grouped: Tensor, memory: Tensor | None = None) -> Tensor:
+        """Mean [..., 1 + P + S] of the action, in units of the residual's scale.
+
+        `memory` [..., units] of a recurrent actor has this interval taken in.
+        """
+        hidden = self.hidden(self.seen(plain, grouped))
+        if self.recalled is not None:
+            hidden = hidden + self.recalled(memory)
+        mean: Tensor = self.output(torch.relu(hidden))
         return mean
 
     def log_multiplier(self, action: Tensor, base_log_multiplier: Tensor) -> Tensor:
@@ -228,10 +293,17 @@ class BiddingActor(nn.Module):
         campaign_belief: Tensor,
         segment_belief: Tensor,
         base_log_multiplier: Tensor,
-    ) -> Tensor:
-        """Deterministic log-multipliers [..., 1 + P + S]."""
+        memory: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Deterministic log-multipliers [..., 1 + P + S].
+
+        A recurrent actor is given its memory of the intervals before and hands the next one back as well.
+        """
         plain, grouped = self.encoder(observation, (campaign_belief, segment_belief))
-        return self.log_multiplier(self.mean(plain, grouped), base_log_multiplier)
+        if self.memory is None or memory is None:
+            return self.log_multiplier(self.mean(plain, grouped), base_log_multiplier)
+        memory = self.memory(self.seen(plain, grouped), memory)
+        return self.log_multiplier(self.mean(plain, grouped, memory), base_log_multiplier), memory
 
 
 class ValueNetwork(nn.Module):

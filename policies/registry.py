@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
+from policies.arm_prior import ArmPrior
 from policies.by_vertical import GLOBAL, ByVertical, VerticalSplit
 from policies.desk import CampaignDesk
 from policies.kalman import KalmanBelief
@@ -188,10 +189,13 @@ DESK_TEAM: Final = "certainty-equivalent"
 """Whose knobs the desk of learned policies has."""
 
 
-def learning_desk(knobs: Knobs | None = None) -> CampaignDesk:
-    """The certainty-equivalent desk that learned policies stand on, with its tuned knobs or with others."""
+def learning_desk(knobs: Knobs | None = None, arm_prior: ArmPrior | None = None) -> CampaignDesk:
+    """The certainty-equivalent desk that learned policies stand on, with its tuned knobs or with others.
+
+    `arm_prior` is what past campaigns taught, by default nothing.
+    """
     knobs = {**tuned_knobs(DESK_TEAM), **(knobs or {})}
-    return desk_of(knobs, KalmanBelief(knobs["exploration"]))
+    return desk_of(knobs, KalmanBelief(knobs["exploration"], arm_prior=arm_prior))
 
 
 def describe_teams() -> list[dict[str, str]]:

@@ -304,6 +304,29 @@ def test_vector_env_is_the_native_market() -> None:
     assert len(play(started(TINY), quiet)) == TINY.intervals
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ((3,), TypeError, r"scenario must be a name.* got 3; .*vector_env\('default', 3\)"),
+        ((None,), TypeError, "scenario must be a name"),
+        (("quick", "3"), TypeError, "num_markets must be an integer of at least 1, got '3'"),
+        (("quick", 2.0), TypeError, "num_markets must be an integer"),
+        (("quick", True), TypeError, "num_markets must be an integer"),
+        (("quick", 0), ValueError, "num_markets must be at least 1, got 0"),
+        (("quik", 3), UnknownNameError, "did you mean 'quick'"),
+    ],
+)
+def test_arguments_of_vector_env_that_are_none_are_told(
+    arguments: tuple[Any, ...], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        vector_env(*arguments)
+
+
+def test_a_number_of_numpy_is_a_number_of_markets() -> None:
+    assert vector_env(TINY, np.int64(2)).num_markets == 2  # type: ignore[arg-type]
+
+
 def test_the_documentation_agrees_with_the_spaces() -> None:
     text = ad_market_v0.__doc__
     assert text is not None

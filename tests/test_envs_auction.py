@@ -338,11 +338,22 @@ def test_the_bids_are_not_written_to() -> None:
         ({"reserve": [0.1, 0.2]}, "reserve must broadcast"),
         ({"bids": [1.0, 2.0]}, r"bids must have shape \[..., N, A\]"),
         ({"bids": [["a", "b"]]}, "bids must be real numbers"),
+        ({"bids": [[1.0, 2.0], [3.0]]}, "bids must have rows of one length, got ragged ones"),
+        ({"bids": [[1.0, None]]}, "no bid is NaN, not None"),
+        ({"bids": np.ma.masked_invalid([[1.0, math.nan]])}, r"masked entries.*bids\.filled\(np\.nan\)"),
+        ({"bids": [np.ma.masked_equal([1.0, 9.0], 9.0)]}, "bids must not have masked entries"),
+        ({"reserve": [[0.1], [0.2, 0.3]]}, "reserve must have rows of one length"),
+        ({"reserve": np.ma.masked_equal([0.1], 0.1)}, "reserve must not have masked entries"),
+        ({"reserve": "a"}, "reserve must be real numbers"),
+        ({"pricing": ["vcg"]}, "valid: second_price, first_price"),
+        ({"category": [[0], [1, 2]]}, "category must have rows of one length"),
+        ({"seed": [[0], [1, 2]]}, "seed must have rows of one length"),
         ({"category": [0]}, r"category must be \[A\] = \[3\] integers"),
         ({"category": [0.0, 1.0, 2.0]}, r"category must be \[A\] = \[3\] integers"),
         ({"pricing": "vcg", "slots": 2, "slot_exposure": [0.5, 1.0]}, "non-increasing"),
         ({"pricing": "vcg", "slots": 2, "slot_exposure": [1.0, 0.0]}, "positive"),
         ({"pricing": "vcg", "slots": 2, "slot_exposure": [1.0]}, "slot_exposure must have shape"),
+        ({"pricing": "vcg", "slots": 2, "slot_exposure": ["a", "b"]}, "slot_exposure must be real numbers"),
         ({"seed": 0.5}, "seed must be an integer"),
         ({"seed": [1, 2]}, "seed must be an integer or one per market"),
     ],
@@ -351,6 +362,14 @@ def test_faults_are_named(change: Case, message: str) -> None:
     arguments = {"bids": [[1.0, 2.0, 3.0]], "reserve": 0.0, **change}
     with pytest.raises(ValueError, match=message):
         clear_auction(arguments.pop("bids"), arguments.pop("reserve"), **arguments)
+
+
+def test_what_a_mask_was_filled_with_is_no_bid() -> None:
+    bids = np.ma.masked_equal([[1.0, 9.0, 2.0]], 9.0)
+    result = clear_auction(bids.filled(math.nan), 0.0)
+    assert (result.winner.tolist(), result.price.tolist(), result.refused_bids) == ([[2]], [[1.0]], 1)
+    whole = clear_auction(np.ma.masked_array([[1.0, 9.0, 2.0]]), 0.0)  # nothing masked: nothing to lose
+    assert whole.winner.tolist() == [[1]]
 
 
 def test_a_result_unpacks_into_two_and_copies_whole() -> None:

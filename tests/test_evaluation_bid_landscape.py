@@ -78,6 +78,10 @@ def test_a_log_starts_in_a_new_folder(log: Path, tmp_path: Path) -> None:
         (["pip", "--event-log", "LOG"], "did you mean 'pid'"),
         (["pid", "--event-log", "LOG", "--campaign", "2"], "campaign 2 does not exist"),
         (["pid", "--event-log", "LOG", "--window", "9:12"], "outside the 6 intervals"),
+        (["pid", "--event-log", "LOG", "--scenario", "quick"], "--scenario would change nothing"),
+        (["pid", "--event-log", "LOG", "--split", "train"], "--split would change nothing"),
+        (["pid", "--event-log", "LOG", "--seed", "0"], "--seed would change nothing"),
+        (["pid", "--event-log", "LOG", "--markets", "64", "--seed", "1"], "--markets, --seed would change"),
         (["pid", "--event-log", "EMPTY"], "holds no event log"),
     ],
 )
@@ -86,3 +90,24 @@ def test_misuse_is_told(arguments: list[str], words: str, log: Path, tmp_path: P
     code, _, errors = run("bid-landscape", *(places.get(word, word) for word in arguments))
     assert code == 2
     assert words in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--window", "9:12"], "the window 9:12 is empty or outside the 6 intervals"),
+        (["--window", "2:2"], "the window 2:2 is empty"),
+        (["--multipliers", "1,-1"], "multipliers must be numbers of at least 0"),
+        (["--multipliers", "1,inf"], "multipliers must be numbers of at least 0"),
+        (["--campaign", "7"], "campaign 7 does not exist"),
+    ],
+)
+def test_misuse_is_told_before_a_market_is_played(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def played(*_: object) -> None:
+        raise AssertionError("a market was played")
+
+    monkeypatch.setattr("evaluation.bid_landscape.play", played)
+    code, _, errors = run("bid-landscape", "pid", "--scenario", a_scenario(tmp_path), *arguments)
+    assert code == 2 and words in errors

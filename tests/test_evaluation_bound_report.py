@@ -18,14 +18,15 @@ def evaluated(*arguments: str) -> str:
 
 
 def test_shares_of_the_exact_bound_stand_under_the_table_and_in_the_json(tmp_path: Path) -> None:
-    file = tmp_path / "e.json"
-    text = evaluated("--scenario", "linear", "--bound", "exact", "--json", str(file))
+    file, page = tmp_path / "e.json", tmp_path / "e.html"
+    text = evaluated("--scenario", "linear", "--bound", "exact", "--json", str(file), "--report", str(page))
     assert "J against the clairvoyant bound (exact), duality gap 0.00" in text
     bound = json.loads(file.read_text())["bound"]
     assert bound["kind"] == "exact" and len(bound["usd_per_market"]) == 2
     for team in ("pid", "siloed", "shadow-price"):
         share = bound["teams"][team]["fraction"]
         assert 0.0 < share["low"] <= share["estimate"] <= share["high"] < 1.0
+        assert f"<td>{team}</td><td>{100 * share['estimate']:.1f} % [" in page.read_text()
 
 
 def test_the_best_known_play_is_called_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

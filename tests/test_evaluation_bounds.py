@@ -16,6 +16,7 @@ from evaluation.bounds import (
     clairvoyant_bound_of_choices,
     distribution_oracle,
     dual_price_purchase,
+    dual_prices_of_periods,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -91,6 +92,39 @@ def test_the_dual_price_bidder_attains_it(in_vain: float) -> None:
     assert price[won].sum() <= budget
     assert (value - in_vain * price)[won].sum() >= 0.999 * bound.bound_usd
     assert bound.gap_fraction < 1e-4
+
+
+@given(seeds, st.integers(1, 60), st.integers(1, 6), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_a_price_a_period_uses_the_budget_up(seed: int, n: int, periods: int, alike: bool) -> None:
+    """Whole ones within the budget, none left that fits in its turn, never less than by one price."""
+    gain, cost, budget = market(seed, n)
+    if alike:  # many of one worth, which no price tells apart
+        gain, cost = np.ceil(gain), np.ceil(cost)
+    period = np.random.default_rng(seed).integers(0, periods, n)
+    bound = clairvoyant_bound(gain, cost, budget)
+    prices = dual_prices_of_periods(gain, cost, period, periods, budget, bound.bid_dual)
+    won = gain > prices[period] * cost
+    assert cost[won].sum() <= budget * (1 + 1e-12)
+    by_one_price = gain > bound.bid_dual * (1 + 1e-9) * cost
+    assert gain[by_one_price].sum() - 1e-9 <= gain[won].sum() <= bound.bound_usd * (1 + 1e-12)
+    left, worth = budget - cost[won].sum(), gain / cost
+    for t in range(periods):
+        missed = ~won & (period == t)
+        if missed.any():
+            following = missed & (worth >= worth[missed].max() * (1 - 1e-12))
+            assert cost[following].sum() > left - 1e-9
+
+
+def test_a_price_a_period_comes_nearer_than_one_price_does() -> None:
+    """Two cheap ones and one that fits by a piece only: at one price the cheap ones alone are had."""
+    gain, cost = np.array([4.0, 4.0, 15.0, 1.0]), np.array([1.0, 1.0, 9.0, 7.0])
+    period = np.array([0, 1, 1, 0])
+    bound = clairvoyant_bound(gain, cost, 10.0)
+    assert bound.bid_dual == pytest.approx(15.0 / 9.0)  # which only fits by a piece
+    prices = dual_prices_of_periods(gain, cost, period, 2, 10.0, bound.bid_dual)
+    assert (gain > prices[period] * cost).tolist() == [True, True, False, True]
+    assert prices[1] == pytest.approx(0.5 * (4.0 + 15.0 / 9.0))
 
 
 def test_a_budget_that_does_not_bind_has_no_price() -> None:

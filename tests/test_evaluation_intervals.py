@@ -89,6 +89,36 @@ def test_runs_are_resampled_within_their_task() -> None:
     assert np.isnan(over_runs(np.ones(5), baseline=0.0).estimate)
 
 
+def test_whole_runs_keep_the_luck_that_tasks_share() -> None:
+    luck = np.random.default_rng(5).normal(0.0, 1.0, (12, 1))
+    runs = 10.0 + np.repeat(luck, 4, 1)  # four tasks on which a run does alike
+    apart, whole = over_runs(runs), over_runs(runs, whole=True)
+    assert apart.estimate == whole.estimate
+    assert whole.high - whole.low == pytest.approx(2.0 * (apart.high - apart.low), rel=0.1)
+    assert over_runs(runs, whole=True, aggregate=optimality_gap).estimate == 0.0
+    assert (over_runs(runs, whole=True).low, over_runs(runs[:, 0]).low) == pytest.approx((whole.low,) * 2)
+    twice = lift_over_runs(runs, runs, whole=True)
+    assert twice.estimate == 0.0 and twice.low < lift_over_runs(runs, runs).low < 0.0
+    with pytest.raises(TooFewRunsError):
+        over_runs(runs[:4], whole=True)
+
+
+def test_a_mean_lift_weighs_pairs_alike_and_draws_their_markets_together() -> None:
+    rng = np.random.default_rng(6)
+    base = rng.lognormal(0.0, 0.5, 60)
+    rows = np.stack([1.1 * base, base, 1300.0 * base, 1000.0 * base])
+    bootstrap = MarketBootstrap(rows)
+    both = bootstrap.mean_lift([(0, 1), (2, 3)])
+    assert (both.estimate, both.low, both.high) == pytest.approx((0.2,) * 3)
+    noisy = MarketBootstrap(np.stack([base + rng.normal(0.0, 0.1, 60), base]))
+    assert noisy.mean_lift([(0, 1)]) == noisy.lift(0, 1)
+    opposite = base + 0.1 * rng.choice([-1.0, 1.0], 60)
+    pair = MarketBootstrap(np.stack([opposite, 2.0 * base - opposite, base]))
+    together = pair.mean_lift([(0, 2), (1, 2)])  # what one gains on a market the other loses there
+    alone = pair.lift(0, 2)
+    assert together.high - together.low < 1e-12 and alone.high - alone.low > 0.01
+
+
 def test_the_same_figures_under_two_names_differ_by_nothing_at_all() -> None:
     values = np.random.default_rng(6).lognormal(7.0, 0.5, 300)
     bootstrap = MarketBootstrap([values, values * 1.1, values.copy()])

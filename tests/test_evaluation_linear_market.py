@@ -98,12 +98,12 @@ def test_uniform_random_actions_stay_under_it_too() -> None:
 
 
 def test_the_dual_price_bidder_attains_it_in_the_market() -> None:
-    """To .1 % on every market: by the auctions themselves, through an agent's own actions."""
+    """To .05 % on every market: by the auctions themselves, through an agent's own actions."""
     market = started(load_scenario("linear"))
     bounds = [market_bound(market, b) for b in range(MARKETS)]
     bound = np.array([one.bound_usd for one in bounds])
     expected, _ = played(market, clairvoyant_team())
-    assert (expected >= 0.999 * bound).all()
+    assert (expected >= 0.9995 * bound).all()
     assert (expected <= bound).all()
     assert max(one.gap_fraction for one in bounds) < 1e-4
 

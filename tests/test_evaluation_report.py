@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from envs.scenario import load_scenario
+from evaluation.bound_report import Measure, fractions, measured
 from evaluation.browser import dom, find_browser, screenshot
 from evaluation.compare import Comparison, compare
-from evaluation.metrics import KPIS
+from evaluation.metrics import KPIS, OBJECTIVE
 from evaluation.report import html_report, main
 from evaluation.rollout import Course
 
@@ -116,6 +117,46 @@ def test_a_profile_without_meaning_is_left_out_and_said(comparison: Comparison, 
     page = html_report(replace(comparison, hero=nothing, standings=standings))
     assert "No performance profile" in page and "No performance profile" not in report
     assert len(Images(page).found) == len(Images(report).found) - 1
+
+
+@pytest.fixture(scope="module")
+def bounded() -> str:
+    """A page with the exact bound."""
+    scenario = load_scenario("linear").model_copy(update={"intervals": 12})
+    found = compare(["pid"], Course(scenario, "train", num_markets=4))
+    return html_report(found, measured(found, "exact"))
+
+
+def test_without_a_bound_nothing_is_said_of_one(report: str) -> None:
+    assert "regret" not in report and "clairvoyant" not in report.lower()
+
+
+def test_shares_and_regret_stand_beside_what_they_are_measured_against(bounded: str) -> None:
+    section = bounded.split("How near to what could be had")[1].split("<h2>")[0]
+    assert "clairvoyant bound (exact), duality gap" in section and "in expectation" in section
+    (figure,) = Images(section).found
+    assert "Share of the clairvoyant bound (exact)" in str(figure["alt"]) and "regret" in str(figure["alt"])
+    rows = re.findall(r"<td>([\w-]+)</td><td>([\d.]+) % \[[\d.]+, [\d.]+\]</td><td>([\d,]+) \[", section)
+    assert {name for name, _, _ in rows} == {"pid", "siloed", "shadow-price"}
+    assert all(0.0 < float(share) < 100.0 for _, share, _ in rows)
+    assert all(float(regret.replace(",", "")) > 0.0 for _, _, regret in rows)
+
+
+def test_the_best_known_play_is_never_called_a_bound(comparison: Comparison) -> None:
+    usd = comparison.hero.result.metrics[OBJECTIVE] + 1.0
+    page = html_report(comparison, fractions(comparison, Measure("best-known", usd, None)))
+    section = page.split("How near to what could be had")[1].split("<h2>")[0]
+    assert "best-known clairvoyant play (no bound)" in section and "duality gap" not in section
+    assert "clairvoyant bound" not in section
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
+def test_a_browser_shows_the_bound_without_complaint(bounded: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(bounded, encoding="utf-8")
+    shown, console = dom(page)
+    assert console == [] and "How near to what could be had" in shown
+    assert len(Images(shown).found) == 11
 
 
 def test_the_picture_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from envs.scenario import load_scenario
 from evaluation import report_figures as figures
+from evaluation.bound_report import Measure, fractions
 from evaluation.compare import Comparison, compare
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course
@@ -38,6 +39,18 @@ def test_the_leading_team_is_set_against_all_others(comparison: Comparison) -> N
     for dots, other in zip(axes.collections, others, strict=True):
         expected = hero.result.metrics[OBJECTIVE] - other.result.metrics[OBJECTIVE]
         assert np.asarray(dots.get_offsets())[:, 0] == pytest.approx(expected)
+
+
+def test_shares_and_regret_are_drawn_where_they_were_measured(comparison: Comparison) -> None:
+    found = fractions(comparison, Measure("best-known", np.full(4, 2e5), None))
+    figure = figures.bound_figure(comparison, found)
+    share, regret = figure.axes
+    assert {label.get_text() for label in share.get_yticklabels()} == names(comparison)
+    drawn = [line.get_xdata()[0] for line in share.get_lines() if line.get_marker() == "o"]
+    assert drawn == pytest.approx([100 * found.teams[n].fraction.estimate for n in reversed(found.teams)])
+    missing = [line.get_xdata()[0] for line in regret.get_lines() if line.get_marker() == "o"]
+    assert missing == pytest.approx([found.teams[n].regret_usd.estimate for n in reversed(found.teams)])
+    assert "bound" not in share.get_xlabel()
 
 
 def test_stacked_parts_end_where_the_objective_is(comparison: Comparison) -> None:

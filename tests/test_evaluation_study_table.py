@@ -8,8 +8,8 @@ import pytest
 from envs.output import plain
 from evaluation.metrics import KPIS, OBJECTIVE
 from evaluation.study import Study
-from evaluation.study_table import Results, StudyTable, study_table
-from evaluation.study_unit import Played
+from evaluation.study_table import StudyTable, study_table
+from evaluation.study_unit import Played, Results
 
 MARKETS = 40
 
@@ -98,6 +98,8 @@ def test_the_table_says_what_each_variant_is_and_is_whole_as_json() -> None:
     assert rows["learned"]["over_runs"]["lift_fraction"]["count"] == 5
     assert set(rows["learned"]["kpis"]) == set(KPIS)
     assert found["trained_at_commits"] == {"learned": ["abc"]}
+    assert text.index("## J over the baseline") < text.index("## Over all scenarios") < text.index("## a\n")
+    assert found["over_scenarios"]["scenarios"] == ["a", "b"]
 
 
 def test_what_a_reader_should_know_is_noted() -> None:
@@ -107,3 +109,5 @@ def test_what_a_reader_should_know_is_noted() -> None:
     assert "trained at 2 commits: abc, def" in table.markdown()
     assert "stand-in took over in: twin" in table.markdown()
     assert "commits" not in the_table(5).markdown()
+    assert table.aggregate is None and "Over all scenarios" not in table.markdown()
+    assert table.as_json()["over_scenarios"] is None

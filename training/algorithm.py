@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -159,6 +160,7 @@ def build_algorithm(
     batch = rows * max(1, runners) // max(1, learners)
     env_config = {
         "training": configuration.model_dump(mode="json"),
+        "warm_up": asdict(warm_up),
         "listening_history": str(listening_history) if listening_history else None,
     }
     config = (

@@ -13,19 +13,29 @@ from training.configuration import PpoSettings
 from training.critic import BIDDING_HEAD, CREATIVE_HEAD, SEGMENT_HEADS, Critic
 from training.losses import explained_variance, generalised_advantages, normalise
 from training.rollout import Columns
+from training.teacher import ARM_SCORE, LOG_MULTIPLIER, LOG_RESPONSE
 
 CRITIC: Final = "orchestrator_critic"
 CREATIVE: Final = ("plain", "grouped", "arm", "arm_log_probability", "arm_log_score", "arm_mask")
-BIDDING: Final = ("plain", "grouped", "action", "action_log_probability")
+BIDDING: Final = ("plain", "grouped", "action", "action_log_probability", "base_log_multiplier")
+CREATIVE_LABELS, BIDDING_LABELS = (ARM_SCORE, LOG_RESPONSE), (LOG_MULTIPLIER,)
 Batch = dict[str, dict[str, Tensor]]
-"""Columns [rows, C, ...] by module: the same row of every module is the same market at the same interval."""
+"""Columns [rows, C, ...] or [rows, T, C, ...] by module: a row is the same market in every one."""
 
 
 @torch.no_grad()
 def learning_batch(
-    columns: Columns, critic: Critic, ppo: PpoSettings, device: torch.device | str = "cpu"
+    columns: Columns,
+    critic: Critic,
+    ppo: PpoSettings,
+    device: torch.device | str = "cpu",
+    *,
+    whole_flights: bool = False,
 ) -> tuple[Batch, dict[str, float]]:
-    """Rows of every module from rollout columns [T, B, ...], and how well the critic explains."""
+    """Rows of every module from rollout columns [T, B, ...], and how well the critic explains.
+
+    A row is a market-interval, or with `whole_flights`, for recurrent actors, a market [T, ...].
+    """
     data = {
         name: torch.from_numpy(np.require(array, requirements="W")).to(device)
         for name, array in columns.items()
@@ -42,21 +52,27 @@ def learning_batch(
     if "arm" in data:
         whole, segment = advantages[..., CREATIVE_HEAD, None], advantages[..., SEGMENT_HEADS]
         credit = (1.0 - ppo.segment_credit) * normalise(whole) + ppo.segment_credit * normalise(segment)
-        batch["creative"] = {name: data[name] for name in CREATIVE} | {"advantage": normalise(credit)}
+        names = (*CREATIVE, *(name for name in CREATIVE_LABELS if name in data))
+        batch["creative"] = {name: data[name] for name in names} | {"advantage": normalise(credit)}
     if "action" in data:
         advantage = normalise(advantages[..., BIDDING_HEAD])
-        batch["bidding"] = {name: data[name] for name in BIDDING} | {"advantage": advantage}
-    flat = {id: {name: rows.flatten(0, 1) for name, rows in part.items()} for id, part in batch.items()}
+        names = (*BIDDING, *(name for name in BIDDING_LABELS if name in data))
+        batch["bidding"] = {name: data[name] for name in names} | {"advantage": advantage}
+
+    def in_rows(columns: Tensor) -> Tensor:
+        return columns.transpose(0, 1).contiguous() if whole_flights else columns.flatten(0, 1)
+
+    rows = {id: {name: in_rows(column) for name, column in part.items()} for id, part in batch.items()}
     explained = {
         "explained_variance": float(explained_variance(values, targets)),
         "observable_explained_variance": float(explained_variance(observable, targets)),
         "value_mean": float((values * critic.observable.return_scale)[..., CREATIVE_HEAD].mean()),
     }
-    return flat, explained
+    return rows, explained
 
 
 def row_count(batch: Batch) -> int:
-    """Market-intervals of a batch."""
+    """Market-intervals of a batch, or its flights."""
     return len(batch[CRITIC]["target"])
 
 

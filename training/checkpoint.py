@@ -140,7 +140,8 @@ def _load(folder: Path) -> Checkpoint:
     check_schema(str(manifest.get("schema_hash")), folder)
     try:
         counters = Counters(**manifest["counters"])
-        warm_up = WarmUp(manifest["warm_up"]["statistics"], tuple(manifest["warm_up"]["truth_sizes"]))
+        measured = manifest["warm_up"]
+        warm_up = WarmUp(measured["statistics"], tuple(measured["truth_sizes"]), measured["arm_prior"])
         weights, moments = (unpack_tensors(files[name], folder / name) for name in (WEIGHTS, MOMENTS))
     except (KeyError, TypeError) as error:
         raise DamagedFileError(f"{folder / 'manifest.json'} is incomplete: {error}") from error
@@ -168,6 +169,7 @@ def save_policies(run: Path, checkpoint: Checkpoint, configuration: TrainingConf
         "critic": configuration.critic,
         "seed": configuration.seed,
         "configuration_hash": configuration.hash,
+        "arm_prior": checkpoint.warm_up.arm_prior,
         **asdict(checkpoint.counters),
     }
     save_networks(run / "policies", networks_of(checkpoint, configuration), configuration.networks, about)

@@ -60,6 +60,33 @@ class PpoSettings(_Part):
         return rates.get(module, self.critic_learning_rate) * left
 
 
+class TeacherSettings(_Part):
+    """Learning from the oracle's rule on the true responses: it labels what the learners' own play met.
+
+    Only training sees the truth; what is learned sees what agents may see (Chen et al. 2019, "Learning by
+    cheating"; Ross et al. 2011 for labels on the learner's own states).
+    """
+
+    imitation: NonNegative = 0.0
+    """Weight, at the run's start, of the cross-entropy from the teacher's creatives and of the squared error
+    from its bids."""
+    until: Fraction = 0.5
+    """Share of the run over which imitation fades to nothing, linearly."""
+    sharpness: Positive = 8.0
+    """The teacher's probability of an arm is softmax(sharpness × its log score)."""
+    foretelling: NonNegative = 0.0
+    """Weight of the error in foretelling hidden log responses; wants `networks.foretells`."""
+
+    @property
+    def teaches(self) -> bool:
+        """Whether runners must ask the teacher at all."""
+        return self.imitation > 0.0 or self.foretelling > 0.0
+
+    def imitation_weight(self, progress: float) -> float:
+        """Weight of imitation when a share of the run is over."""
+        return self.imitation * max(0.0, 1.0 - progress / self.until) if self.until > 0.0 else 0.0
+
+
 class Sampling(_Part):
     """Where experience comes from."""
 
@@ -94,8 +121,11 @@ class TrainingConfiguration(_Part):
     critic: CriticKind = "shared"
     """`shared` sees the whole market and its hidden truth; `unprivileged` only what is observable;
     `independent` is one network per role that sees its own campaign."""
+    prior_markets: Annotated[int, Field(ge=0, le=1 << 20)] = 1024
+    """Training markets whose truth teaches the desk's prior on creatives; 0 = it starts from briefs alone."""
     networks: NetworkSettings = NetworkSettings()
     ppo: PpoSettings = PpoSettings()
+    teacher: TeacherSettings = TeacherSettings()
     sampling: Sampling = Sampling()
     num_learners: Annotated[int, Field(ge=0, le=64)] = 0
     iterations: Annotated[int, Field(ge=1)] = 400
@@ -110,9 +140,13 @@ class TrainingConfiguration(_Part):
             raise ValueError("learned_roles must name creative, bidding or both, each once")
         if self.base_team not in team_names():
             raise ValueError(str(UnknownNameError("team", self.base_team, team_names())))
-        rows = self.sampling.markets * load_scenario(self.scenario).intervals
+        if (self.teacher.foretelling > 0.0) != self.networks.foretells:
+            raise ValueError("teacher.foretelling and networks.foretells want one another")
+        rows, row = self.sampling.markets, "flights (a recurrent actor learns from whole ones)"
+        if not self.networks.memory:
+            rows, row = rows * load_scenario(self.scenario).intervals, "rows"
         if self.ppo.minibatches > rows:
-            raise ValueError(f"ppo.minibatches is {self.ppo.minibatches}, but an iteration has {rows} rows")
+            raise ValueError(f"ppo.minibatches is {self.ppo.minibatches}, but an iteration has {rows} {row}")
         if self.num_learners > 1 and self.sampling.markets % self.num_learners:
             raise ValueError(f"sampling.markets must be a multiple of num_learners ({self.num_learners})")
         return self

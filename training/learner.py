@@ -13,7 +13,7 @@ from envs.errors import InterludeError
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator, row_count
 from training.configuration import TrainingConfiguration
 from training.critic import critic_loss
-from training.losses import Diagnostics, bidding_loss, creative_loss
+from training.losses import Diagnostics, bidding_loss, creative_loss, taught_loss
 from training.rllib import (
     ALL_MODULES,
     NUM_MODULE_STEPS_TRAINED_LIFETIME,
@@ -71,7 +71,10 @@ class MarketLearner(PPOTorchLearner):
         """Minibatches of rollouts, one permutation for all modules."""
         columns = joined(training_data.batch)
         critic = self.module[CRITIC].unwrapped().critic
-        batch, explained = learning_batch(columns, critic, self.training.ppo, self._device)
+        whole = bool(self.training.networks.memory)
+        batch, explained = learning_batch(
+            columns, critic, self.training.ppo, self._device, whole_flights=whole
+        )
         self.metrics.log_dict(explained, key=CRITIC, window=1)
         for role, distribution in (("arm", "creative"), ("action", "bidding")):
             if role in columns and not np.isfinite(columns[f"{role}_log_probability"]).all():
@@ -125,8 +128,9 @@ class MarketLearner(PPOTorchLearner):
                 batch["advantage"],
                 ppo,
             )
-        self._note(module_id, diagnostics)
-        return loss
+        taught, how_well = taught_loss(fwd_out, batch, self.training.teacher, self._progress)
+        self._note(module_id, diagnostics | how_well)
+        return loss + taught
 
     def _note(self, module_id: str, diagnostics: Diagnostics) -> None:
         """Keeps a minibatch's diagnostics until the update ends."""

@@ -12,7 +12,11 @@ import torch
 from torch import Tensor
 
 from policies.learned import gaussian_log_probability
-from training.configuration import PpoSettings
+from policies.networks import BiddingActor, CreativeActor
+from training.configuration import PpoSettings, TeacherSettings
+from training.teacher import ARM_SCORE, LOG_MULTIPLIER, LOG_RESPONSE
+
+Columns = dict[str, Tensor]
 
 Diagnostics = dict[str, Tensor]
 """Scalars worth plotting, detached."""
@@ -52,6 +56,49 @@ def clipped_surrogate(log_ratio: Tensor, advantage: Tensor, clip: float) -> Tens
     """PPO's pessimistic objective, elementwise, to be maximised."""
     ratio = log_ratio.exp()
     return torch.min(ratio * advantage, ratio.clamp(1.0 - clip, 1.0 + clip) * advantage)
+
+
+def creative_outputs(actor: CreativeActor, columns: Columns) -> Columns:
+    """What the creative actor makes of rows [..., C, ...], or of whole flights [N, T, C, ...]."""
+    plain, grouped = columns["plain"], columns["grouped"]
+    memory = None if actor.memory is None else actor.memory.unroll(actor.seen(plain, grouped))
+    logits, told = actor.learn(plain, grouped, columns["arm_log_score"], columns["arm_mask"], memory)
+    return {"logits": logits} | ({} if told is None else {"foretold": told})
+
+
+def bidding_outputs(actor: BiddingActor, columns: Columns) -> Columns:
+    """The same of the bidding actor; `log_multiplier` is what its mean would bid."""
+    plain, grouped = columns["plain"], columns["grouped"]
+    memory = None if actor.memory is None else actor.memory.unroll(actor.seen(plain, grouped))
+    mean = actor.mean(plain, grouped, memory)
+    outputs = {"mean": mean, "log_std": actor.log_std}
+    if LOG_MULTIPLIER in columns:
+        outputs["log_multiplier"] = actor.log_multiplier(mean, columns["base_log_multiplier"])
+    return outputs
+
+
+def taught_loss(
+    outputs: Columns, columns: Columns, teacher: TeacherSettings, progress: float
+) -> tuple[Tensor | float, Diagnostics]:
+    """Loss against the teacher's labels, where there are any: imitation and foretelling."""
+    loss: Tensor | float = 0.0
+    diagnostics: Diagnostics = {}
+    if ARM_SCORE in columns:
+        allowed = columns["arm_mask"]
+        wish = (teacher.sharpness * columns[ARM_SCORE]).masked_fill(~allowed, -math.inf).softmax(-1)
+        log = outputs["logits"].log_softmax(-1)
+        gap = torch.where(wish > 0.0, wish * (wish.clamp(min=1e-9).log() - log), 0.0).sum(-1)
+        loss = loss + teacher.imitation_weight(progress) * gap.sum(-1).mean()
+        diagnostics["teacher_gap"] = gap.mean().detach()
+    if "foretold" in outputs:
+        error = (outputs["foretold"] - columns[LOG_RESPONSE]).square()
+        loss = loss + teacher.foretelling * error.mean(-1).sum(-1).mean()
+        diagnostics["belief_error"] = error.mean().sqrt().detach()
+    if LOG_MULTIPLIER in columns:
+        error = (outputs["log_multiplier"] - columns[LOG_MULTIPLIER]).square().sum(-1)
+        loss = loss + teacher.imitation_weight(progress) * error.mean()
+        diagnostics["teacher_gap"] = error.mean().sqrt().detach()
+    return loss, diagnostics
 
 
 def creative_loss(

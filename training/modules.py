@@ -11,6 +11,7 @@ from policies.networks import BiddingActor, CreativeActor
 from training.batch import CRITIC
 from training.configuration import TrainingConfiguration
 from training.critic import Critic
+from training.losses import bidding_outputs, creative_outputs
 from training.rllib import (
     MultiRLModuleSpec,
     RLModuleSpec,
@@ -31,10 +32,7 @@ class CreativeModule(TorchRLModule):
         apply_statistics(self.actor, self.model_config["statistics"])
 
     def _forward(self, batch: Columns, **kwargs: Any) -> Outputs:
-        logits = self.actor.logits(
-            batch["plain"], batch["grouped"], batch["arm_log_score"], batch["arm_mask"]
-        )
-        return {"logits": logits}
+        return creative_outputs(self.actor, batch)
 
 
 class BiddingModule(TorchRLModule):
@@ -46,7 +44,7 @@ class BiddingModule(TorchRLModule):
         apply_statistics(self.actor, self.model_config["statistics"])
 
     def _forward(self, batch: Columns, **kwargs: Any) -> Outputs:
-        return {"mean": self.actor.mean(batch["plain"], batch["grouped"]), "log_std": self.actor.log_std}
+        return bidding_outputs(self.actor, batch)
 
 
 class CriticModule(TorchRLModule):

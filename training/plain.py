@@ -15,7 +15,7 @@ from policies.networks import BiddingActor, CreativeActor
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator
 from training.configuration import TrainingConfiguration
 from training.critic import Critic, critic_loss
-from training.losses import bidding_loss, creative_loss
+from training.losses import bidding_loss, bidding_outputs, creative_loss, creative_outputs, taught_loss
 from training.rollout import Actors, Rollout, learning_team, play_rollout
 from training.warm_up import WarmUp, apply_statistics
 
@@ -43,25 +43,29 @@ class PlainTrainer:
         }
         self.market = VectorMarket(configuration.load_scenario(), configuration.sampling.markets)
         actors: Actors = {"creative": self.creative, "bidding": self.bidding}
-        self.team = learning_team(configuration, actors, sample=True)
+        self.team = learning_team(configuration, actors, sample=True, desk=warm_up.desk())
 
     def iteration(self, number: int, seeds: NDArray[np.uint64]) -> Rollout:
         """A flight of the markets with these seeds, and one update."""
         ppo = self.configuration.ppo
         rollout = play_rollout(self.market, self.team, seeds, self.configuration)
-        batch, _ = learning_batch(rollout.columns, self.critic, ppo)
+        whole = bool(self.configuration.networks.memory)
+        batch, _ = learning_batch(rollout.columns, self.critic, ppo, whole_flights=whole)
         share = min(1.0, number / self.configuration.iterations)
         for name, optimizer in self.optimizers.items():
             optimizer.param_groups[0]["lr"] = ppo.learning_rate(name, share)
         generator = permutation_generator(self.configuration.seed, number)
         for part in minibatches(batch, ppo.epochs, ppo.minibatches, generator):
             row = part["creative"]
-            logits = self.creative.logits(row["plain"], row["grouped"], row["arm_log_score"], row["arm_mask"])
-            loss, _ = creative_loss(logits, row["arm"], row["arm_log_probability"], row["advantage"], ppo)
+            found = creative_outputs(self.creative, row)
+            chosen = (row["arm"], row["arm_log_probability"], row["advantage"])
+            loss = creative_loss(found["logits"], *chosen, ppo)[0]
+            loss = loss + taught_loss(found, row, self.configuration.teacher, share)[0]
             row = part["bidding"]
-            mean, log_std = self.bidding.mean(row["plain"], row["grouped"]), self.bidding.log_std
+            found = bidding_outputs(self.bidding, row)
             chosen = (row["action"], row["action_log_probability"], row["advantage"])
-            loss = loss + bidding_loss(mean, log_std, *chosen, ppo)[0]
+            loss = loss + bidding_loss(found["mean"], found["log_std"], *chosen, ppo)[0]
+            loss = loss + taught_loss(found, row, self.configuration.teacher, share)[0]
             row = part[CRITIC]
             loss = loss + critic_loss(self.critic(row["own"], row["market"]), row["target"])
             for optimizer in self.optimizers.values():

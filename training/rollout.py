@@ -26,6 +26,7 @@ from policies.policy import Policy, flight_of
 from policies.registry import learning_desk, make_team
 from policies.team import Team
 from training.configuration import PpoSettings, TrainingConfiguration
+from training.teacher import Teacher
 
 Columns = dict[str, NDArray[Any]]
 Actors = Mapping[str, CreativeActor | BiddingActor]
@@ -63,7 +64,12 @@ class Moment(NamedTuple):
 
 
 def moments(
-    market: VectorMarket, team: Team, seeds: NDArray[np.uint64], *, truth: bool = True
+    market: VectorMarket,
+    team: Team,
+    seeds: NDArray[np.uint64],
+    *,
+    truth: bool = True,
+    watcher: Teacher | None = None,
 ) -> Iterator[Moment]:
     """Plays a flight, interval by interval; without `truth` its blocks are empty.
 
@@ -73,10 +79,14 @@ def moments(
     """
     observations = market.reset(seeds)
     team.start(flight_of(market, privileged=team.privileged))
+    if watcher is not None:
+        watcher.start()
     terminated = False
     while not terminated:
         check_finite(observations, market)
         blocks = privileged_blocks(market) if truth else _no_truth(market)
+        if watcher is not None:
+            watcher.watch(observations.bidding)
         actions = team.act(observations)
         step = market.step(actions)
         yield Moment(observations, actions, *blocks, step)
@@ -112,10 +122,12 @@ def mixed_rewards(rewards: Rewards, ppo: PpoSettings) -> NDArray[np.float32]:
     return (share * team[:, None] + (1.0 - share) * own).astype(np.float32)
 
 
-def learning_team(configuration: TrainingConfiguration, actors: Actors, *, sample: bool) -> Team:
-    """The base team with learned policies in the roles of `actors`, on one desk."""
+def learning_team(
+    configuration: TrainingConfiguration, actors: Actors, *, sample: bool, desk: CampaignDesk | None = None
+) -> Team:
+    """The base team with learned policies in the roles of `actors`, on one desk (or an untaught one)."""
     base = make_team(configuration.base_team)
-    desk = learning_desk()
+    desk = desk or learning_desk()
     learned: dict[str, Policy] = {}
     for role, actor in actors.items():
         if isinstance(actor, CreativeActor):
@@ -139,7 +151,8 @@ def play_rollout(
     bids: list[Float] = []
     ledger: FlightLedger | None = None
     truth = configuration.critic == "shared"
-    for moment in moments(market, team, seeds, truth=truth):
+    teacher = Teacher(market) if configuration.teacher.teaches else None
+    for moment in moments(market, team, seeds, truth=truth, watcher=teacher):
         ledger = ledger or FlightLedger(market)
         ledger.add(moment.step)
         outcome = moment.step.outcome
@@ -150,6 +163,7 @@ def play_rollout(
             "campaign_truth": moment.campaign_truth,
             "reward": mixed_rewards(moment.step.rewards, configuration.ppo),
             **_decisions(team),
+            **(teacher.labels if teacher else {}),
         }
         for name, array in columns.items():
             rows.setdefault(name, []).append(array)
@@ -176,7 +190,11 @@ def _decisions(team: Team) -> Columns:
                 "arm_mask": policy.arm_mask,
             }
         else:
-            columns |= {"action": choice, "action_log_probability": log_probability}
+            columns |= {
+                "action": choice,
+                "action_log_probability": log_probability,
+                "base_log_multiplier": policy.base_log_multiplier,
+            }
     return columns
 
 

@@ -13,6 +13,7 @@ from envs.seeds import market_seeds
 from evaluation.metrics import OBJECTIVE, mean_over_markets
 from training.configuration import TrainingConfiguration
 from training.modules import role_spaces
+from training.reserved_markets import FIRST_PRIOR
 from training.rllib import (
     COMPONENT_RL_MODULE,
     EPISODE_LEN_MEAN,
@@ -30,7 +31,7 @@ from training.rllib import (
     EnvRunner,
 )
 from training.rollout import Actors, Rollout, learning_team, play_rollout, taste_pool
-from training.warm_up import FIRST_MARKET
+from training.warm_up import WarmUp
 
 FLIGHT = "flight"
 KPI = "kpi"
@@ -72,7 +73,8 @@ class MarketRunner(EnvRunner, Checkpointable):
         scenario = self.training.load_scenario()
         self.market = VectorMarket(scenario, self.training.sampling.markets, taste_pool=pool)
         actors: Actors = {role: self.module[role].actor for role in self.training.learned_roles}
-        self.team = learning_team(self.training, actors, sample=True)
+        desk = WarmUp(**self.config.env_config["warm_up"]).desk()
+        self.team = learning_team(self.training, actors, sample=True, desk=desk)
 
     def make_module(self) -> None:
         """Builds the learned actors, without the critic."""
@@ -103,7 +105,7 @@ class MarketRunner(EnvRunner, Checkpointable):
             self.flight = flight
         count = self.market.num_markets
         start = first_market(self.flight, self.worker_index, self.config.num_env_runners, count)
-        if start + count > FIRST_MARKET:
+        if start + count > FIRST_PRIOR:
             raise ValueError("this run has used up its training markets: go on with another seed")
         seeds = market_seeds("train", self.training.seed, start, count)
         with self.metrics.log_time(SAMPLE_TIMER):

@@ -34,7 +34,7 @@ from training.warm_up import warm_up
 Record = dict[str, Any]
 LEARNER_METRICS = (
     *("policy_loss", "value_loss", "entropy", "kl", "clipped_fraction", "gradient_norm", "learning_rate"),
-    *("explained_variance", "observable_explained_variance", "value_mean"),
+    *("teacher_gap", "belief_error", "explained_variance", "observable_explained_variance", "value_mean"),
 )
 
 
@@ -151,7 +151,8 @@ class Session:
             self._base = play(make_team(configuration.base_team), course).metrics[OBJECTIVE]
         networks = store.networks_of(state, configuration)
         actors = {n: net for n, net in networks.items() if isinstance(net, CreativeActor | BiddingActor)}
-        mine = play(learning_team(configuration, actors, sample=False), course).metrics[OBJECTIVE]
+        team = learning_team(configuration, actors, sample=False, desk=state.warm_up.desk())
+        mine = play(team, course).metrics[OBJECTIVE]
         return {
             "objective_usd": float(mine.mean()),
             "base_objective_usd": float(self._base.mean()),

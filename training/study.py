@@ -32,8 +32,8 @@ from envs.scenario import load_scenario
 from evaluation.rollout import BATCH_SIZE, Course
 from evaluation.sources import TeamSource
 from evaluation.study import Study, Variant
-from evaluation.study_table import TABLE, Results, StudyTable, study_table
-from evaluation.study_unit import EvaluationUnit, Played, digest
+from evaluation.study_table import TABLE, StudyTable, study_table
+from evaluation.study_unit import EvaluationUnit, Played, Results, digest
 from policies.registry import DESK_TEAM, tuned_knobs
 from training.configuration import TrainingConfiguration, load_training
 from training.run_directory import RunDirectory, git_commit, locked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -11,15 +11,17 @@ from torch import Tensor
 
 from envs.market import VectorMarket
 from envs.seeds import market_seeds
+from policies.arm_prior import ArmPrior
 from policies.critic import HEADS, ObservableCritic
+from policies.desk import CampaignDesk
 from policies.networks import BiddingActor, CreativeActor
+from policies.registry import learning_desk
+from training.arm_prior import learn_arm_prior
 from training.configuration import TrainingConfiguration
 from training.losses import returns_to_go
+from training.reserved_markets import FIRST_WARM_UP, WARM_UP_MARKETS
 from training.rollout import Actors, learned_desk, learning_team, mixed_rewards, moments
 
-MARKETS: Final = 32
-FIRST_MARKET: Final = (1 << 30) - MARKETS
-"""The last markets of the run's own sequence, which training never reaches."""
 Statistics = dict[str, list[float]]
 """Buffers by name: of the encoders, and the scale of returns."""
 CAMPAIGN, MARKET, RETURN_SCALE = "campaign_encoder", "market_encoder", "return_scale"
@@ -32,6 +34,13 @@ class WarmUp:
     statistics: Statistics
     truth_sizes: tuple[int, int]
     """Of the hidden truth's market and campaign blocks."""
+    arm_prior: dict[str, Any] | None = None
+    """What past campaigns taught (`ArmPrior.to_json`), where the desk may know it."""
+
+    def desk(self) -> CampaignDesk:
+        """The desk that learned policies stand on."""
+        prior = None if self.arm_prior is None else ArmPrior.from_json(self.arm_prior)
+        return learning_desk(arm_prior=prior)
 
 
 def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | None = None) -> WarmUp:
@@ -45,11 +54,17 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
         "creative": CreativeActor(configuration.networks),
         "bidding": BiddingActor(configuration.networks),
     }
-    market = VectorMarket(configuration.load_scenario(), MARKETS, taste_pool=taste_pool)
-    team = learning_team(configuration, actors, sample=True)
+    market = VectorMarket(configuration.load_scenario(), WARM_UP_MARKETS, taste_pool=taste_pool)
+    prior = None
+    if configuration.prior_markets:
+        scenario, seed = configuration.load_scenario(), configuration.seed
+        prior = learn_arm_prior(scenario, seed, configuration.prior_markets, taste_pool)
+    team = learning_team(configuration, actors, sample=True, desk=learning_desk(arm_prior=prior))
     rows: list[tuple[Tensor, ...]] = []
     desk = learned_desk(team)
-    for moment in moments(market, team, market_seeds("train", configuration.seed, FIRST_MARKET, MARKETS)):
+    for moment in moments(
+        market, team, market_seeds("train", configuration.seed, FIRST_WARM_UP, WARM_UP_MARKETS)
+    ):
         desk.advance(moment.observations.bidding)
         segment, campaign = desk.belief_features()
         reward = mixed_rewards(moment.step.rewards, configuration.ppo)
@@ -68,7 +83,8 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
     critic.return_scale.copy_(returns.reshape(-1, HEADS).std(0).clamp(min=1e-6))
     measured = (CAMPAIGN, MARKET, RETURN_SCALE)
     state = {n: tensor.tolist() for n, tensor in critic.state_dict().items() if n.startswith(measured)}
-    return WarmUp(state, (moment.market_truth.shape[-1], moment.campaign_truth.shape[-1]))
+    sizes = (moment.market_truth.shape[-1], moment.campaign_truth.shape[-1])
+    return WarmUp(state, sizes, None if prior is None else prior.to_json())
 
 
 def apply_statistics(

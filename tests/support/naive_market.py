@@ -55,7 +55,7 @@ class NaiveMarket(NaiveAftermath):
     """One market of a batch; `play` changes `state` and gives the cells of `Outcome` that are not 0.
 
     `offered`, `beat` and `paid` hold the last interval's bids, prices to beat and payments in USD, by
-    opportunity and campaign.
+    opportunity and campaign; `revenue_usd` what the seller got for slots that were heard, whoever bought.
     """
 
     def play(self, controls: Controls, next_on_air: Any, t: int) -> Cells:
@@ -67,6 +67,7 @@ class NaiveMarket(NaiveAftermath):
         self.offered: dict[tuple[int, int], float] = {}
         self.beat: dict[tuple[int, int], float] = {}
         self.paid: dict[tuple[int, int], float] = {}
+        self.revenue_usd = 0.0
         if t % self.k.intervals_per_day == 0:
             self.state.exposures_today = [[0.0 for _ in self.campaigns] for _ in self.listeners]
             self.state.day_left_usd = [self.k.daily_cap_fraction * usd for usd in self.m.budget_usd]
@@ -206,6 +207,7 @@ class NaiveMarket(NaiveAftermath):
             if index < 0 or hears_until >= x:
                 continue
             self.heard[o.listener] += 1
+            self.revenue_usd += price
             bid = bids[index]
             if bid.campaign < 0:
                 self.state.rival_left_usd[bid.rival] -= min(price, self.state.rival_left_usd[bid.rival])
