@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "off-policy": Entry(
         "evaluation.off_policy_command", "off_policy", "What other creatives would have earned, from a log."
     ),
+    "sweep": Entry("training.commands", "sweep", "Train over a space of parameters; keep the best."),
     "study": Entry("training.commands", "study", "Train and evaluate the variants of a study."),
     "tune-baselines": Entry("evaluation.commands", "tune_baselines", "Tune the scripted teams by grid."),
     "export": Entry("policies.commands", "export", "Turn a run into a bundle an ad server can load."),

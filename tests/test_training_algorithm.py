@@ -2,14 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from envs.errors import InterludeError
 from envs.observation import SCHEMAS
-from training import algorithm as module
 from training.algorithm import MarketPPO, build_algorithm, role_of, shards
 from training.configuration import TrainingConfiguration
 from training.rollout import Rollout
@@ -135,30 +133,6 @@ def test_learning_that_diverged_is_told(algorithm: MarketPPO) -> None:
         algorithm.train()
 
 
-def test_no_samples_are_told_and_not_taken_for_progress(
-    algorithm: MarketPPO, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    group = algorithm.env_runner_group
-    asked = []
-    monkeypatch.setattr(group, "num_remote_workers", lambda: 2)
-    monkeypatch.setattr(group, "foreach_env_runner", lambda *a, **k: asked.append(1) or [])
-    monkeypatch.setattr(group, "probe_unhealthy_env_runners", lambda: [])
-    with pytest.raises(InterludeError, match="no env runner gave samples in 4 attempts"):
-        algorithm.train()
-    assert len(asked) == 4
-
-
-def test_a_fault_that_a_restart_would_not_mend_comes_through_from_afar(algorithm: MarketPPO) -> None:
-    with pytest.raises(InterludeError, match="market"):
-        algorithm._taken([InterludeError("a market went wrong")])
-
-    class Faulty:
-        def sample(self, flight: int) -> None:
-            raise InterludeError("a market went wrong")
-
-    assert isinstance(module._play(Faulty(), 0), InterludeError)  # type: ignore[arg-type]
-
-
 def test_runners_never_share_a_market(configuration: TrainingConfiguration) -> None:
     from training.runner import first_market
 
@@ -176,29 +150,3 @@ def test_shards_are_whole_markets() -> None:
 
 def test_roles_of_agents() -> None:
     assert (role_of("creative_2"), role_of("bidding_0")) == ("creative", "bidding")
-
-
-@pytest.mark.slow
-def test_a_killed_runner_comes_back_and_goes_on_where_the_driver_is(
-    configuration: TrainingConfiguration, tmp_path: Path
-) -> None:
-    if not ray.is_initialized():
-        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
-    remote = configuration.model_copy(
-        update={"sampling": configuration.sampling.model_copy(update={"num_env_runners": 2})}
-    )
-    built = build_algorithm(remote, warm_up(remote))
-    try:
-        built.train()
-        ray.kill(next(iter(built.env_runner_group._worker_manager.actors().values())), no_restart=False)
-        for _ in range(8):
-            built.train()
-            assert built.rollouts
-            assert np.isfinite(built.rollouts[0].columns["reward"]).all()
-        assert len(built.rollouts) == 2
-        flights = built.env_runner_group.foreach_env_runner(
-            lambda runner: runner.flight, local_env_runner=False
-        )
-        assert flights == [built.flight] * 2
-    finally:
-        built.stop()

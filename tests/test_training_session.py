@@ -194,6 +194,29 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
         resume(run)
 
 
+def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
+    trained: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, real, saves = RunDirectory.create(tmp_path / "run", load_training(config)), os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal saves
+        saves += "checkpoint.new/optimizer" in os.readlink(f"/proc/self/fd/{descriptor}")
+        if saves > 1:  # the second checkpoint, half written
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(InterludeError, match=r"cannot write .*checkpoint: No space left on device"):
+            Session(run).train()
+    run.close()
+    assert checkpoint.load(run.path)[0].counters.iteration == 2
+    assert resume(run.path)[0].startswith("going on")
+    assert_same(trained, run.path)
+    assert [record["iteration"] for record in lines(run.path)] == [1, 2, 3, 4]
+
+
 def test_a_longer_run_goes_on_from_a_finished_one(config: Path, tmp_path: Path) -> None:
     run = train(load_training(config, ["iterations=1"]), tmp_path / "run")
     resume(run, "iterations=2")

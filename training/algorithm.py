@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from envs.errors import InterludeError
 from training.configuration import TrainingConfiguration
 from training.learner import ITERATION, PROGRESS, MarketLearner
 from training.modules import module_specs
+from training.profiler import Phases
 from training.rllib import (
     ENV_RUNNER_RESULTS,
     ENV_RUNNER_SAMPLING_TIMER,
@@ -23,7 +25,18 @@ from training.rllib import (
 )
 from training.rollout import Rollout, joined
 from training.runner import MarketRunner
+from training.sampling import Answer, Loss, ask, play
 from training.warm_up import WarmUp
+
+BRIEF_PROBE_SECONDS: Final = 1.0
+"""How long an iteration waits for a lost runner while others work,"""
+PROBE_EVERY_SECONDS: Final = 10.0
+"""how often it does,"""
+RESTART_SECONDS: Final = 60.0
+"""and how long it waits when none works."""
+PAUSE_SECONDS: Final = 0.5
+RESTARTS: Final = 100
+"""Of one runner; then the run goes on without it."""
 
 
 class MarketPPO(PPO):
@@ -39,6 +52,10 @@ class MarketPPO(PPO):
         super().setup(config)
         self.training = TrainingConfiguration.model_validate(self.config.env_config["training"])
         self.rollouts: list[Rollout] = []
+        self.losses: list[Loss] = []
+        """Runners lost in the iteration just played."""
+        self.phases = Phases()
+        self._next_probe_seconds = 0.0
 
     def training_step(self) -> None:
         """Samples, learns and spreads the weights.
@@ -46,9 +63,10 @@ class MarketPPO(PPO):
         Raises:
             InterludeError: a fault in a market, or no runner answered several times in a row.
         """
-        with self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
+        self.losses = []
+        with self.phases("sampling"), self.metrics.log_time((TIMERS, ENV_RUNNER_SAMPLING_TIMER)):
             self.rollouts = self._sample()
-        with self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
+        with self.phases("learning"), self.metrics.log_time((TIMERS, LEARNER_UPDATE_TIMER)):
             done = self.flight / self.training.iterations
             told = {
                 ITERATION: self.flight,
@@ -61,7 +79,7 @@ class MarketPPO(PPO):
             data = {"batch": self.rollouts} if learners == 0 else {"batches": shards(self.rollouts, learners)}
             results = self.learner_group.update(**data, timesteps=told, num_epochs=self.training.ppo.epochs)
             self.metrics.aggregate(results, key=LEARNER_RESULTS)
-        with self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
+        with self.phases("weights"), self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
             self.env_runner_group.sync_weights(
                 from_worker_or_learner_group=self.learner_group,
                 policies=list(self.training.learned_roles),
@@ -71,38 +89,54 @@ class MarketPPO(PPO):
 
     def _sample(self) -> list[Rollout]:
         """One flight of every healthy runner."""
-        group = self.env_runner_group
+        group, sampling = self.env_runner_group, self.training.sampling
         if group.num_remote_workers() == 0:
-            return self._taken([_play(group.local_env_runner, self.flight)])
-        for _ in range(self.training.sampling.max_failures + 1):
-            answers = group.foreach_env_runner(
-                _play,
-                kwargs={"flight": self.flight},
-                local_env_runner=False,
-                timeout_seconds=self.config.sample_timeout_s,
-            )
+            return self._taken([play(group.local_env_runner, self.flight)])
+        for _ in range(sampling.max_failures + 1):
+            answers, losses = ask(group, self.flight, sampling.timeout_seconds)
+            self.losses += losses
             if answers:
                 return self._taken(answers)
-            group.probe_unhealthy_env_runners()
+            self.restore_env_runners(group)
+        told = "; ".join(map(str, self.losses)) or "none of them is alive"
         raise InterludeError(
-            f"no env runner gave samples in {self.training.sampling.max_failures + 1} attempts at flight "
-            f"{self.flight}: see Ray's log, or train with sampling.num_env_runners=0"
+            f"no env runner gave samples in {sampling.max_failures + 1} attempts at flight {self.flight} "
+            f"({told}): see Ray's log, raise sampling.timeout_seconds, or set sampling.num_env_runners=0"
         )
 
-    def _taken(self, answers: list[Any]) -> list[Rollout]:
-        faults = [answer for answer in answers if isinstance(answer, InterludeError)]
-        if faults:
-            raise faults[0]
-        self.metrics.aggregate([metrics for _, metrics in answers], key=ENV_RUNNER_RESULTS)
-        return [rollout for rollouts, _ in answers for rollout in rollouts]
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """Takes back runners that Ray has started again, with the weights and the flight of the others.
 
+        RLlib waits half a minute for each that is lost, every iteration: too long where its node is gone.
+        """
+        alive = env_runner_group.num_healthy_remote_workers()
+        lost = env_runner_group.num_remote_workers() - alive
+        if lost == 0 or (alive and time.monotonic() < self._next_probe_seconds):
+            return []
+        began = time.monotonic()
+        restored: list[int] = []
+        while not restored:  # a call to a runner that is being started fails at once, and is made again
+            restored = env_runner_group.probe_unhealthy_env_runners(timeout_seconds=BRIEF_PROBE_SECONDS)
+            if alive or time.monotonic() > began + RESTART_SECONDS:
+                break
+            time.sleep(PAUSE_SECONDS)
+        self._next_probe_seconds = time.monotonic() + PROBE_EVERY_SECONDS
+        if restored:
+            env_runner_group.foreach_env_runner(
+                "set_state",
+                kwargs={"state": env_runner_group.local_env_runner.get_state()},
+                local_env_runner=False,
+                remote_worker_ids=restored,
+                timeout_seconds=RESTART_SECONDS,
+            )
+        return restored
 
-def _play(runner: MarketRunner, flight: int) -> tuple[list[Rollout], Any] | InterludeError:
-    """A runner's flight and metrics, or the fault that a restart would not mend."""
-    try:
-        return runner.sample(flight=flight), runner.get_metrics()
-    except InterludeError as error:
-        return error
+    def _taken(self, answers: list[Answer]) -> list[Rollout]:
+        for answer in answers:
+            if answer.fault is not None:
+                raise answer.fault
+        self.metrics.aggregate([answer.metrics for answer in answers], key=ENV_RUNNER_RESULTS)
+        return [rollout for answer in answers for rollout in answer.rollouts]
 
 
 def shards(rollouts: list[Rollout], parts: int) -> list[list[Rollout]]:
@@ -147,7 +181,11 @@ def build_algorithm(
             num_epochs=configuration.ppo.epochs,
             use_kl_loss=False,
         )
-        .fault_tolerance(restart_failed_env_runners=True)
+        .fault_tolerance(
+            restart_failed_env_runners=True,
+            max_num_env_runner_restarts=RESTARTS,
+            delay_between_env_runner_restarts_s=1.0,
+        )
         .debugging(seed=configuration.seed, log_level="ERROR")
     )
     algorithm: MarketPPO = config.build_algo()

@@ -15,6 +15,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
 
+from envs.errors import InterludeError
+
 OBJECT_STORE_BYTES: Final = 256 * 1024 * 1024
 BYTES_PER_WORKER: Final = 128 * 1024 * 1024
 
@@ -25,7 +27,10 @@ def running_ray(workers: int, address: str | None = None) -> Iterator[None]:
 
     Args:
         workers: remote processes (env runners and learners) that must fit.
-        address: of a cluster to join, as in `auto` or `ray://host:10001`.
+        address: of a cluster to join, as in `auto` or `10.0.0.1:6379`.
+
+    Raises:
+        InterludeError: no cluster is there, or it is too small.
     """
     if ray.is_initialized():
         yield
@@ -45,11 +50,26 @@ def running_ray(workers: int, address: str | None = None) -> Iterator[None]:
             logging_level=quiet,
         )
     else:
-        ray.init(address=address, log_to_driver=False, logging_level=quiet)
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InterludeError(f"cannot join a Ray cluster at {address}: {error}") from error
     try:
+        if address is not None:
+            _check_room(workers, address)
         for number, handler in handlers.items():  # Ray takes over SIGTERM, with an exit code of its own
             if handler is not None:
                 signal.signal(number, handler)
         yield
     finally:
         ray.shutdown()
+
+
+def _check_room(workers: int, address: str) -> None:
+    """Ray would wait for ever where there is no room."""
+    processors = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
+    if processors < workers:
+        raise InterludeError(
+            f"the Ray cluster at {address} has {processors} CPUs, and this run wants {workers}: one for each "
+            "of sampling.num_env_runners and num_learners"
+        )

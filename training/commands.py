@@ -1,4 +1,4 @@
-"""The commands of `training`: `train`, `benchmark`, `study`."""
+"""The commands of `training`: `train`, `sweep`, `benchmark`, `study`."""
 
 from __future__ import annotations
 
@@ -35,8 +35,18 @@ def train(
         ),
     ] = None,
     ray_address: Annotated[
-        str | None, typer.Option("--ray-address", help="Join this Ray cluster instead of starting one.")
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="ADDRESS",
+            help="Join a running Ray cluster, as in `auto` or 10.0.0.1:6379, instead of starting one here. "
+            "Its nodes need this same installation; runners (sampling.num_env_runners) spread over them.",
+        ),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Write where the time goes into profile.txt of the run; slower."),
+    ] = False,
     json_out: JsonOption = None,
 ) -> None:
     """Train a team into a run directory."""
@@ -66,13 +76,84 @@ def train(
         run = RunDirectory.create(run_dir or default_directory(configuration), configuration)
     try:
         with ProgressReport() as report:
-            session = Session(run, listening_history, ray_address, report.update, report.say)
+            session = Session(run, listening_history, ray_address, report.update, report.say, profile)
             last = session.train(resume=resume)
     finally:
         run.close()
     result = {"run_directory": run.path, **last}
     rows = [(tag, f"{value:.4g}") for tag, value in last.get("kpis", {}).items()]
-    emit(result, f"{format_table(('KPI, last flights', 'mean'), rows)}\n\n{run.path}", json_out)
+    text = f"{format_table(('KPI, last flights', 'mean'), rows)}\n\n{run.path}"
+    if runners := last.get("runners"):
+        at_the_end = f"{runners['answered']} of {runners['asked']} env runners at the end"
+        text += f"\n{at_the_end}; lost on the way: {runners['lost_so_far']}"
+    emit(result, text, json_out)
+
+
+def sweep(
+    parameters: Annotated[
+        list[str],
+        typer.Option(
+            "--parameter",
+            metavar="KEY=V1,V2,…|LOW..HIGH",
+            help="A setting and its values, or a range of a positive number; may be given several times.",
+        ),
+    ],
+    config: Annotated[
+        str, typer.Option("--config", metavar="NAME|FILE", help="What to train; its time budget is left out.")
+    ] = "quick",
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=1, help="Trials, drawn by the seed. [default: the whole grid]"),
+    ] = None,
+    scheduler: Annotated[
+        Literal["asha", "pbt", "none"],
+        typer.Option(
+            "--scheduler",
+            help="`asha` stops the worse trials early, `pbt` lets them take over the better ones' networks.",
+        ),
+    ] = "asha",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of all trials."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of all trials and of what is drawn; default: the file's.")
+    ] = None,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--directory",
+            metavar="DIR",
+            help="Trials and results are kept here; the same sweep goes on. [default: checkpoints/sweeps/]",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Trials at a time; pbt takes turns.")] = 2,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="ADDRESS",
+            help="Join this Ray cluster instead of starting one; DIR must be a folder that its nodes share.",
+        ),
+    ] = None,
+    json_out: JsonOption = None,
+) -> None:
+    """Train many runs over a space of parameters; write the best configuration as YAML."""
+    from training.configuration import load_training
+    from training.sweep_space import parse_parameters
+
+    check_writable(json_out)
+    given = parse_parameters(parameters)
+    configuration = load_training(config, overrides or [], seed)
+
+    from training.progress import ProgressReport
+    from training.sweep import BEST, Sweep
+
+    with ProgressReport(bar=False) as report:
+        chosen = Sweep(configuration, given, samples, scheduler, directory, workers, report.say)
+        table = chosen.run(ray_address)
+    best = chosen.settings.directory / BEST
+    emit({"directory": chosen.settings.directory, **table.as_json()}, f"{table.text()}\n\n{best}", json_out)
 
 
 def benchmark(

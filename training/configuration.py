@@ -96,6 +96,8 @@ class Sampling(_Part):
     """Remote runners; 0 samples in this process."""
     max_failures: Annotated[int, Field(ge=0, le=100)] = 3
     """How often in a row an iteration may lose all its runners before the run ends."""
+    timeout_seconds: Positive = 120.0
+    """How long a remote runner may take for a flight; one that takes longer is killed and started again."""
 
 
 class Development(_Part):

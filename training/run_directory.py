@@ -35,6 +35,10 @@ LOCK: Final = ".lock"
 LIBRARIES: Final = ("numpy", "numba", "torch", "ray", "gymnasium", "pettingzoo")
 
 
+class BusyDirectoryError(InterludeError):
+    """Another process holds the directory's lock."""
+
+
 def default_directory(configuration: TrainingConfiguration) -> Path:
     """`checkpoints/{scenario}__{name}__{hash}__s{seed}__{utc}`."""
     utc = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -100,11 +104,19 @@ class RunDirectory:
         return self.path / "progress.jsonl"
 
     def append_progress(self, record: Mapping[str, Any]) -> None:
-        """Adds an iteration's line, on disk when this returns."""
-        with self.progress_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(plain(record), allow_nan=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        """Adds an iteration's line, on disk when this returns.
+
+        Raises:
+            InterludeError: the disk is full, or the file cannot be written for another reason.
+        """
+        line = json.dumps(plain(record), allow_nan=False) + "\n"
+        try:
+            with self.progress_file.open("a", encoding="utf-8") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InterludeError(f"cannot write {self.progress_file}: {error.strerror or error}") from error
 
     def rewind_progress(self, iteration: int) -> None:
         """Drops what was logged after an iteration: a resumed run logs it again."""
@@ -134,7 +146,7 @@ def locked(path: Path) -> Any:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise InterludeError(f"{path}: another process is training in this directory") from error
+        raise BusyDirectoryError(f"{path}: another process is training in this directory") from error
     return file
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from training.algorithm import MarketPPO, build_algorithm
 from training.checkpoint import Checkpoint, Counters
 from training.cluster import running_ray
 from training.configuration import TrainingConfiguration
+from training.profiler import FILE, profiled
 from training.rllib import (
     LEARNER_RESULTS,
     TIMERS,
@@ -48,6 +50,8 @@ class Session:
     ray_address: str | None = None
     report: Callable[[Record], None] = lambda record: None
     say: Callable[[str], None] = lambda text: None
+    profile: bool = False
+    """Write where the time goes into the run directory."""
     last: Record = field(default_factory=dict)
 
     def train(self, *, resume: bool = False) -> Record:
@@ -64,7 +68,9 @@ class Session:
             try:
                 if found:
                     store.restore(algorithm, found)
-                return self._loop(algorithm, found or store.capture(algorithm, Counters(), start))
+                file = self.run.path / FILE
+                with profiled(file, algorithm.phases, self.say) if self.profile else nullcontext():
+                    return self._loop(algorithm, found or store.capture(algorithm, Counters(), start))
             finally:
                 algorithm.stop()
 
@@ -81,6 +87,7 @@ class Session:
         self._base: Float | None = None
         began = time.monotonic() - state.counters.elapsed_seconds
         saved: Checkpoint | None = None
+        losses = 0
         try:
             while not self._over(state.counters):
                 algorithm.progress = progress(configuration, state.counters)
@@ -93,15 +100,20 @@ class Session:
                 )
                 state = store.capture(algorithm, counters, state.warm_up)
                 record = iteration_record(configuration, result, algorithm.rollouts, counters, done)
+                losses += len(algorithm.losses)
+                if configuration.sampling.num_env_runners:
+                    record["runners"] = self._runners(algorithm, losses)
                 if self._is_due(configuration.development.every, counters):
-                    record["development"] = self._develop(state)
+                    with algorithm.phases("development"):
+                        record["development"] = self._develop(state)
                 self.last = record
                 self.run.append_progress(record)
                 writer.write(record, np.concatenate([r.bids_usd for r in algorithm.rollouts]))
-                self.report(record)
                 if self._is_due(configuration.checkpoint_every, counters):
-                    self._save(state)
+                    with algorithm.phases("saving"):
+                        self._save(state)
                     saved = state
+                self.report(record)
         except (KeyboardInterrupt, SystemExit):
             self._save(state)
             self.say(f"interrupted: iteration {state.counters.iteration} is saved; --resume goes on from it")
@@ -111,6 +123,13 @@ class Session:
         if saved is not state:
             self._save(state)
         return self.last
+
+    def _runners(self, algorithm: MarketPPO, losses: int) -> Record:
+        """How many remote runners gave samples; the losses of this iteration are told."""
+        asked, answered = self.run.configuration.sampling.num_env_runners, len(algorithm.rollouts)
+        for loss in algorithm.losses:
+            self.say(f"warning: {loss}; the iteration has {answered} of {asked} runners")
+        return {"asked": asked, "answered": answered, "lost_so_far": losses}
 
     def _save(self, state: Checkpoint) -> None:
         store.save(self.run.path, state)

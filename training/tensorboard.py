@@ -10,7 +10,7 @@ from envs.state import Float
 from evaluation.tensorboard import KpiWriter
 from training.configuration import TrainingConfiguration
 
-GROUPS = ("learner", "throughput", "development")
+GROUPS = ("learner", "throughput", "development", "runners")
 """Parts of an iteration's record that are written under their own names."""
 
 
