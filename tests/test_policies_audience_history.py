@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-from envs.errors import ConfigurationError
 from policies.listening_history import (
     ListeningFactors,
     ListeningHistory,
@@ -14,6 +12,8 @@ from policies.listening_history import (
     read_listening_history,
     tastes,
 )
+
+from envs.errors import ConfigurationError
 
 HEADER = "userID\tartistID\tweight\r\n"
 
