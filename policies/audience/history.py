@@ -34,7 +34,7 @@ class ListeningHistory(NamedTuple):
     plays: NDArray[np.int64]
     """[E] play count, at least 1."""
     listener_id: NDArray[np.int64]
-    """[L] the file's ids, ascending."""
+    """[L] the file's ids; ascending, as a file is read."""
     item_id: NDArray[np.int64]
     """[I] the file's ids, ascending."""
 
@@ -85,7 +85,7 @@ def _read_columns(path: Path, file: TextIO) -> tuple[list[int], list[NDArray[np.
     """Where the three columns stand, and their values in the order of the lines: row r is line r + 2."""
     header = [name.strip() for name in file.readline().split("\t")]
     if not any(header):
-        _fail(path, 1, 1, f"the file is empty; header {' '.join(HISTORY_COLUMNS)} is needed")
+        _fail(path, 1, 0, f"the file is empty; header {' '.join(HISTORY_COLUMNS)} is needed")
     for name in HISTORY_COLUMNS:
         if header.count(name) != 1:
             fault = "is missing" if name not in header else "stands twice"

@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 from policies.audience.history import ListeningHistory
 from policies.audience.spool import CHUNK_VALUES, disk_array, group, take
 
-Weighting = Literal["log", "constant", "bm25"]
-WEIGHTINGS: Final[tuple[Weighting, ...]] = ("log", "constant", "bm25")
-
-_BM25_SATURATION: Final = 100.0
-_BM25_LENGTH: Final = 0.8
+Weighting = Literal["log", "constant"]
+WEIGHTINGS: Final[tuple[Weighting, ...]] = ("log", "constant")
 
 
 class Interactions(NamedTuple):
@@ -29,11 +26,7 @@ class Interactions(NamedTuple):
 
 
 def pair_weights(history: ListeningHistory, weighting: Weighting = "log") -> NDArray[np.float64]:
-    """The weight [E] of every pair, on disk.
-
-    `log`: log(1 + plays). `constant`: 1. `bm25`: plays saturate, long histories count less, rare items more:
-    idf(item) * (k + 1) plays / (k (1 - b + b length / mean length) + plays), k = 100, b = .8, with the
-    items as terms and the listeners as documents (Robertson & Zaragoza 2009).
+    """The weight [E] of every pair, on disk: `log` is log(1 + plays), `constant` is 1.
 
     Raises:
         ValueError: no such weighting.
@@ -41,20 +34,9 @@ def pair_weights(history: ListeningHistory, weighting: Weighting = "log") -> NDA
     if weighting not in WEIGHTINGS:
         raise ValueError(f"weighting must be one of {', '.join(WEIGHTINGS)}, got {weighting!r}")
     weight = disk_array(len(history.plays), np.float64)
-    listeners, items = len(history.listener_id), len(history.item_id)
-    length = np.bincount(history.listener, minlength=listeners)
-    idf = np.log(listeners) - np.log1p(np.bincount(history.item, minlength=items))
-    shortened = _BM25_SATURATION * (1.0 - _BM25_LENGTH + _BM25_LENGTH * length / max(1e-12, length.mean()))
     for at in range(0, len(weight), CHUNK_VALUES):
         chunk = slice(at, at + CHUNK_VALUES)
-        plays = history.plays[chunk]
-        if weighting == "log":
-            weight[chunk] = np.log1p(plays)
-        elif weighting == "constant":
-            weight[chunk] = 1.0
-        else:
-            saturated = plays * (_BM25_SATURATION + 1.0) / (shortened[history.listener[chunk]] + plays)
-            weight[chunk] = np.maximum(0.0, idf[history.item[chunk]]) * saturated
+        weight[chunk] = np.log1p(history.plays[chunk]) if weighting == "log" else 1.0
     return weight
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.stats import hypergeom
 
 
 def full_ranks(
@@ -59,6 +60,22 @@ def sampled_ranks(
     _check_numbers(negative)
     ranks: NDArray[np.int64] = (negative >= positive[:, None]).sum(1)
     return ranks
+
+
+def expected_sampled_hit_rate(
+    k: int, ranks: NDArray[np.int64], candidates: NDArray[np.int64], negatives: int
+) -> float:
+    """HR@k among uniformly sampled negatives, averaged over all draws of them: a hypergeometric sum.
+
+    Args:
+        k: length of the list.
+        ranks: [H] ranks among all candidates, one item held out a listener.
+        candidates: [H] how many candidates there are, the item held out included.
+        negatives: how many would be drawn without repetition; no more than there are.
+    """
+    others = candidates - 1
+    chance = hypergeom.cdf(k - 1, others, ranks, np.minimum(negatives, others))
+    return float(np.where(others == 0, 1.0, chance).mean())
 
 
 def recall_at(k: int, start: NDArray[np.int64], ranks: NDArray[np.int64]) -> float:

@@ -50,7 +50,8 @@ class SequenceNetwork(nn.Module):
 
     def scores(self, state: Tensor) -> Tensor:
         """Scores [..., I] of every item after states [..., D]."""
-        return state @ self.embedding.weight[1:].T + self.bias
+        scores: Tensor = state @ self.embedding.weight[1:].T + self.bias
+        return scores
 
     def forward(self, rows: Tensor) -> Tensor:
         """Scores [N, I] of what comes after rows [N, T]."""
@@ -80,7 +81,8 @@ class _Block(nn.Module):
         )
         x = x + self.dropout(self.joined(attended.transpose(1, 2).reshape(n, t, d)))
         hidden = self.dropout(torch.relu(self.wide(self.before_forward(x))))
-        return x + self.dropout(self.narrow(hidden))
+        added: Tensor = x + self.dropout(self.narrow(hidden))
+        return added
 
 
 class SasRec(SequenceNetwork):
@@ -109,7 +111,8 @@ class SasRec(SequenceNetwork):
         visible = ((causal & real[:, None, :]) | itself)[:, None]
         for block in self.blocks:
             x = block(x, visible)
-        return self.last_norm(x)
+        normed: Tensor = self.last_norm(x)
+        return normed
 
 
 class Gru(SequenceNetwork):
@@ -127,7 +130,8 @@ class Gru(SequenceNetwork):
         """See `SequenceNetwork.states`."""
         x = self.dropout(self.embedding(rows) * self.settings.dimensions**0.5)
         hidden, _ = self.recurrent(x)
-        return self.joined(self.dropout(hidden))
+        joined: Tensor = self.joined(self.dropout(hidden))
+        return joined
 
 
 def build_network(settings: SequenceSettings) -> SequenceNetwork:

@@ -17,19 +17,21 @@ from policies.audience.sequences import ListeningSequences
 
 
 class TrainingSettings(BaseModel):
-    """How a network is trained; part of an artefact's manifest."""
+    """How a network is trained, as validation preferred; part of an artefact's manifest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    loss: Literal["softmax", "sampled_softmax", "bce"] = "softmax"
+    loss: Literal["softmax", "sampled_softmax", "bce"] = "sampled_softmax"
     negatives: int = Field(default=512, ge=1, description="shared by a batch; sampled_softmax alone")
-    label_smoothing: float = Field(default=0.0, ge=0.0, lt=1.0)
     learning_rate: float = Field(default=1e-3, gt=0.0)
     weight_decay: float = Field(default=0.0, ge=0.0)
     item_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="share of steps hidden")
     batch: int = Field(default=128, ge=1)
-    max_epochs: int = Field(default=100, ge=1)
-    patience: int = Field(default=10, ge=1, description="epochs without improvement before it stops")
+    max_epochs: int = Field(default=60, ge=1)
+    patience: int = Field(default=12, ge=1, description="epochs without improvement before it stops")
+    als_start: float = Field(
+        default=0.1, ge=0.0, description="spread of the ALS factors items start at; 0: drawn"
+    )
     seed: int = Field(default=0, ge=0)
 
 
@@ -120,7 +122,7 @@ def train_network(
             rows, target = torch.from_numpy(shown), torch.from_numpy(targets[chosen])
             loss, steps = _loss(network, rows, target, training, generator)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(network.parameters(), 5.0)
             optimiser.step()
             with torch.no_grad():
@@ -152,10 +154,7 @@ def _loss(
     real = target != PADDING
     state, wanted = network.states(rows)[real], target[real] - 1
     if training.loss == "softmax":
-        loss = nn.functional.cross_entropy(
-            network.scores(state), wanted, label_smoothing=training.label_smoothing
-        )
-        return loss, len(wanted)
+        return nn.functional.cross_entropy(network.scores(state), wanted), len(wanted)
     embedding, bias = network.embedding.weight[1:], network.bias
     positive = (state * embedding[wanted]).sum(-1) + bias[wanted]
     items = network.settings.items

@@ -13,9 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import ConfigurationError
+from policies.audience.history import ListeningHistory
 from policies.audience.spool import Spool, numbered
 
 SEQUENCE_FILE: Final = "sequences.txt"
+
+ORDER_NOTE: Final = (
+    "order as the lines of sequences.txt give it; that of the Last.fm sample is by time of tagging, not of "
+    "listening"
+)
 
 _MAX_DIGITS: Final = 18
 _MAX_TEXT: Final = 40
@@ -67,6 +73,20 @@ def read_listening_sequences(directory: Path) -> ListeningSequences:
     start = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.array(lengths, np.int64))])
     item_id, item = numbered(items.finish())
     return ListeningSequences(start, item, np.array(listener_id, np.int64), item_id)
+
+
+def plays_of(sequences: ListeningSequences) -> ListeningHistory:
+    """The same without order: how often each listener played each item."""
+    items = len(sequences.item_id)
+    listener = np.repeat(np.arange(len(sequences.listener_id), dtype=np.int64), np.diff(sequences.start))
+    pair, plays = np.unique(listener * items + sequences.item, return_counts=True)
+    return ListeningHistory(
+        (pair // items).astype(np.int32),
+        (pair % items).astype(np.int32),
+        plays,
+        sequences.listener_id,
+        sequences.item_id,
+    )
 
 
 def _read_lines(path: Path, file: TextIO) -> tuple[list[int], list[int], Spool]:
