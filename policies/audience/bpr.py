@@ -14,6 +14,7 @@ from policies.audience.interactions import by_listener
 
 _DRAWS_AT_ONCE = 1 << 20
 _START_SCALE = 0.1
+_STREAM = 0x7A03  # a split of the same seed draws other numbers
 
 
 def fit_bpr(
@@ -51,7 +52,7 @@ def fit_bpr(
             "learning_rate must be positive and regularisation >= 0, both finite; "
             f"got {learning_rate} and {regularisation}"
         )
-    generator = np.random.Generator(np.random.Philox(seed))
+    generator = np.random.Generator(np.random.Philox([_STREAM, seed]))
     listeners = _start(generator, len(history.listener_id), dimensions)
     items = _start(generator, len(history.item_id), dimensions)
     listeners[:, -1], items[:, -1] = 1.0, 0.0

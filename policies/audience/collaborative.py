@@ -162,7 +162,7 @@ def load_collaborative(folder: Path) -> CollaborativeModel:
     """
     artefact = load_artefact(folder)
     if artefact.model not in ("als", "bpr"):
-        raise InterludeError(f"{folder} holds a {artefact.model} model, not one of als, bpr")
+        raise InterludeError(f"{folder} holds the model {artefact.model}, not one of als, bpr")
     try:
         settings = (AlsSettings if artefact.model == "als" else BprSettings).model_validate(
             artefact.configuration

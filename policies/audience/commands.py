@@ -31,8 +31,8 @@ def audience(
         ),
     ],
     model: Annotated[
-        list[Literal["als", "bpr", "sasrec", "gru"]] | None,
-        typer.Option("--model", help="The model to fit; which to evaluate, may be repeated, default all."),
+        Literal["als", "bpr", "sasrec", "gru"] | None,
+        typer.Option("--model", help="The model to fit; the one to evaluate, all if left out."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -51,13 +51,13 @@ def audience(
     if action == "fit":
         if output is None:
             raise typer.BadParameter("`fit` needs a folder to write", param_hint="--output")
-        if model is None or len(model) != 1:
-            raise typer.BadParameter("`fit` needs exactly one model", param_hint="--model")
-        _fit(listening_history, model[0], output, seed, json_out)
+        if model is None:
+            raise typer.BadParameter("`fit` needs a model", param_hint="--model")
+        _fit(listening_history, model, output, seed, json_out)
     else:
         if output is not None:
             raise typer.BadParameter("`evaluate` writes no model: use --json", param_hint="--output")
-        _evaluate(listening_history, tuple(model or ()), range(seed, seed + splits), json_out)
+        _evaluate(listening_history, model, range(seed, seed + splits), json_out)
 
 
 def _say(text: str) -> None:
@@ -113,13 +113,13 @@ def _fit(directory: Path, model: ModelName, output: Path, seed: int, json_out: s
     emit({"output": output, "model": model, "seed": seed, "data": data}, text, json_out)
 
 
-def _evaluate(directory: Path, models: tuple[ModelName, ...], seeds: range, json_out: str | None) -> None:
+def _evaluate(directory: Path, model: ModelName | None, seeds: range, json_out: str | None) -> None:
     from policies.audience.artefact import MODELS
     from policies.audience.evaluate import evaluate_counts, evaluate_sequences
     from policies.audience.history import HISTORY_FILE, read_listening_history
     from policies.audience.sequences import ORDER_NOTE, SEQUENCE_FILE, read_listening_sequences
 
-    wanted = models or MODELS
+    wanted = MODELS if model is None else (model,)
     counts = (directory / HISTORY_FILE).is_file() and any(m in wanted for m in ("als", "bpr"))
     order = (directory / SEQUENCE_FILE).is_file() and any(m in wanted for m in ("sasrec", "gru"))
     if not counts and not order:

@@ -120,7 +120,7 @@ def load_sequence_model(folder: Path) -> SequenceModel:
     """
     artefact = load_artefact(folder)
     if artefact.model not in ("sasrec", "gru"):
-        raise InterludeError(f"{folder} holds a {artefact.model} model, not one of sasrec, gru")
+        raise InterludeError(f"{folder} holds the model {artefact.model}, not one of sasrec, gru")
     try:
         settings = SequenceSettings.model_validate(artefact.configuration.get("network"))
         training = TrainingSettings.model_validate(artefact.configuration.get("training"))

@@ -97,6 +97,7 @@ def train_network(
         item_start: [I, D] where the embeddings start; drawn if None.
         told: called after every epoch.
     """
+    torch.set_num_threads(1)  # sums in one order, and a network this small gains nothing from more
     torch.manual_seed(training.seed)
     generator = np.random.Generator(np.random.Philox(training.seed))
     network = build_network(settings)
