@@ -64,7 +64,7 @@ def test_defaults_name_their_network() -> None:
 
 def test_sequences_too_short_are_refused() -> None:
     settings = SequenceSettings(kind="gru", items=24, dimensions=4)
-    with pytest.raises(ConfigurationError, match="too short"):
+    with pytest.raises(ConfigurationError, match="no listener has 3 items"):
         fit_sequence_model(rounds(5, 24, 2), settings, TrainingSettings())
 
 

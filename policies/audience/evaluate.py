@@ -72,7 +72,7 @@ def evaluate_counts(
     """Popularity and the collaborative models among `models`, a split a seed; the seed is the fit's too.
 
     Raises:
-        ValueError: nothing can be held out.
+        ConfigurationError: nothing can be held out.
     """
     settings: dict[str, type[AlsSettings] | type[BprSettings]] = {"als": AlsSettings, "bpr": BprSettings}
     names = ["popularity", *(name for name in models if name in settings)]
@@ -124,7 +124,7 @@ def evaluate_sequences(
     models stop by the item before it.
 
     Raises:
-        ValueError: no sequence is long enough, or a listener has played almost everything.
+        ConfigurationError: no sequence is long enough, or a listener has played almost everything.
     """
     apart, learned = last_items(sequences, 1), sequences.without_last(1)
     names = ["popularity", "markov", "als", *(name for name in models if name in ("sasrec", "gru"))]

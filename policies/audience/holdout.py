@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.errors import ConfigurationError
 from policies.audience.history import ListeningHistory
 from policies.audience.sequences import ListeningSequences
 
@@ -25,6 +26,7 @@ def split_history(history: ListeningHistory, seed: int, share: float = 0.2) -> S
 
     Raises:
         ValueError: a share outside (0, 1).
+        ConfigurationError: nobody has enough items for one to be held out.
     """
     if not 0.0 < share < 1.0:
         raise ValueError(f"share must lie in (0, 1), got {share}")
@@ -34,6 +36,8 @@ def split_history(history: ListeningHistory, seed: int, share: float = 0.2) -> S
     place[np.lexsort((draw, history.listener))] = np.arange(len(draw))
     place -= (np.cumsum(count) - count)[history.listener]
     apart = place < np.minimum(np.rint(share * count), count - 1)[history.listener]
+    if not apart.any():
+        raise ConfigurationError("no listener has enough items for one to be held out")
     return Split(history.part(~apart), history.part(apart))
 
 
@@ -54,12 +58,12 @@ def last_items(sequences: ListeningSequences, back: int) -> LastItems:
     Sequences shorter than 3 are for training alone.
 
     Raises:
-        ValueError: no sequence is long enough.
+        ConfigurationError: no sequence is long enough.
     """
     length = np.diff(sequences.start)
     listener = np.flatnonzero(length >= 3)
     if not listener.size:
-        raise ValueError("no listener has 3 items or more: nothing can be held out")
+        raise ConfigurationError("no listener has 3 items or more: nothing can be held out")
     whole = [sequences.of(row) for row in listener.tolist()]
     target = np.array([played[-back] for played in whole], np.int32)
     return LastItems(listener, target, [played[:-back] for played in whole])
@@ -71,7 +75,7 @@ def draw_negatives(
     """Items [H, count] drawn uniformly, without repetition, of those a listener's whole sequence lacks.
 
     Raises:
-        ValueError: a listener for whom fewer than `count` are left.
+        ConfigurationError: a listener for whom fewer than `count` are left.
     """
     generator = np.random.Generator(np.random.Philox(seed))
     items = len(sequences.item_id)
@@ -80,7 +84,7 @@ def draw_negatives(
         left = np.setdiff1d(np.arange(items, dtype=np.int32), sequences.of(who))
         if len(left) < count:
             identity = sequences.listener_id[who]
-            raise ValueError(
+            raise ConfigurationError(
                 f"listener {identity} has not played {len(left)} items, {count} negatives are asked for"
             )
         row[:] = generator.choice(left, count, replace=False)

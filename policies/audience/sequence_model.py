@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from envs.errors import ConfigurationError, InterludeError
+from envs.errors import InterludeError
 from policies.audience.artefact import Artefact, DataDescription, load_artefact, save_artefact, take_tensor
 from policies.audience.collaborative import ORDERLESS_ALS
 from policies.audience.holdout import last_items
@@ -78,12 +78,9 @@ def fit_sequence_model(
     What counts is the expected HR@10 among 99 negatives, so that no draw of negatives decides.
 
     Raises:
-        ConfigurationError: no sequence has 3 items, or there are too few items to rank.
+        ConfigurationError: no sequence has 3 items.
     """
-    try:
-        apart = last_items(sequences, 1)
-    except ValueError as error:
-        raise ConfigurationError(f"the sequences are too short: {error}") from error
+    apart = last_items(sequences, 1)
     items = len(sequences.item_id)
     learned = sequences.without_last(1)
     known_start = np.concatenate([[0], np.cumsum([len(before) for before in apart.before])])
