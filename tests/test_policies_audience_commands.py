@@ -23,8 +23,8 @@ def folder(tmp_path: Path) -> Path:
     rows = zip(history.listener.tolist(), history.item.tolist(), history.plays.tolist(), strict=True)
     lines = ["userID\tartistID\tweight", *("\t".join(map(str, row)) for row in rows)]
     (folder / "user_artists.dat").write_text("\n".join(lines) + "\n")
-    sequences = rounds(20, 130, 8)
-    lines = [" ".join(map(str, [row, *sequences.of(row).tolist()])) for row in range(20)]
+    sequences = rounds(80, 130, 8)
+    lines = [" ".join(map(str, [row, *sequences.of(row).tolist()])) for row in range(80)]
     (folder / "sequences.txt").write_text("\n".join(lines) + "\n")
     return folder
 
