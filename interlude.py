@@ -43,6 +43,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "calibrate": Entry(
         "policies.commands", "calibrate", "Compare the market with its sources, or fit it to data."
     ),
+    "audience": Entry(
+        "policies.audience.commands", "audience", "Fit a model of who will care, or say how good one is."
+    ),
     "benchmark": Entry("training.commands", "benchmark", "Measure the speed of market and training."),
     "scenarios": Entry("envs.commands", "scenarios", "List the kinds of market there are."),
     "policies": Entry("policies.commands", "policies", "List the teams and policies there are."),

@@ -140,7 +140,9 @@ def listening_tastes(directory: Path) -> Float:
     Raises:
         ConfigurationError: a malformed file; file, line and column are named.
     """
-    from policies.listening_history import factorise, read_listening_history, tastes
+    from policies.audience.als import factorise
+    from policies.audience.factors import tastes
+    from policies.audience.history import read_listening_history
 
     return tastes(factorise(read_listening_history(directory), D), D).astype(np.float64)
 

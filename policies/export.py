@@ -30,6 +30,7 @@ from envs.output import plain
 from envs.scenario import Scenario, load_scenario
 from envs.seeds import market_seeds
 from policies.bundle import GOLDEN, MANIFEST, SCENARIO, Bundle, Manifest
+from policies.folders import read_manifest
 from policies.model_card import model_card
 from policies.networks import CreativeActor
 from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch, spec_of
@@ -37,7 +38,7 @@ from policies.policy import flight_of, policy_seeds
 from policies.registry import DESK_TEAM, tuned_knobs
 from policies.teams import TEAMS
 from policies.tensors import ROLES_OF_CAMPAIGNS, Arrays, describe, desk_tensors, role_schema
-from policies.weights import load_networks, read_manifest
+from policies.weights import load_networks
 
 PARITY_OBSERVATIONS: Final = 1000
 GOLDEN_OBSERVATIONS: Final = 64

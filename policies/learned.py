@@ -19,10 +19,11 @@ from envs.philox import normals, uniforms
 from envs.state import Bool, Float, Int
 from policies.arm_prior import ArmPrior
 from policies.desk import BIDDING_ACTION, CampaignDesk
+from policies.folders import DamagedFileError, read_manifest
 from policies.networks import BiddingActor, CreativeActor, Extra
 from policies.policy import Flight, Policy
 from policies.registry import learning_desk
-from policies.weights import DamagedFileError, load_actors, read_manifest
+from policies.weights import load_actors
 
 CREATIVE_STREAM, BIDDING_STREAM = 0x6000_0000, 0x7000_0000
 """Streams of exploration noise: a market's own, so that a sampled flight depends on its seed alone."""

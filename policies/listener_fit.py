@@ -11,7 +11,8 @@ from envs.calibration.fit import ListenerSpread
 from envs.catalogue import D
 from envs.errors import ConfigurationError
 from envs.philox import uniforms
-from policies.listening_history import ListeningHistory, factorise
+from policies.audience.als import factorise
+from policies.audience.history import ListeningHistory
 
 HELD_OUT_SHARE: Final = 0.2
 KNOWN_ITEM_LISTENERS: Final = 30
@@ -33,9 +34,7 @@ def fit_listeners(history: ListeningHistory, seed: int = 0) -> ListenerSpread:
     """
     plays = np.bincount(history.listener, history.plays, len(history.listener_id))
     apart = uniforms(np.array([seed], np.uint64), _HOLD_OUT_STREAM, (len(history.plays),))[0] < HELD_OUT_SHARE
-    kept = history._replace(
-        listener=history.listener[~apart], item=history.item[~apart], plays=history.plays[~apart]
-    )
+    kept = history.part(~apart)
     known = np.flatnonzero(np.bincount(kept.item, minlength=len(history.item_id)) >= KNOWN_ITEM_LISTENERS)
     listeners = len(history.listener_id)
     if not known.size or listeners * TOP_SHARE < 1.0:

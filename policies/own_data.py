@@ -9,8 +9,8 @@ from typing import Any
 from envs.calibration.fit import ListenerSpread, write_scenario
 from envs.output import emit, write_text_atomically
 from envs.price_log import derive
+from policies.audience.history import read_listening_history
 from policies.listener_fit import fit_listeners
-from policies.listening_history import read_listening_history
 
 
 def fit(

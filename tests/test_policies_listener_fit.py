@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from envs.calibration.fit import ListenerSpread
 from envs.errors import ConfigurationError
 from interlude import app
+from policies.audience.history import ListeningHistory
 from policies.listener_fit import fit_listeners
-from policies.listening_history import ListeningHistory
 
 LISTENERS, ITEMS = 800, 400
 

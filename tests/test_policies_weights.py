@@ -6,16 +6,14 @@ import torch
 from envs.errors import InterludeError
 from policies import weights
 from policies.critic import ObservableCritic
+from policies.folders import DamagedFileError, read_folder, write_folder
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
 from policies.weights import (
-    DamagedFileError,
     load_actors,
     load_networks,
     pack_tensors,
-    read_folder,
     save_networks,
     unpack_tensors,
-    write_folder,
 )
 
 SETTINGS = NetworkSettings(creative_hidden=8, bidding_hidden=8, critic_hidden=8)
@@ -91,7 +89,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(weights.os, "fsync", full)
+        patch.setattr("os.fsync", full)
         with pytest.raises(InterludeError, match="No space left"):
             write_folder(folder, {"a": b"second"}, {"n": 2}, keep=True)
     assert read_folder(folder)[1] == {"a": b"first"}

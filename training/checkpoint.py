@@ -18,15 +18,13 @@ from torch import Tensor, nn
 
 from envs.errors import InterludeError
 from envs.observation import schema_hash
+from policies.folders import DamagedFileError, read_folder, write_folder
 from policies.networks import BiddingActor, CreativeActor
 from policies.weights import (
-    DamagedFileError,
     check_schema,
     pack_tensors,
-    read_folder,
     save_networks,
     unpack_tensors,
-    write_folder,
 )
 from training.algorithm import MarketPPO
 from training.batch import CRITIC

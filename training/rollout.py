@@ -211,6 +211,8 @@ def taste_pool(listening_history: Path | None) -> Float | None:
     if listening_history is None:
         return None
     from envs.catalogue import D
-    from policies.listening_history import factorise, read_listening_history, tastes
+    from policies.audience.als import factorise
+    from policies.audience.factors import tastes
+    from policies.audience.history import read_listening_history
 
     return tastes(factorise(read_listening_history(listening_history), D), D).astype(np.float64)
