@@ -90,7 +90,5 @@ def draw_histories(seeds: NDArray[np.uint64], taste: Float, scenario: Scenario) 
     """Play counts [B, L, ITEMS] of listeners with tastes [B, L, ≥ D], each market's own by its seed [B]."""
     plays = np.zeros((*taste.shape[:2], ITEMS), np.int32)
     listeners = scenario.listeners
-    _draw_plays(
-        seeds, taste, _VECTOR, _POPULARITY, listeners.plays_median, listeners.cold_share, plays
-    )
+    _draw_plays(seeds, taste, _VECTOR, _POPULARITY, listeners.plays_median, listeners.cold_share, plays)
     return plays

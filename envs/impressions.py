@@ -36,6 +36,7 @@ class ImpressionLog(NamedTuple):
     dislikes: Int  # [N]
     clicks: Int  # [N] as tracked
     quality: Float  # [N] of the opportunity, seen by every bidder
+    attention: Float  # [N] public, of placement and hour
 
 
 class ImpressionRoom(NamedTuple):
@@ -43,13 +44,15 @@ class ImpressionRoom(NamedTuple):
 
     numbers: Int  # [B, most, NUMBERS]
     quality: Float  # [B, most]
-    count: Int  # [B]
+    attention: Float  # [B, most]
+    rows: Int  # [B] how many
 
 
 def new_room(markets: int, most: int) -> ImpressionRoom:
     """Room for `most` impressions of each market."""
     return ImpressionRoom(
         np.empty((markets, most, NUMBERS), np.int64),
+        np.empty((markets, most)),
         np.empty((markets, most)),
         np.zeros(markets, np.int64),
     )
@@ -94,12 +97,13 @@ def note_interval(m, st, k, ctl, out, scratch, next_on_air, first, end, t, aired
             row[7], row[8] = made.completions[n] * tracked, made.skips[n]
             row[9], row[10] = made.dislikes[n], made.clicks[n] * tracked
             room.quality[b, kept] = made.quality[n]
+            room.attention[b, kept] = m.attention[b, t, p]
             kept += 1
-        room.count[b] = kept
+        room.rows[b] = kept
 
 
 def impression_log(room: ImpressionRoom) -> ImpressionLog:
     """What was noted, in arrays of its own."""
-    noted: NDArray[np.bool_] = np.arange(room.quality.shape[1]) < room.count[:, None]
-    columns = np.ascontiguousarray(room.numbers[noted].T)
-    return ImpressionLog(*columns, quality=room.quality[noted])
+    noted: NDArray[np.bool_] = np.arange(room.quality.shape[1]) < room.rows[:, None]
+    columns = [*np.ascontiguousarray(room.numbers[noted].T), room.quality[noted], room.attention[noted]]
+    return ImpressionLog._make(columns)

@@ -1,11 +1,11 @@
-"""What campaigns' impressions tell of the tastes they meet: a Gaussian posterior, updated by an extended Kalman step.
+"""What campaigns' impressions tell of the tastes they meet: a Gaussian belief, by extended Kalman steps.
 
 Log response of listener i to campaign c in segment s with creative k:
 
     log z = n[c, s, k] + x_i · w_c + log(quality · fit · attention) − fatigue
 
-x_i is the listener's embedding, w_c the campaign's taste, n what segment and creative do: a nuisance of its own
-a priori for every (c, s, k), so that a good creative is not taken for a liking. Skips, dislikes and clicks of
+x_i is the listener's embedding, w_c the campaign's taste, n what segment and creative do: a nuisance of its
+own for every (c, s, k), so that a good creative is not taken for a liking. Skips, dislikes and clicks of
 an impression give a score and an information on log z at the current belief, hence one observation of known
 variance (the step of iteratively reweighted least squares); moods and what no embedding holds add to it. The
 nuisances are integrated out exactly: sums of each (c, s, k) suffice.
@@ -21,7 +21,7 @@ import numpy as np
 from envs import catalogue as cat
 from envs import response as res
 from envs.kernel import allocating_kernel, kernel
-from envs.state import Float, Int
+from envs.state import Float
 from policies.taste_embedding import FACTORS, solve_in_place
 
 _HAZARD, _CLICK, _FIT, _FATIGUE = cat.ARM_HAZARD, cat.ARM_CLICK, cat.ARM_FIT, cat.ARM_FATIGUE
@@ -93,14 +93,13 @@ def _score(log_z, arm, visible, completions, skips, dislikes, clicks, annoyance,
 
 
 @kernel
-def learn_impressions(belief, x, log, attention, impressions, nuisance, excess):  # type: ignore[no-untyped-def]
+def learn_impressions(belief, x, log, impressions, nuisance, excess):  # type: ignore[no-untyped-def]
     """Adds an interval's impressions to the sums of the belief.
 
     Args:
         belief: TasteBelief, changed.
         x: [B, L, D] embeddings.
         log: ImpressionLog.
-        attention: [P] to each placement, as far as the agent knows.
         impressions: real ones that a row stands for.
         nuisance: Noise.nuisance.
         excess: Noise.excess.
@@ -115,7 +114,7 @@ def learn_impressions(belief, x, log, attention, impressions, nuisance, excess):
         own, shared = belief.annoyance[b, c, i], 0.0
         for other in range(belief.annoyance.shape[1]):
             shared += belief.annoyance[b, other, i]
-        known = math.log(log.quality[n] * _FIT[k, p] * attention[p])
+        known = math.log(log.quality[n] * _FIT[k, p] * log.attention[n])
         known -= res.FATIGUE_OWN * own + res.FATIGUE_SHARED * shared
         liked, along = 0.0, 0.0
         for d in range(size):
@@ -230,6 +229,3 @@ def listener_table(belief, x, known, segment, value, table):  # type: ignore[no-
 def fading(hours: float) -> float:
     """Share of annoyance that an interval of so many hours leaves."""
     return float(res.kept(hours, res.ANNOYANCE_HOURS))
-
-
-__all__ = ["Int", "Noise", "TasteBelief", "age_annoyance", "conclude", "fading", "learn_impressions", "listener_table", "new_belief"]

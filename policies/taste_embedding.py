@@ -1,13 +1,13 @@
 """Listeners as vectors: collaborative filtering of listening histories, after implicit ALS.
 
-Alternating least squares with a confidence a cell (Hu, Koren & Volinsky, "Collaborative filtering for implicit
-feedback datasets", 2008), in a form that lets little heard tell little. What is explained is how much oftener
-than expected a listener plays an item, in logs, shrunk by one play:
+Alternating least squares with a confidence a cell (Hu, Koren & Volinsky, "Collaborative filtering for
+implicit feedback datasets", 2008), in a form that lets little heard tell little. What is explained is how
+much oftener than expected a listener plays an item, in logs, shrunk by one play:
 
     r = log((n + 1) / (e + 1)) · (e + 1) / e,    e = the listener's plays × the item's share of all plays,
 
-with the confidence e / (1 + e · LIKING_VARIANCE), the precision of such a log ratio around what taste explains. Who
-played nothing has no confidence anywhere, and the embedding 0: the average listener.
+with the confidence e / (1 + e · LIKING_VARIANCE), the precision of such a log ratio around what taste
+explains. Who played nothing has no confidence anywhere, and the embedding 0: the average listener.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ class TasteModel(NamedTuple):
     item_share: Float  # [I] of all plays
     item_offset: Float  # [I] mean log ratio
     item_factor: Float  # [I, FACTORS]
-    whitening: Float  # [FACTORS, FACTORS] makes the embeddings of training listeners uncorrelated, of variance 1
+    whitening: (
+        Float  # [FACTORS, FACTORS] makes the embeddings of training listeners uncorrelated, of variance 1
+    )
 
 
 @allocating_kernel
 def _log_ratios(plays, share, offset, confidence, ratio):  # type: ignore[no-untyped-def]
-    """Fills confidence and log ratio [L, I] of play counts [L, I], less offset [I] and the listener's mean."""
+    """Fills confidence and log ratio [L, I] of plays [L, I], less offset [I] and the listener's mean."""
     listeners, items = plays.shape
     for i in range(listeners):
         total = 0
@@ -101,7 +103,7 @@ def _ridge(factor, confidence, ratio, out):  # type: ignore[no-untyped-def]
 
 @allocating_kernel
 def solve_in_place(a, x):  # type: ignore[no-untyped-def]
-    """Solves a·x = x for a symmetric positive definite a, of which the lower triangle is read and destroyed."""
+    """Solves a·x = x for a symmetric positive definite a, whose lower triangle is read and destroyed."""
     size = x.shape[0]
     for d in range(size):
         for j in range(d + 1):
