@@ -47,6 +47,8 @@ Global roles address campaigns padded to 4; entries of campaigns that do not exi
 Arguments. `scenario`: a name in `configs/scenarios`, a file or a `Scenario`. `split`: `train`,
 `development` or `held_out` markets, which never overlap. `render_mode`: None, `ansi` or `rgb_array`.
 `taste_pool` [pool, >= 8]: standardised tastes of real listeners in place of synthetic ones.
+`impressions`: put the last interval's impressions into `infos["audience_0"]["impressions"]`, columns by name
+(`envs.impressions.ImpressionLog`); what listeners played before the flight is `listening()`.
 
 Seeds. `reset(seed=n)` plays market 0 of the split's sequence n, every further `reset()` the next one:
 the markets `envs.seeds.market_seeds(split, n, 0, count)` of `vector_env`, bit for bit. A first
@@ -70,6 +72,7 @@ from pettingzoo.utils import parallel_to_aec
 
 from envs import spaces
 from envs.errors import InterludeError, UnknownNameError
+from envs.histories import Listening
 from envs.market import Observations, VectorMarket
 from envs.observation import Observation
 from envs.protocol import InvalidActionError, log_records
@@ -100,11 +103,12 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
         split: Split = "train",
         render_mode: str | None = None,
         taste_pool: Float | None = None,
+        impressions: bool = False,
     ) -> None:
         """See the module's docstring for the arguments."""
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise UnknownNameError("render mode", render_mode, RENDER_MODES)
-        self.market = vector_env(scenario, 1, split=split, taste_pool=taste_pool)
+        self.market = vector_env(scenario, 1, split=split, taste_pool=taste_pool, impressions=impressions)
         self.scenario, self.render_mode = self.market.scenario, render_mode
         self.possible_agents = spaces.agent_names(self.market.num_campaigns)
         self.agents: list[str] = []
@@ -188,6 +192,11 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
         state: Observation = self.market.privileged_state()[0]
         return state
 
+    def listening(self) -> Listening:
+        """What was known of the listeners before the flight: plays [1, L, items] and segments [1, L]."""
+        self._check_reset("listening")
+        return self.market.listening()
+
     def messages(self) -> list[dict[str, Any]]:
         """What agents read now, as flat records: interval, sender, message, field, value."""
         self._check_reset("messages")
@@ -213,6 +222,8 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
         infos: Infos = {agent: {"interval": market.interval} for agent in self.possible_agents}
         for c, granted in enumerate(market.premium_granted(market.board.directive)[0]):
             infos[f"creative_{c}"]["action_mask"] = spaces.creative_mask(granted)
+        if market.impressions is not None:
+            infos["audience_0"]["impressions"] = market.impressions._asdict()
         return infos
 
     def _rewards(self, rewards: Rewards) -> dict[str, float]:
@@ -247,9 +258,12 @@ def parallel_env(
     split: Split = "train",
     render_mode: str | None = None,
     taste_pool: Float | None = None,
+    impressions: bool = False,
 ) -> AdMarket:
     """The market in which all agents act at once."""
-    return AdMarket(scenario, split=split, render_mode=render_mode, taste_pool=taste_pool)
+    return AdMarket(
+        scenario, split=split, render_mode=render_mode, taste_pool=taste_pool, impressions=impressions
+    )
 
 
 def env(
@@ -258,9 +272,12 @@ def env(
     split: Split = "train",
     render_mode: str | None = None,
     taste_pool: Float | None = None,
+    impressions: bool = False,
 ) -> AECEnv[str, Observation, Any]:
     """The same market with agents acting in turn (PettingZoo's AEC form)."""
-    market = parallel_env(scenario, split=split, render_mode=render_mode, taste_pool=taste_pool)
+    market = parallel_env(
+        scenario, split=split, render_mode=render_mode, taste_pool=taste_pool, impressions=impressions
+    )
     return parallel_to_aec(market)
 
 
@@ -271,6 +288,7 @@ def vector_env(
     split: Split = "train",
     taste_pool: Float | None = None,
     threads: int = 1,
+    impressions: bool = False,
 ) -> VectorMarket:
     """The native environment: B markets in lockstep, which training, heuristics and evaluation step.
 
@@ -289,4 +307,6 @@ def vector_env(
     if isinstance(num_markets, bool) or not isinstance(num_markets, int | np.integer):
         raise TypeError(f"num_markets must be an integer of at least 1, got {num_markets!r}")
     num_markets = int(num_markets)
-    return VectorMarket(scenario, num_markets, split=split, taste_pool=taste_pool, threads=threads)
+    return VectorMarket(
+        scenario, num_markets, split=split, taste_pool=taste_pool, threads=threads, impressions=impressions
+    )

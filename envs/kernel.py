@@ -22,6 +22,8 @@ COMPILED_FROM: Final = (
     "expectation",
     "feedback",
     "generator",
+    "histories",
+    "impressions",
     "inventory",
     "kernel",
     "listeners",

@@ -19,6 +19,8 @@ from envs.dynamics import new_state, play_interval
 from envs.errors import InterludeError, UnknownNameError
 from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
+from envs.histories import Listening, draw_histories
+from envs.impressions import ImpressionLog, ImpressionRoom, impression_log, new_room, note_interval
 from envs.observation import SCHEMAS, Observation
 from envs.opportunities import BLOCK
 from envs.privileged import privileged_blocks
@@ -79,6 +81,7 @@ class VectorMarket:
         taste_pool: Float | None = None,
         threads: int = 1,
         log: bool = False,
+        impressions: bool = False,
     ) -> None:
         """Makes an empty batch.
 
@@ -89,6 +92,8 @@ class VectorMarket:
             taste_pool: [pool, ≥ D] standardised tastes of real listeners; synthetic ones if None.
             threads: that share the markets of a step; they change its speed and nothing else.
             log: keep every bid of the last interval in `bids`, for the event log.
+            impressions: keep who was shown what, and how they answered, in `impressions`, for an audience
+                agent that learns from it.
         """
         if num_markets < 1:
             raise ValueError(f"num_markets must be at least 1, got {num_markets}")
@@ -116,6 +121,10 @@ class VectorMarket:
         self.feed: Feed
         self.aired: Int
         self.outcome: Outcome | None
+        self._whole_intervals = log or impressions
+        self._notes = impressions
+        self._room: ImpressionRoom
+        self.impressions: ImpressionLog | None = None  # of the last interval; None before one, or unasked
         self.bids: list[Bids]  # [B] with `log`: of the last interval, in order of arrival
         self.last_outcome: Outcome  # what observations tell of: at the flight's start, of nothing
 
@@ -149,10 +158,11 @@ class VectorMarket:
             win_rate=np.zeros((b, c, S, P)),
         )
         self.interval, self.outcome, self._has_table = 0, None, False
-        if self.constants.log:  # a block holds a whole interval, so that its rows are there at the end
+        if self._whole_intervals:  # a block holds one, so that its rows are there at the end
             most = self.parameters.traffic.sum((2, 3)).max() * self.constants.load_factor * HEALTH_MAX
             self._make_scratch(int(most) + 2)
-        self.bids = []
+            self._room = new_room(b if self._notes else 0, (int(most) + 2) * c)
+        self.bids, self.impressions = [], None
         self.last_outcome = empty_outcome(b, c, S, P)
         self.last_outcome.health[:] = 1.0
         return self._observations()
@@ -200,11 +210,18 @@ class VectorMarket:
         def play(part: int, first: int, end: int) -> list[Bids]:
             scratch, on_air, t = self._scratch[part], self._next_on_air, self.interval
             bids: list[Bids] = []
+
+            def play_some(start: int, stop: int) -> None:
+                if self._notes:
+                    note_interval(*moment, scratch, on_air, start, stop, t, self.aired, self._room)
+                else:
+                    play_interval(*moment, scratch, on_air, start, stop, t)
+
             if not self.constants.log:
-                play_interval(*moment, scratch, on_air, first, end, t)
+                play_some(first, end)
                 return []
             for b in range(first, end):
-                play_interval(*moment, scratch, on_air, b, b + 1, t)
+                play_some(b, b + 1)
                 rows = int(outcome.bids[b].sum())
                 bids.append(
                     Bids(**{name: column[:rows].copy() for name, column in scratch.made._asdict().items()})
@@ -212,6 +229,8 @@ class VectorMarket:
             return bids
 
         self.bids = [bids for part in self._crew.run(play) for bids in part]
+        if self._notes:
+            self.impressions = impression_log(self._room)
         if self.scenario.listeners.steady:
             self._rest_listeners()
         return outcome
@@ -285,6 +304,16 @@ class VectorMarket:
         """
         self._check_started("state")
         return _side_by_side(self._sight.orchestrator[:, 0], self._sight.campaign)
+
+    def listening(self) -> Listening:
+        """What was known of the listeners before the flight, for an audience agent that asks.
+
+        Drawn anew at every call, the same for the same market, and costly: ask once a flight.
+        """
+        self._check_started("listening")
+        truth = self.parameters
+        plays = draw_histories(truth.seed, truth.listener_taste, self.scenario)
+        return Listening(plays, truth.listener_segment.copy())
 
     def privileged_state(self) -> Observation:
         """Hidden truth for training and evaluation only [B, ·]: a market block, then MAX_CAMPAIGNS blocks."""

@@ -96,6 +96,10 @@ class Listeners(_Part):
     churn_sensitivity: Strength = 0.25
     """Share of its listening that a listener loses, in the end, per unit of annoyance above the threshold."""
     daily_frequency_cap: Annotated[int, Field(ge=1, le=100)] = 5
+    plays_median: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 300.0
+    """Plays in a listener's history, which an audience agent may ask for; 0 = nobody has one."""
+    cold_share: Fraction = 0.05
+    """Share of listeners of whom no play is known."""
     steady: bool = False
     """Listeners start every interval as they started the flight: nothing shown before leaves a trace, so that
     value is linear in what is bought and the clairvoyant bound exact (docs/bounds.md)."""

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from envs.catalogue import MAX_CAMPAIGNS
+from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.philox import uniforms
 from envs.protocol import Actions
@@ -29,9 +30,9 @@ class PausedTeam(Team):
         super().start(flight)
         self._acted = 0
 
-    def act(self, observations: Observations) -> Actions:
+    def act(self, observations: Observations, impressions: ImpressionLog | None = None) -> Actions:
         """The team's actions, with pauses thrown in."""
-        actions = super().act(observations)
+        actions = super().act(observations, impressions)
         draws = uniforms(self._flight.seeds, _STREAM + self._acted, (MAX_CAMPAIGNS,))
         self._acted += 1
         directive = actions.orchestrator

@@ -172,17 +172,22 @@ def _play_made(make: TeamMaker, course: Course, start: int, count: int) -> Batch
 
 def _play_batch(team: Team, course: Course, start: int, count: int) -> Batch:
     """Plays the flights of markets `start … start + count - 1` of a course's sequence."""
-    log = course.event_log
+    log, reads = course.event_log, team.reads_listeners
     market = VectorMarket(
-        course.scenario, count, split=course.split, taste_pool=course.taste_pool, log=log is not None
+        course.scenario,
+        count,
+        split=course.split,
+        taste_pool=course.taste_pool,
+        log=log is not None,
+        impressions=reads,
     )
     observations = market.reset(market_seeds(course.split, course.seed, start, count))
     ledger = FlightLedger(market, keep_series=True)
-    team.start(flight_of(market, privileged=team.privileged))
+    team.start(flight_of(market, privileged=team.privileged, listening=reads))
     terminated = False
     with nullcontext() if log is None else _event_log(log, team, market, start) as events:
         while not terminated:
-            actions = team.act(observations)
+            actions = team.act(observations, market.impressions)
             step = market.step(actions)
             ledger.add(step)
             if events is not None:

@@ -24,11 +24,11 @@ from envs.paths import ROOT
 from policies import load_team
 from policies.policy import Policy
 from policies.registry import (
+    is_policy,
     is_team,
     make_policy,
     make_team,
     policy_knowledge,
-    policy_names,
     rule_names,
     team_knowledge,
     team_names,
@@ -155,9 +155,10 @@ class _Workshop:
 
     def policy(self, source: str, role: str) -> Origin:
         """One role of a source, or the user's own policy."""
-        if re.fullmatch(r"[\w.]+:\w+", source):
+        scripted = source not in TEAMS and is_policy(role, source)
+        if not scripted and re.fullmatch(r"[\w.]+:\w+", source):
             return Origin(source, {role: _own_policy(source)}, "model-free")
-        if source not in TEAMS and source in policy_names(role):
+        if scripted:
             return Origin(
                 source, {role: make_policy(role, source)}, _knowledge(policy_knowledge(role, source))
             )

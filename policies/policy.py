@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from envs.philox import uniforms
 from envs.scenario import Scenario
 
 if TYPE_CHECKING:
+    from envs.histories import Listening
+    from envs.impressions import ImpressionLog
     from envs.market import VectorMarket
 
 
@@ -25,6 +27,7 @@ class Flight:
     num_campaigns: int
     seeds: NDArray[np.uint64]  # [B], for a policy's own random numbers
     market: VectorMarket | None = None  # only for privileged policies, in evaluation
+    listening: Listening | None = None  # only where an audience policy reads listeners
 
 
 class Policy(Protocol):
@@ -40,6 +43,14 @@ class Policy(Protocol):
         """The role's action for observations [B, n, ·]: see `envs.protocol.Actions` for its form."""
 
 
+@runtime_checkable
+class ListenerReader(Protocol):
+    """An audience policy that learns from who was shown what: it needs `Flight.listening`, too."""
+
+    def read_impressions(self, impressions: ImpressionLog) -> None:
+        """Takes in an interval's impressions, before `act` on the observation that follows it."""
+
+
 _POLICY_STREAM = 90
 
 
@@ -50,12 +61,13 @@ def policy_seeds(market_seeds: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return seeds
 
 
-def flight_of(market: VectorMarket, *, privileged: bool = False) -> Flight:
-    """What policies may know of a market that was just reset."""
+def flight_of(market: VectorMarket, *, privileged: bool = False, listening: bool = False) -> Flight:
+    """What policies may know of a market that was just reset; `listening` for `Team.reads_listeners`."""
     return Flight(
         scenario=market.scenario,
         num_markets=market.num_markets,
         num_campaigns=market.num_campaigns,
         seeds=policy_seeds(market.seeds),
         market=market if privileged else None,
+        listening=market.listening() if listening else None,
     )

@@ -15,11 +15,22 @@ from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
 from policies.arm_prior import ArmPrior
 from policies.by_vertical import GLOBAL, ByVertical, VerticalSplit
+from policies.collaborative_audience import CollaborativeAudience
 from policies.desk import CampaignDesk
 from policies.kalman import KalmanBelief
 from policies.policy import Policy
 from policies.rules import RULES
-from policies.specs import MODEL_FREE, PART_MODEL_AWARE, PRIVILEGED, Knob, Knobs, RuleSpec, TeamSpec
+from policies.scripted_audience import NoisyAffinity
+from policies.specs import (
+    MODEL_AWARE,
+    MODEL_FREE,
+    PART_MODEL_AWARE,
+    PRIVILEGED,
+    Knob,
+    Knobs,
+    RuleSpec,
+    TeamSpec,
+)
 from policies.team import Team
 from policies.teams import TEAMS, desk_of
 
@@ -31,6 +42,7 @@ _CAMPAIGN_ROLES: Final = ("creative", "bidding")
 _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     "audience": {
         "segment-average": ("siloed", MODEL_FREE),
+        "collaborative": ("certainty-equivalent", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
     "creative": {
@@ -63,10 +75,31 @@ def policy_names(role: str) -> list[str]:
     return [*_POLICY_SOURCES[role], *(name for name, rule in RULES.items() if rule.role == role)]
 
 
+NOISY: Final = "noisy:"
+"""`noisy:SD` as an audience: the truth of every listener with noise of that standard deviation."""
+
+
+def is_policy(role: str, name: str) -> bool:
+    """Whether `make_policy` knows the name."""
+    return name in policy_names(role) or (role == "audience" and name.startswith(NOISY))
+
+
 def make_policy(role: str, name: str) -> Policy:
-    """A role's scripted policy by name, alone, with its tuned knobs or those of the team it comes from."""
+    """A role's scripted policy by name, alone, with its tuned knobs or those of the team it comes from.
+
+    Raises:
+        UnknownNameError: no such policy; the valid names are listed.
+        ConfigurationError: `noisy:SD` with an SD that is no number from 0.
+    """
+    if role == "audience" and name.startswith(NOISY):
+        try:
+            return NoisyAffinity(float(name.removeprefix(NOISY)))
+        except ValueError as error:
+            raise ConfigurationError(f"audience policy {name!r}: {error}; as in noisy:0.3") from error
     if name not in policy_names(role):
         raise UnknownNameError(f"{role} policy", name, policy_names(role))
+    if (role, name) == ("audience", "collaborative"):
+        return CollaborativeAudience()
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
 
@@ -74,6 +107,8 @@ def make_policy(role: str, name: str) -> Policy:
 def policy_knowledge(role: str, name: str) -> str:
     """What a role's scripted policy knows of the simulator."""
     policy_names(role)
+    if role == "audience" and name.startswith(NOISY):
+        return PRIVILEGED
     return RULES[name].knowledge if name in RULES else _POLICY_SOURCES[role][name][1]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from envs.catalogue import MAX_CAMPAIGNS, S
 from envs.observation import SCHEMAS, Observation
+from envs.philox import normals
 from envs.protocol import SegmentValue
 from envs.state import Float
 from policies.policy import Flight
@@ -49,7 +50,8 @@ class SegmentAverage:
 class TrueAffinity:
     """The true affinity of every listener: an upper reference, for evaluation only."""
 
-    name, privileged = "oracle", True
+    name: str = "oracle"
+    privileged = True
     listener_affinity: Float | None = None
 
     def start(self, flight: Flight) -> None:
@@ -69,3 +71,22 @@ class TrueAffinity:
     def act(self, observation: Observation) -> SegmentValue:
         """The truth."""
         return self._value
+
+
+class NoisyAffinity(TrueAffinity):
+    """The truth of every listener times log-normal noise of mean 1: how good must predictions be?"""
+
+    _STREAM = 0x7A10
+
+    def __init__(self, noise_sd: float) -> None:
+        """`noise_sd` of log affinity, at least 0."""
+        if not 0.0 <= noise_sd < float("inf"):
+            raise ValueError(f"noise_sd must be a number from 0, got {noise_sd}")
+        self.name, self.noise_sd = f"noisy:{noise_sd:g}", noise_sd
+
+    def start(self, flight: Flight) -> None:
+        """Needs a privileged flight."""
+        super().start(flight)
+        truth = np.asarray(self.listener_affinity)
+        noise = normals(flight.seeds, self._STREAM, truth.shape[1:])
+        self.listener_affinity = truth * np.exp(self.noise_sd * noise - 0.5 * self.noise_sd**2)

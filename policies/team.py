@@ -11,10 +11,11 @@ import numpy as np
 
 from envs.catalogue import CREATIVE_CHOICES
 from envs.errors import InterludeError
+from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue, action_shape
-from policies.policy import Flight, Policy
+from policies.policy import Flight, ListenerReader, Policy
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Team:
         """Whether any role reads the hidden truth (evaluation only)."""
         return any(policy.privileged for policy in self.policies.values())
 
+    @property
+    def reads_listeners(self) -> bool:
+        """Whether its audience learns from histories and impressions: give it both (`flight_of`, `act`)."""
+        return isinstance(self.policies["audience"], ListenerReader)
+
     def start(self, flight: Flight) -> None:
         """Starts all policies and stand-ins on a new flight; only privileged ones are told of its market."""
         self._interval = 0
@@ -71,8 +77,14 @@ class Team:
                     raise
                 self.incapacities.append(Incapacity(role, 0, f"{type(error).__name__}: {error}"))
 
-    def act(self, observations: Observations) -> Actions:
-        """Every role's action; a failing role is replaced by its stand-in."""
+    def act(self, observations: Observations, impressions: ImpressionLog | None = None) -> Actions:
+        """Every role's action; a failing role is replaced by its stand-in.
+
+        Args:
+            observations: what every role sees.
+            impressions: of the interval before, for an audience that reads them (`reads_listeners`).
+        """
+        self._impressions = impressions
         answers = {role: self._answer(role, getattr(observations, role)) for role in ROLES}
         self._interval += 1
         heard = (self.stand_ins if self._failed("audience") else self.policies)["audience"]
@@ -95,7 +107,10 @@ class Team:
             return spare
         started = time.perf_counter()
         try:
-            answer = self.policies[role].act(observation)
+            policy = self.policies[role]
+            if role == "audience" and self._impressions is not None and isinstance(policy, ListenerReader):
+                policy.read_impressions(self._impressions)
+            answer = policy.act(observation)
             problem = _problem(role, answer, self._flight)
             if problem is None and role == "audience":
                 problem = _table_problem(self.policies[role], self._flight)

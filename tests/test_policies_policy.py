@@ -54,7 +54,10 @@ def test_a_flight_tells_of_the_market_only_when_asked_to() -> None:
     plain, privileged = flight_of(market), flight_of(market, privileged=True)
     assert plain.market is None and not reaches_truth(plain, market)
     assert privileged.market is market and reaches_truth(privileged, market)
-    assert set(Flight.__dataclass_fields__) == {"scenario", "num_markets", "num_campaigns", "seeds", "market"}
+    reading = flight_of(market, listening=True)
+    assert plain.listening is None and reading.market is None and not reaches_truth(reading, market)
+    public = {"scenario", "num_markets", "num_campaigns", "seeds", "listening"}
+    assert set(Flight.__dataclass_fields__) == {*public, "market"}
 
 
 def test_a_policys_seeds_are_not_those_of_its_market() -> None:

@@ -1,0 +1,96 @@
+"""An audience agent that tells listeners apart: collaborative filtering, and who answered what."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from envs.errors import InterludeError
+from envs.impressions import ImpressionLog
+from envs.observation import SCHEMAS, Observation
+from envs.protocol import SegmentValue
+from envs.state import Float
+from policies.policy import Flight
+from policies.scripted_audience import SegmentAverage
+from policies.taste_belief import (
+    Noise,
+    TasteBelief,
+    age_annoyance,
+    conclude,
+    fading,
+    learn_impressions,
+    listener_table,
+    new_belief,
+)
+from policies.taste_embedding import FACTORS, embed, taste_model
+
+_SCHEMA = SCHEMAS["audience"]
+NOISE: Final = Noise(taste=0.1, nuisance=0.35, excess=0.08)
+"""As predictions came out calibrated, and the team best, on development markets: flat around these."""
+
+
+class CollaborativeAudience:
+    """Segment values as `SegmentAverage` posts them, and within segments what each listener's taste adds.
+
+    Listeners are embedded by what they have played before the flight; each campaign's taste is a Gaussian
+    belief over that embedding, which every interval's impressions sharpen. Model-aware: it reads counts
+    through the market's response curves. It never sees a listener's true taste.
+    """
+
+    privileged = False
+
+    def __init__(self, noise: Noise = NOISE, name: str = "collaborative") -> None:
+        """`noise` says how far tastes, creatives and single impressions scatter."""
+        self.name, self.noise = name, noise
+        self._average = SegmentAverage()
+        self.listener_affinity: Float
+
+    def start(self, flight: Flight) -> None:
+        """A new flight.
+
+        Raises:
+            InterludeError: the flight tells nothing of listeners.
+        """
+        if flight.listening is None:
+            raise InterludeError(
+                f"audience policy {self.name!r} reads listeners: start it with flight_of(market, "
+                "listening=True) and hand Team.act the market's impressions (VectorMarket(impressions=True))"
+            )
+        self._flight, listening = flight, flight.listening
+        self._average.start(flight)
+        self._segment = listening.segment
+        self.embedding = embed(taste_model(flight.scenario), listening.plays)
+        self._known = listening.plays.any(-1)
+        self._kept = fading(flight.scenario.hours_per_interval)
+        self.belief: TasteBelief | None = None
+        shape = (flight.num_markets, flight.num_campaigns, flight.scenario.listeners.count)
+        self.listener_affinity = np.empty(shape)
+
+    def read_impressions(self, impressions: ImpressionLog) -> None:
+        """Learns from an interval's impressions."""
+        if self.belief is None:
+            return
+        noise = self.noise
+        weight = float(self._flight.scenario.impression_weight)
+        learn_impressions(self.belief, self.embedding, impressions, weight, noise.nuisance, noise.excess)
+        age_annoyance(self.belief, impressions, self._kept)
+        conclude(self.belief, FACTORS / noise.taste, noise.nuisance)
+
+    def act(self, observation: Observation) -> SegmentValue:
+        """Affinity and confidence of segments; the table of listeners is `listener_affinity`."""
+        value = self._average.act(observation)
+        campaigns, listeners = self._flight.num_campaigns, self._flight.scenario.listeners.count
+        if self.belief is None:
+            hint = _SCHEMA.view(observation[:, 0].astype(np.float64), "affinity_hint")[:, :campaigns]
+            level = np.log(np.maximum(hint, 0.05)) - 0.5 * self.noise.taste
+            self.belief = new_belief(campaigns, listeners, level, self.noise)
+        listener_table(
+            self.belief,
+            self.embedding,
+            self._known,
+            self._segment,
+            value.affinity,
+            self.listener_affinity,
+        )
+        return value

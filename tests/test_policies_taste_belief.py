@@ -1,0 +1,79 @@
+"""The taste belief against Bayesian regression with every nuisance spelled out."""
+
+import numpy as np
+
+from envs.catalogue import ARM_FIT
+from envs.impressions import ImpressionLog
+from policies.taste_belief import Noise, conclude, learn_impressions, listener_table, new_belief
+from policies.taste_belief import _score as score_of
+from policies.taste_embedding import FACTORS
+
+NOISE = Noise(taste=0.1, nuisance=0.35, excess=0.08)
+LISTENERS, WEIGHT = 12, 250
+
+
+def row(listener: int, arm: int, segment: int, skips: int) -> list[int]:
+    """Of market 0, campaign 0, at placement 0, with the screen hidden."""
+    return [0, 0, listener, segment, 0, arm, 0, WEIGHT - 10 - skips, skips, 1, 0]
+
+
+def log_of(rows: list[list[int]]) -> ImpressionLog:
+    return ImpressionLog(*np.array(rows, np.int64).T.copy(), np.ones(len(rows)), np.ones(len(rows)))
+
+
+def test_posterior_is_that_of_a_regression_with_a_dummy_a_creative_and_segment() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, LISTENERS, FACTORS))
+    belief = new_belief(1, LISTENERS, np.zeros((1, 1, 4)), NOISE)
+    # One interval: the taste is still 0, and the nuisance's belief moves from row to row.
+    rows = [
+        row(int(rng.integers(LISTENERS)), int(k), int(s), int(n))
+        for k, s, n in zip(rng.choice([0, 4], 30), rng.choice(2, 30), rng.integers(0, 12, 30), strict=True)
+    ]
+    groups = sorted({(r[3], r[5]) for r in rows})
+    design, y, variance = np.zeros((30, FACTORS + len(groups))), np.zeros(30), np.zeros(30)
+    sums = {group: np.zeros(2) for group in groups}
+    for n, r in enumerate(rows):
+        group = (r[3], r[5])
+        aired = sums[group][1] / (sums[group][0] + 1 / NOISE.nuisance)
+        log_z = np.log(ARM_FIT[r[5], 0]) + aired
+        score, information = score_of(log_z, r[5], 0, *map(float, r[7:11]), 0.0, float(WEIGHT))
+        design[n, :FACTORS], design[n, FACTORS + groups.index(group)] = x[0, r[2]], 1.0
+        y[n] = aired + np.clip(score / information, -2.0, 2.0)
+        variance[n] = 1 / information + NOISE.excess
+        sums[group] += np.array([1.0, y[n]]) / variance[n]
+    prior = np.r_[np.full(FACTORS, FACTORS / NOISE.taste), np.full(len(groups), 1 / NOISE.nuisance)]
+    covariance = np.linalg.inv(design.T @ (design / variance[:, None]) + np.diag(prior))
+    mean = covariance @ (design.T @ (y / variance))
+    learn_impressions(belief, x, log_of(rows), float(WEIGHT), NOISE.nuisance, NOISE.excess)
+    conclude(belief, FACTORS / NOISE.taste, NOISE.nuisance)
+    np.testing.assert_allclose(belief.taste[0, 0], mean[:FACTORS], atol=1e-10)
+    np.testing.assert_allclose(belief.covariance[0, 0], covariance[:FACTORS, :FACTORS], atol=1e-10)
+
+
+def test_the_score_is_the_likelihoods_slope_and_vanishes_at_the_expected_counts() -> None:
+    low = score_of(0.0, 0, 0, 250.0, 0.0, 0.0, 0.0, 0.0, 250.0)[0]
+    high = score_of(0.0, 0, 0, 200.0, 35.0, 0.0, 0.0, 0.0, 250.0)[0]
+    assert low > 0.0 > high
+
+
+def test_nobody_attended_is_no_dislike() -> None:
+    belief = new_belief(1, LISTENERS, np.zeros((1, 1, 4)), NOISE)
+    unheard = [0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 5]  # clicks alone: invalid traffic
+    x = np.ones((1, LISTENERS, FACTORS))
+    learn_impressions(belief, x, log_of([unheard]), float(WEIGHT), NOISE.nuisance, NOISE.excess)
+    assert not belief.weight.any() and not belief.evidence.any()
+
+
+def test_segment_means_are_kept_and_strangers_have_them() -> None:
+    rng = np.random.default_rng(1)
+    belief = new_belief(1, LISTENERS, np.zeros((1, 1, 4)), NOISE)
+    belief.taste[:] = rng.normal(size=belief.taste.shape)
+    x, segment = rng.normal(size=(1, LISTENERS, FACTORS)), np.arange(LISTENERS)[None] // 3
+    known = np.ones((1, LISTENERS), bool)
+    known[0, [0, 5]] = False
+    value, table = np.array([[[0.5, 1.0, 2.0, 3.0]]]), np.empty((1, 1, LISTENERS))
+    listener_table(belief, x, known, segment, value, table)
+    np.testing.assert_allclose(table[0, 0].reshape(4, 3).mean(1), value[0, 0])
+    np.testing.assert_allclose(table[0, 0, [0, 5]], [0.5, 1.0])
+    assert table[0, 0, 6:9].std() > 0.0
