@@ -6,16 +6,15 @@ import torch
 
 from envs.errors import InterludeError
 from envs.market import VectorMarket
-from envs.rewards import Rewards
 from envs.seeds import market_seeds
 from evaluation.metrics import KPIS
 from policies.learned import gaussian_log_probability
 from policies.networks import BiddingActor, CreativeActor
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator, row_count
-from training.configuration import PpoSettings, TrainingConfiguration
+from training.configuration import TrainingConfiguration
 from training.critic import Critic
 from training.losses import returns_to_go
-from training.rollout import Rollout, check_finite, learning_team, mixed_rewards, play_rollout
+from training.rollout import Rollout, check_finite, learning_team, play_rollout
 from training.warm_up import WarmUp, apply_statistics, warm_up
 
 SCENARIO = """
@@ -114,24 +113,6 @@ def test_log_probabilities_are_those_of_what_was_done(
     found = logits.gather(-1, columns["arm"][..., None])[..., 0]
     torch.testing.assert_close(found, columns["arm_log_probability"], atol=1e-4, rtol=1e-4)
     assert columns["arm_mask"].gather(-1, columns["arm"][..., None]).all()
-
-
-def test_rewards_are_mixed() -> None:
-    rng = np.random.default_rng(0)
-    segment = rng.normal(size=(B, C, 4))
-    rewards = Rewards(segment.sum((1, 2)), segment.sum(2), segment, *rng.normal(size=(2, B, C)))
-    team = mixed_rewards(rewards, PpoSettings(team_reward_fraction=1.0))
-    np.testing.assert_allclose(team[..., 0], np.repeat(rewards.team[:, None], C, 1), rtol=1e-6)
-    np.testing.assert_allclose(team[..., 2:].sum(-1), team[..., 0], rtol=1e-5)
-    own = mixed_rewards(rewards, PpoSettings(team_reward_fraction=0.0, own_reward="role"))
-    np.testing.assert_allclose(own[..., 0], rewards.creative, rtol=1e-6)
-    np.testing.assert_allclose(own[..., 1], rewards.bidding, rtol=1e-6)
-    np.testing.assert_allclose(own[..., 2:], rewards.segment, rtol=1e-6)
-    half = mixed_rewards(rewards, PpoSettings(team_reward_fraction=0.5, own_reward="role"))
-    np.testing.assert_allclose(half, (own + team) / 2, atol=1e-6)
-    own = mixed_rewards(rewards, PpoSettings(team_reward_fraction=0.0))
-    np.testing.assert_allclose(own[..., 0], rewards.campaign, rtol=1e-6)
-    np.testing.assert_allclose(own[..., 2:].sum(-1), own[..., 1], rtol=1e-5)
 
 
 def test_an_observation_that_is_not_finite_is_named(configuration: TrainingConfiguration) -> None:

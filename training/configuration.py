@@ -50,8 +50,9 @@ class PpoSettings(_Part):
     """Share of a creative's advantage that comes from its own segment; the rest from the whole."""
     team_reward_fraction: Fraction = 0.5
     """Share of the team's reward in every agent's; the rest is its own."""
-    own_reward: Literal["campaign", "role"] = "campaign"
-    """An agent's own reward: its campaign's part of the objective, or its role's reward."""
+    own_reward: Literal["campaign", "role", "difference"] = "campaign"
+    """An agent's own reward: its campaign's part of the objective, its role's reward, or what the team owes to
+    its campaign: J less J of the same flight without its bids, which is played again for every campaign."""
 
     def learning_rate(self, module: str, progress: float) -> float:
         """Adam's step of a module (a learned role, or the critic) when a share of the run is over."""
