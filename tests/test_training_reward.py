@@ -70,9 +70,7 @@ def test_a_campaign_that_bids_nothing_earns_nothing_and_takes_nothing_from_other
     differences = difference_rewards(*flown(with_a_silent_campaign))
     assert (differences[:, :, 1] == 0.0).all()
     assert (differences[..., [0, 2], :].sum((0, 3)) != 0.0).all()
-    np.testing.assert_allclose(
-        differences.sum((0, 3)), owed(with_a_silent_campaign).T, rtol=1e-9, atol=1e-9
-    )
+    np.testing.assert_allclose(differences.sum((0, 3)), owed(with_a_silent_campaign).T, rtol=1e-9, atol=1e-9)
 
 
 def test_both_roles_and_every_segment_get_the_difference() -> None:

@@ -134,13 +134,28 @@ def test_a_batch_has_the_same_rows_for_every_module(
     batch, explained = learning_batch(rollout.columns, critic, configuration.ppo)
     assert row_count(batch) == T * B
     assert {len(rows) for columns in batch.values() for rows in columns.values()} == {T * B}
-    assert batch["creative"]["advantage"].std() == pytest.approx(1.0, abs=1e-4)
+    for module, advantage in (("creative", "arm_advantage"), ("bidding", "action_advantage")):
+        assert batch[module][advantage].std() == pytest.approx(1.0, abs=1e-4)
     assert np.isfinite(list(explained.values())).all()
     whole = configuration.ppo.model_copy(update={"lambda_": 1.0})
     batch, _ = learning_batch(rollout.columns, critic, whole)
     rewards = torch.from_numpy(rollout.columns["reward"]) / critic.observable.return_scale
     returns = returns_to_go(rewards, whole.gamma).flatten(0, 1)
     torch.testing.assert_close(batch[CRITIC]["target"], returns, atol=1e-3, rtol=1e-3)
+
+
+def test_a_monolithic_policy_has_the_columns_of_both_roles(
+    configuration: TrainingConfiguration, rollout: Rollout, start: WarmUp
+) -> None:
+    critic = Critic(configuration.networks, "shared", start.truth_sizes)
+    apply_statistics(critic.observable, start.statistics)
+    apart, _ = learning_batch(rollout.columns, critic, configuration.ppo)
+    batch, _ = learning_batch(rollout.columns, critic, configuration.ppo, together=True)
+    assert batch.keys() == {"team", CRITIC}
+    assert batch["team"].keys() == apart["creative"].keys() | apart["bidding"].keys()
+    for role in ("creative", "bidding"):
+        for name, column in apart[role].items():
+            assert torch.equal(batch["team"][name], column), name
 
 
 def test_minibatches_cover_an_epoch_once_and_keep_modules_together() -> None:

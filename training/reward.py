@@ -34,9 +34,7 @@ def flight_rewards(
     return np.stack([mixed_rewards(interval, ppo, difference) for interval, difference in pairs])
 
 
-def mixed_rewards(
-    rewards: Rewards, ppo: PpoSettings, difference: Float | None = None
-) -> NDArray[np.float32]:
+def mixed_rewards(rewards: Rewards, ppo: PpoSettings, difference: Float | None = None) -> NDArray[np.float32]:
     """Rewards [B, C, 2 + S] USD of the creative role, the bidding role and each segment in an interval.
 
     Args:

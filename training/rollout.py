@@ -75,7 +75,15 @@ def moments(
     watcher: Teacher | None = None,
     record: bool = False,
 ) -> Iterator[Moment]:
-    """Plays a flight, interval by interval; without `truth` its blocks are empty, and only `record` keeps what a replay needs.
+    """Plays a flight, interval by interval.
+
+    Args:
+        market: in which it is played.
+        team: who plays.
+        seeds: [B] of its markets.
+        truth: show the hidden truth; else its blocks are empty.
+        watcher: a teacher that looks on.
+        record: keep what playing the flight again needs.
 
     Raises:
         InterludeError: an observation, a reward or an action is not finite; agent, field, interval and
