@@ -1,6 +1,7 @@
 """What a campaign truly brought: the same flight, the same random numbers, with that campaign silenced.
 
-Evaluation only. Two questions, two ways to ask them:
+For evaluation, and for rewards that training may give but nobody could observe. Two questions, two ways to
+ask them:
 
 * recorded: everybody else does what they did. The market alone answers: listeners who hear fewer ads, and
   auctions with one bidder less. This is the campaign's incremental effect.
@@ -13,13 +14,13 @@ hand to others what its silence saved.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.market import Observations, VectorMarket
+from envs.market import Observations, Step, VectorMarket
 from envs.protocol import Actions, Directive
 from envs.rewards import segment_size
 from envs.scenario import Scenario
@@ -59,11 +60,29 @@ class Lift(NamedTuple):
         return Totals(*(factual - silenced for factual, silenced in pairs))
 
 
-class _Recording(NamedTuple):
+class Recording(NamedTuple):
     """One interval: what everybody did, and what each campaign had left before it."""
 
     actions: Actions
     budget_left_usd: Float  # [B, C]
+
+
+def recorded(market: VectorMarket, actions: Actions) -> Recording:
+    """What is about to be done in a market, copied: its sender may write over its arrays."""
+    return Recording(_copy(actions), market.market_state.budget_left_usd.copy())
+
+
+def replayed_without(
+    market: VectorMarket, seeds: NDArray[np.uint64], recordings: Sequence[Recording], silent: int
+) -> Iterator[Step]:
+    """The recorded flight of a market again, interval by interval, with campaign `silent` bidding nothing.
+
+    Everybody else does what they did, and the silent campaign's money goes as it went.
+    """
+    _start(market, seeds, silent)
+    for actions, left_usd in recordings:
+        market.market_state.budget_left_usd[:, silent] = left_usd[:, silent]
+        yield market.step(_silenced(actions, silent))
 
 
 def incremental_lift(
@@ -99,32 +118,29 @@ def incremental_lift(
 
 def _fly(
     market: VectorMarket, seeds: NDArray[np.uint64], player: Player, silent: int | None = None
-) -> tuple[Totals, list[_Recording]]:
+) -> tuple[Totals, list[Recording]]:
     """A whole flight by a player, with or without one of its campaigns."""
     observations = _start(market, seeds, silent)
     act, steps, recordings = player(market), _Sums(market), []
     for _ in range(market.scenario.intervals):
-        actions = _copy(act(observations))
-        left_usd = market.market_state.budget_left_usd.copy()
-        recordings.append(_Recording(actions, left_usd))
-        observations = steps.add(_silenced(actions, silent))
+        recordings.append(recorded(market, act(observations)))
+        step = market.step(_silenced(recordings[-1].actions, silent))
+        steps.add(step)
+        observations = step.observations
     return steps.totals(), recordings
 
 
 def _fly_again(
-    market: VectorMarket, seeds: NDArray[np.uint64], recordings: list[_Recording], silent: int
+    market: VectorMarket, seeds: NDArray[np.uint64], recordings: list[Recording], silent: int
 ) -> Totals:
-    """The recorded flight without one campaign, whose money goes as it went."""
-    _start(market, seeds, silent)
     steps = _Sums(market)
-    for actions, left_usd in recordings:
-        market.market_state.budget_left_usd[:, silent] = left_usd[:, silent]
-        steps.add(_silenced(actions, silent))
+    for step in replayed_without(market, seeds, recordings, silent):
+        steps.add(step)
     return steps.totals()
 
 
 class _Sums:
-    """Steps a market and adds up what that brings."""
+    """Adds up what the steps of a market bring."""
 
     def __init__(self, market: VectorMarket) -> None:
         self.market = market
@@ -132,16 +148,14 @@ class _Sums:
         self.completions, self.conversions, self.spend_usd, self.value_usd = np.zeros((4, b, c))
         self.objective_usd = np.zeros(b)
 
-    def add(self, actions: Actions) -> Observations:
-        """Plays one interval; gives what is seen after it."""
-        step = self.market.step(actions)
+    def add(self, step: Step) -> None:
+        """Takes one interval in."""
         out, worth = step.outcome, step.worth
         self.completions += out.completions.sum((-1, -2))
         self.conversions += out.conversions_caused.sum(-1)
         self.spend_usd += out.spend_usd.sum((-1, -2))
         self.value_usd += (worth.completions + worth.conversions + worth.recall - worth.waste).sum(-1)
         self.objective_usd += step.rewards.team
-        return step.observations
 
     def totals(self) -> Totals:
         """The sums, and what stands at the end."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from pydantic import JsonValue
 
 from evaluation.aggregates import cohens_d, improvements, lift, minimal_detectable_effect
 from evaluation.comparison import Versus
@@ -14,7 +15,7 @@ from evaluation.comparison_json import KINDS
 from evaluation.intervals import Interval, MarketBootstrap
 from evaluation.methods import Method, methods_of
 from evaluation.metrics import KPIS, OBJECTIVE, mean_over_markets
-from evaluation.study import Study, Variant
+from evaluation.study import Study, Variant, as_settings
 from evaluation.study_aggregate import StudyAggregate, study_aggregate
 from evaluation.study_unit import Played, Results
 from evaluation.table import COLUMNS, percent, share
@@ -39,6 +40,20 @@ class Row:
     incapacities: int
 
 
+class TrainingCost(NamedTuple):
+    """What training one run took; what was trained apart and then composed is added up."""
+
+    iterations: int
+    market_steps: int
+    """Market-intervals that were learned from; what a difference reward plays again is none."""
+    seconds: float
+    """Wall clock of the iterations, evaluations on development markets included."""
+
+
+Costs = Mapping[str, Mapping[str, TrainingCost]]
+"""By variant and run."""
+
+
 @dataclass(frozen=True, eq=False)
 class StudyTable:
     """All rows of a study."""
@@ -50,6 +65,7 @@ class StudyTable:
     """By variant: commits of the checkout at which its runs were trained."""
     aggregate: StudyAggregate | None = None
     """Over all scenarios; None where there is one only."""
+    costs: Costs = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Everything as one object, units in the key names (KPIs by their tags)."""
@@ -57,6 +73,10 @@ class StudyTable:
             "study": self.study,
             "intervals": KINDS,
             "trained_at_commits": self.commits,
+            "training_costs": {
+                variant: {run: cost._asdict() for run, cost in runs.items()}
+                for variant, runs in self.costs.items()
+            },
             "over_scenarios": None if self.aggregate is None else self.aggregate.as_json(),
             "scenarios": [
                 {"scenario": scenario, "variants": [_row_json(row) for row in rows]}
@@ -71,11 +91,13 @@ class StudyTable:
             f"<!-- written by `interlude study {study.name} --report FILE`: do not edit -->\n",
             f"# Study: {study.name}\n",
             f"{study.description}\n" if study.description else "",
+            f"Every training run has {_settings(study.overrides)}.\n" if study.overrides else "",
             f"{study.markets} {study.split} markets of each scenario (seed {study.market_seed}), the same "
             f"for every variant. Differences are over `{study.baseline}`, paired by market. Intervals are "
             "95 %, bootstrapped over markets unless a column says over runs: they hold for these policies "
             "and say nothing about training luck.\n",
             self._variants(),
+            self._costs(),
             "## J over the baseline, by scenario\n",
             self._overview(),
             self._over_scenarios(),
@@ -87,6 +109,20 @@ class StudyTable:
     def _variants(self) -> str:
         rows = [[f"`{name}`", _made_of(v), v.description] for name, v in self.study.variants.items()]
         return _table(["variant", "is", "asks"], rows)
+
+    def _costs(self) -> str:
+        if not self.costs:
+            return ""
+        rows = []
+        for variant, runs in self.costs.items():
+            mean = np.mean(list(runs.values()), axis=0)
+            cells = (f"{mean[0]:,.0f}", f"{mean[1]:,.0f}", f"{mean[2]:,.0f}")
+            rows.append([f"`{variant}`", str(len(runs)), *cells])
+        head = ["variant", "runs", "iterations a run", "market steps a run", "training seconds a run"]
+        return (
+            f"{_table(head, rows)}\nMarket steps are those that were learned from. Seconds are of one "
+            "machine and hold only against one another.\n"
+        )
 
     def _overview(self) -> str:
         rows = []
@@ -130,10 +166,12 @@ class StudyTable:
         return notes
 
 
-def study_table(study: Study, results: Results, commits: Mapping[str, Sequence[str]]) -> StudyTable:
+def study_table(
+    study: Study, results: Results, commits: Mapping[str, Sequence[str]], costs: Costs | None = None
+) -> StudyTable:
     """The table of a study's evaluations."""
     rows = {scenario: _rows(study, by_variant) for scenario, by_variant in results.items()}
-    return StudyTable(study, rows, commits, study_aggregate(study, results))
+    return StudyTable(study, rows, commits, study_aggregate(study, results), costs or {})
 
 
 def _rows(study: Study, results: Mapping[str, Mapping[str, Played]]) -> list[Row]:
@@ -181,8 +219,15 @@ def _lift_over_runs(method: Method | None, baseline: str) -> Interval | None:
     return method.figures.lift if versus is None else versus.lift
 
 
+def _settings(overrides: Mapping[str, JsonValue]) -> str:
+    return ", ".join(f"`{setting}`" for setting in as_settings(overrides))
+
+
 def _made_of(variant: Variant) -> str:
     """What a variant is, in one cell."""
+    if variant.compose:
+        parts = [f"{role} of `{source}`" for role, source in variant.compose.items()]
+        return ", ".join([*parts, *(f"`+{role}={source}`" for role, source in variant.replace.items())])
     if variant.training is None:
         return ", ".join(f"`{variant.replaced(team)}`" for team in (variant.team, *variant.runs) if team)
     words = [f"trained: `{variant.training}`", *(f"`{setting}`" for setting in variant.settings())]

@@ -56,6 +56,8 @@ class NetworkSettings(BaseModel):
     """Units that a recurrent actor remembers of a segment (creative) or a campaign (bidding); 0 = none."""
     foretells: bool = False
     """The creative actor also foretells the hidden log response of every arm, as the simulator teaches it."""
+    monolithic: bool = False
+    """One network decides everything for a campaign: both roles stand on the creative's first layers."""
     log_std: float = Field(-0.9, ge=-5.0, le=2.0)
     """Initial log standard deviation of the bidding agent's exploration; learned."""
 
@@ -255,18 +257,30 @@ class BiddingActor(nn.Module):
         self.encoder = campaign_encoder(settings)
         self.residual = settings.bidding_residual
         self.model_aware = settings.belief or settings.bidding_residual
-        hidden = settings.bidding_hidden
-        self.first = linear(self.encoder.plain_size + S * self.encoder.grouped_size, hidden)
-        self.memory = GatedMemory(hidden, settings.memory) if settings.memory else None
+        hidden = seen = settings.bidding_hidden
+        plain, grouped = self.encoder.plain_size, self.encoder.grouped_size
+        self.monolithic = settings.monolithic
+        if self.monolithic:
+            seen = S * settings.creative_hidden
+            self.campaign = linear(plain, settings.creative_hidden, 1.0)
+            self.segment = linear(grouped, settings.creative_hidden, 1.0, bias=False)
+        else:
+            self.first = linear(plain + S * grouped, hidden)
+        self.memory = GatedMemory(seen, settings.memory) if settings.memory else None
         self.recalled = linear(settings.memory, hidden, bias=False) if settings.memory else None
-        self.hidden = linear(hidden, hidden)
+        self.hidden = linear(seen, hidden)
         self.output = linear(hidden, BIDDING_ACTION, 0.01)
         self.log_std = nn.Parameter(torch.full((BIDDING_ACTION,), settings.log_std))
         self.register_buffer("scale", torch.tensor(RESIDUAL_SCALE), persistent=False)
         self.register_buffer("bound", torch.tensor(RESIDUAL_CLIP), persistent=False)
 
     def seen(self, plain: Tensor, grouped: Tensor) -> Tensor:
-        """What is made of an interval's encoded features, before memory: [..., hidden]."""
+        """What is made of an interval's encoded features, before memory: [..., hidden].
+
+        A monolithic one sees what the creative sees: [..., S * hidden of the creative].
+        """
+        if self.monolithic:
+            return torch.relu(self.campaign(plain).unsqueeze(-2) + self.segment(grouped)).flatten(-2)
         return torch.relu(self.first(torch.cat([plain, grouped.flatten(-2)], -1)))
 
     def mean(self, plain: Tensor, grouped: Tensor, memory: Tensor | None = None) -> Tensor:
@@ -304,6 +318,18 @@ class BiddingActor(nn.Module):
             return self.log_multiplier(self.mean(plain, grouped), base_log_multiplier)
         memory = self.memory(self.seen(plain, grouped), memory)
         return self.log_multiplier(self.mean(plain, grouped, memory), base_log_multiplier), memory
+
+
+def monolith(settings: NetworkSettings) -> tuple[CreativeActor, BiddingActor]:
+    """Both actors on the same first layers: one network with two heads, for training.
+
+    Each is stored with a copy of those layers, and so acts and is exported by itself.
+    """
+    creative, bidding = CreativeActor(settings), BiddingActor(settings)
+    if not bidding.monolithic:
+        raise ValueError("networks.monolithic is off: the actors have no layers in common")
+    bidding.campaign, bidding.segment = creative.campaign, creative.segment
+    return creative, bidding
 
 
 class ValueNetwork(nn.Module):

@@ -55,7 +55,10 @@ def test_a_variant_becomes_the_argument_and_the_overrides_that_commands_take(tmp
     ("more", "told"),
     [
         ("  two: {team: pid, training: quick}\n", "variants.two: a variant has exactly one of"),
-        ("  none: {description: nothing}\n", "exactly one of team, runs, training"),
+        ("  none: {description: nothing}\n", "exactly one of team, runs, training, compose"),
+        ("  both: {training: quick, compose: {creative: plain}}\n", "exactly one of"),
+        ("  mix: {compose: {creative: plain}}\n", "variants.mix: unknown trained variant 'plain'"),
+        ("  mix: {compose: {monitor: plain}}\n", "compose.monitor"),
         ("  set: {team: pid, overrides: {seed: 1}}\n", "overrides belong to a variant with training"),
         ("  typo: {taem: pid}\n", "did you mean 'team'"),
         ("  role: {team: pid, replace: {creator: rotate}}\n", "replace.creator"),
@@ -76,3 +79,16 @@ def test_the_baseline_is_a_variant(tmp_path: Path) -> None:
         load_study(write(tmp_path, STUDY.replace("baseline: plain", "baseline: plian")))
     with pytest.raises(UnknownNameError, match="role-ablations"):
         load_study("role-ablation")
+
+
+def test_a_composed_variant_stands_for_runs(tmp_path: Path) -> None:
+    more = """
+  one: {training: quick, overrides: {learned_roles: [creative]}}
+  two: {training: quick, overrides: {iterations: 5}}
+  mix: {compose: {creative: one, bidding: two}}
+overrides: {iterations: 3, ppo.gamma: 0.9}
+"""
+    study = load_study(write(tmp_path, STUDY + more))
+    assert study.variants["mix"].is_method
+    assert dict(study.variants["mix"].compose) == {"creative": "one", "bidding": "two"}
+    assert study.settings(study.variants["two"]) == ["iterations=5", "ppo.gamma=0.9"]

@@ -8,7 +8,7 @@ import pytest
 from envs.output import plain
 from evaluation.metrics import KPIS, OBJECTIVE
 from evaluation.study import Study
-from evaluation.study_table import StudyTable, study_table
+from evaluation.study_table import StudyTable, TrainingCost, study_table
 from evaluation.study_unit import Played, Results
 
 MARKETS = 40
@@ -100,6 +100,15 @@ def test_the_table_says_what_each_variant_is_and_is_whole_as_json() -> None:
     assert found["trained_at_commits"] == {"learned": ["abc"]}
     assert text.index("## J over the baseline") < text.index("## Over all scenarios") < text.index("## a\n")
     assert found["over_scenarios"]["scenarios"] == ["a", "b"]
+
+
+def test_what_training_took_stands_beside_what_it_brought() -> None:
+    costs = {"learned": {"seed 0": TrainingCost(10, 4_000, 60.0), "seed 1": TrainingCost(10, 4_000, 80.0)}}
+    table = study_table(a_study(5), results(5), {"learned": ["abc"]}, costs)
+    assert "| `learned` | 2 | 10 | 4,000 | 70 |" in table.markdown()
+    told = table.as_json()["training_costs"]["learned"]["seed 1"]
+    assert told == {"iterations": 10, "market_steps": 4_000, "seconds": 80.0}
+    assert "training seconds" not in the_table(5).markdown()
 
 
 def test_what_a_reader_should_know_is_noted() -> None:

@@ -15,6 +15,7 @@ from policies.networks import (
     CreativeActor,
     NetworkSettings,
     campaign_encoder,
+    monolith,
 )
 
 B, C = 3, 2
@@ -128,6 +129,35 @@ def test_bids_stay_near_the_base_and_within_the_protocol() -> None:
     assert actor.log_multiplier(wild, torch.full((B, C, N), 3.9)).max() <= MAX_MULTIPLIER_LOG
     alone = BiddingActor(NetworkSettings(bidding_residual=False))
     assert alone.log_multiplier(wild, torch.zeros(B, C, N)).max() == MAX_MULTIPLIER_LOG
+
+
+def test_a_monolith_is_one_network_with_two_heads() -> None:
+    settings = NetworkSettings(monolithic=True, creative_hidden=8, bidding_hidden=12)
+    creative, bidding = monolith(settings)
+    shared = {id(p) for p in creative.parameters()} & {id(p) for p in bidding.parameters()}
+    layers = (creative.campaign, creative.segment)
+    assert shared == {id(p) for layer in layers for p in layer.parameters()}
+    plain, grouped = creative.encoder(seen()[0], seen()[1:])
+    torch.testing.assert_close(bidding.seen(plain, grouped), creative.seen(plain, grouped).flatten(-2))
+    bidding.mean(plain, grouped).sum().backward()  # type: ignore[no-untyped-call]
+    assert creative.campaign.weight.grad is not None
+    assert creative.campaign.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("memory", [0, 4])
+def test_an_actor_of_a_monolith_stands_alone_when_it_is_stored(memory: int) -> None:
+    settings = NetworkSettings(monolithic=True, creative_hidden=8, bidding_hidden=12, memory=memory)
+    _, bidding = monolith(settings)
+    alone = BiddingActor(settings)
+    alone.load_state_dict(bidding.state_dict())
+    past = (torch.rand(B, C, memory),) if memory else ()
+    answers = [actor(*seen(), torch.zeros(B, C, N), *past) for actor in (bidding, alone)]
+    torch.testing.assert_close(*answers)
+
+
+def test_actors_that_share_nothing_are_no_monolith() -> None:
+    with pytest.raises(ValueError, match="no layers in common"):
+        monolith(NetworkSettings())
 
 
 def test_segments_share_weights() -> None:

@@ -9,6 +9,7 @@ from training.algorithm import build_algorithm
 from training.benchmark import Plan, Speed, measure, steps_per_second
 from training.checkpoint import Counters, capture
 from training.configuration import TrainingConfiguration
+from training.modules import actor_path
 from training.plain import PlainTrainer
 from training.warm_up import warm_up
 
@@ -35,18 +36,27 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_rllib_learns_what_the_plain_loop_learns(scenario: Path) -> None:
+@pytest.mark.parametrize("monolithic", [False, True])
+def test_rllib_learns_what_the_plain_loop_learns(monolithic: bool, scenario: Path) -> None:
     """The native runner and the trimmed learner change the speed and nothing else."""
     configuration = TrainingConfiguration.model_validate(
-        {"name": "tiny", "scenario": str(scenario), "sampling": {"markets": 4}, "iterations": 5}
+        {
+            "name": "tiny",
+            "scenario": str(scenario),
+            "sampling": {"markets": 4},
+            "iterations": 5,
+            "networks": {"monolithic": monolithic},
+        }
     )
     start = warm_up(configuration)
     algorithm = build_algorithm(configuration, start)
     plain = PlainTrainer(configuration, start)
     weights = capture(algorithm, Counters(), start).weights
-    for name, module in plain.modules.items():
-        inner = f"{name}/{'critic' if name == 'orchestrator_critic' else 'actor'}."
-        module.load_state_dict({k.removeprefix(inner): v for k, v in weights.items() if k.startswith(inner)})
+    networks = {"orchestrator_critic/critic.": plain.critic}
+    for role, actor in (("creative", plain.creative), ("bidding", plain.bidding)):
+        networks["{}/{}.".format(*actor_path(role, monolithic=monolithic))] = actor
+    for inner, network in networks.items():
+        network.load_state_dict({k.removeprefix(inner): v for k, v in weights.items() if k.startswith(inner)})
     try:
         for iteration in range(3):
             algorithm.train()
@@ -54,10 +64,10 @@ def test_rllib_learns_what_the_plain_loop_learns(scenario: Path) -> None:
             for name, array in rollout.columns.items():
                 assert (array == algorithm.rollouts[0].columns[name]).all(), (iteration, name)
         weights = capture(algorithm, Counters(), start).weights
-        for name, module in plain.modules.items():
-            part = "critic" if name == "orchestrator_critic" else "actor"
-            for key, value in module.state_dict().items():
-                torch.testing.assert_close(weights[f"{name}/{part}.{key}"], value, atol=1e-6, rtol=1e-5)
+        assert sum(len(network.state_dict()) for network in networks.values()) == len(weights)
+        for inner, network in networks.items():
+            for key, value in network.state_dict().items():
+                torch.testing.assert_close(weights[inner + key], value, atol=1e-6, rtol=1e-5)
     finally:
         algorithm.stop()
 

@@ -42,12 +42,18 @@ def test_the_hash_names_the_experiment_and_not_the_seed() -> None:
         ("scenario=quik", "quick"),
         ("learned_roles=[]", "learned_roles must name"),
         ("learned_roles=[bidding, bidding]", "each once"),
+        ("networks.monolithic=true", r"monolithic learns both roles, but learned_roles is \['bidding'\]"),
+        ("ppo.own_reward=diference", "did you mean 'difference'"),
         ("ppo.minibatches=1024", "sampling.markets|rows"),
         ("sampling.markets=0", "sampling.markets"),
     ],
 )
 def test_a_fault_names_the_key_and_what_is_valid(override: str, message: str) -> None:
-    overrides = [override, "sampling.markets=1"] if "minibatches" in override else [override]
+    more = {
+        "ppo.minibatches=1024": "sampling.markets=1",
+        "networks.monolithic=true": "learned_roles=[bidding]",
+    }
+    overrides = [override, *([more[override]] if override in more else [])]
     with pytest.raises(ConfigurationError, match=message):
         load_training("quick", overrides)
 
@@ -55,3 +61,12 @@ def test_a_fault_names_the_key_and_what_is_valid(override: str, message: str) ->
 def test_an_unknown_name_lists_the_valid_ones() -> None:
     with pytest.raises(UnknownNameError, match="quick"):
         load_training("quickk")
+
+
+def test_a_monolithic_policy_is_one_module_with_a_learning_rate_of_its_own() -> None:
+    apart, whole = load_training("quick"), load_training("quick", ["networks.monolithic=true"])
+    assert apart.actor_modules == {"creative": ("creative",), "bidding": ("bidding",)}
+    assert whole.actor_modules == {"team": ("creative", "bidding")}
+    assert load_training("quick", ["learned_roles=[bidding]"]).actor_modules == {"bidding": ("bidding",)}
+    rates = {module: whole.ppo.learning_rate(module, 0.0) for module in ("creative", "bidding", "team")}
+    assert rates["bidding"] < rates["team"] < rates["creative"]

@@ -6,16 +6,15 @@ import torch
 
 from envs.errors import InterludeError
 from envs.market import VectorMarket
-from envs.rewards import Rewards
 from envs.seeds import market_seeds
 from evaluation.metrics import KPIS
 from policies.learned import gaussian_log_probability
 from policies.networks import BiddingActor, CreativeActor
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator, row_count
-from training.configuration import PpoSettings, TrainingConfiguration
+from training.configuration import TrainingConfiguration
 from training.critic import Critic
 from training.losses import returns_to_go
-from training.rollout import Rollout, check_finite, learning_team, mixed_rewards, play_rollout
+from training.rollout import Rollout, check_finite, learning_team, play_rollout
 from training.warm_up import WarmUp, apply_statistics, warm_up
 
 SCENARIO = """
@@ -116,24 +115,6 @@ def test_log_probabilities_are_those_of_what_was_done(
     assert columns["arm_mask"].gather(-1, columns["arm"][..., None]).all()
 
 
-def test_rewards_are_mixed() -> None:
-    rng = np.random.default_rng(0)
-    segment = rng.normal(size=(B, C, 4))
-    rewards = Rewards(segment.sum((1, 2)), segment.sum(2), segment, *rng.normal(size=(2, B, C)))
-    team = mixed_rewards(rewards, PpoSettings(team_reward_fraction=1.0))
-    np.testing.assert_allclose(team[..., 0], np.repeat(rewards.team[:, None], C, 1), rtol=1e-6)
-    np.testing.assert_allclose(team[..., 2:].sum(-1), team[..., 0], rtol=1e-5)
-    own = mixed_rewards(rewards, PpoSettings(team_reward_fraction=0.0, own_reward="role"))
-    np.testing.assert_allclose(own[..., 0], rewards.creative, rtol=1e-6)
-    np.testing.assert_allclose(own[..., 1], rewards.bidding, rtol=1e-6)
-    np.testing.assert_allclose(own[..., 2:], rewards.segment, rtol=1e-6)
-    half = mixed_rewards(rewards, PpoSettings(team_reward_fraction=0.5, own_reward="role"))
-    np.testing.assert_allclose(half, (own + team) / 2, atol=1e-6)
-    own = mixed_rewards(rewards, PpoSettings(team_reward_fraction=0.0))
-    np.testing.assert_allclose(own[..., 0], rewards.campaign, rtol=1e-6)
-    np.testing.assert_allclose(own[..., 2:].sum(-1), own[..., 1], rtol=1e-5)
-
-
 def test_an_observation_that_is_not_finite_is_named(configuration: TrainingConfiguration) -> None:
     market = VectorMarket(configuration.load_scenario(), B)
     observations = market.reset(market_seeds("train", 0, 0, B))
@@ -153,13 +134,28 @@ def test_a_batch_has_the_same_rows_for_every_module(
     batch, explained = learning_batch(rollout.columns, critic, configuration.ppo)
     assert row_count(batch) == T * B
     assert {len(rows) for columns in batch.values() for rows in columns.values()} == {T * B}
-    assert batch["creative"]["advantage"].std() == pytest.approx(1.0, abs=1e-4)
+    for module, advantage in (("creative", "arm_advantage"), ("bidding", "action_advantage")):
+        assert batch[module][advantage].std() == pytest.approx(1.0, abs=1e-4)
     assert np.isfinite(list(explained.values())).all()
     whole = configuration.ppo.model_copy(update={"lambda_": 1.0})
     batch, _ = learning_batch(rollout.columns, critic, whole)
     rewards = torch.from_numpy(rollout.columns["reward"]) / critic.observable.return_scale
     returns = returns_to_go(rewards, whole.gamma).flatten(0, 1)
     torch.testing.assert_close(batch[CRITIC]["target"], returns, atol=1e-3, rtol=1e-3)
+
+
+def test_a_monolithic_policy_has_the_columns_of_both_roles(
+    configuration: TrainingConfiguration, rollout: Rollout, start: WarmUp
+) -> None:
+    critic = Critic(configuration.networks, "shared", start.truth_sizes)
+    apply_statistics(critic.observable, start.statistics)
+    apart, _ = learning_batch(rollout.columns, critic, configuration.ppo)
+    batch, _ = learning_batch(rollout.columns, critic, configuration.ppo, together=True)
+    assert batch.keys() == {"team", CRITIC}
+    assert batch["team"].keys() == apart["creative"].keys() | apart["bidding"].keys()
+    for role in ("creative", "bidding"):
+        for name, column in apart[role].items():
+            assert torch.equal(batch["team"][name], column), name
 
 
 def test_minibatches_cover_an_epoch_once_and_keep_modules_together() -> None:

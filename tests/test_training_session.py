@@ -17,8 +17,13 @@ from envs.errors import ConfigurationError, InterludeError
 from envs.market import VectorMarket
 from envs.paths import ROOT
 from evaluation.metrics import KPIS, OBJECTIVE
+from evaluation.rollout import Course, play
+from evaluation.sources import TeamSource
+from policies.export import export
 from policies.learned import load_run_policies
+from policies.networks import BiddingActor, CreativeActor
 from policies.policy import flight_of
+from policies.weights import load_actors
 from training import checkpoint, run_directory
 from training.configuration import TrainingConfiguration, load_training
 from training.run_directory import RunDirectory
@@ -270,16 +275,83 @@ def test_learned_policies_play_the_same_alone_and_in_a_batch(trained: Path, conf
     np.testing.assert_allclose(flights[0][:, 1], flights[1][:, 0], rtol=1e-5)
 
 
-def test_remote_runners_give_a_run_too(config: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("monolithic", [False, True])
+def test_remote_runners_give_a_run_too(monolithic: bool, config: Path, tmp_path: Path) -> None:
     overrides = ["sampling.num_env_runners=2", "iterations=2", "development.every=0"]
+    overrides += [f"networks.monolithic={json.dumps(monolithic)}"]
     run = train(load_training(config, overrides), tmp_path / "run")
     assert lines(run)[-1]["market_steps"] == 2 * 2 * 4 * 6
 
 
+@pytest.fixture(scope="module")
+def monolithic(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    configuration = load_training(config, ["networks.monolithic=true", "iterations=3"])
+    return train(configuration, tmp_path_factory.mktemp("runs") / "monolithic")
+
+
+def test_a_monolithic_run_leaves_two_plain_actors_with_the_same_first_layers(
+    monolithic: Path, config: Path
+) -> None:
+    actors = load_actors(monolithic / "policies")
+    assert actors.keys() == {"creative", "bidding"}
+    creative, bidding = (actors[role].state_dict() for role in ("creative", "bidding"))
+    for name in ("campaign.weight", "campaign.bias", "segment.weight"):
+        assert torch.equal(creative[name], bidding[name])
+    record = lines(monolithic)[-1]["learner"]
+    assert isinstance(record, dict)
+    assert {"creative", "bidding", "team", "orchestrator_critic"} == record.keys()
+    assert record["team"]["learning_rate"] < 1e-3
+    assert np.isfinite(
+        [record["creative"]["kl"], record["bidding"]["kl"], record["team"]["gradient_norm"]]
+    ).all()
+    moments = [name for name in weights(monolithic) if name.startswith("team") and name.endswith("exp_avg")]
+    assert len(moments) == len(creative) + len(bidding) - 3 - _buffers(actors)  # each layer is stepped once
+    team = TeamSource(str(monolithic)).resolve()
+    assert team.learned_roles == ("creative", "bidding")
+    course = Course(load_training(config).load_scenario(), "development", 0, 2)
+    assert np.isfinite(play(team.team, course).metrics[OBJECTIVE]).all()
+
+
+def _buffers(actors: dict[str, CreativeActor | BiddingActor]) -> int:
+    return sum(len(actor.state_dict()) - len(list(actor.parameters())) for actor in actors.values())
+
+
+def test_a_resumed_monolithic_run_equals_the_unbroken_one(
+    monolithic: Path, config: Path, tmp_path: Path
+) -> None:
+    configuration = load_training(config, ["networks.monolithic=true", "iterations=3"])
+    run = RunDirectory.create(tmp_path / "broken", configuration)
+
+    def interrupt(record: dict[str, object]) -> None:
+        if record["iteration"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Session(run, report=interrupt).train()
+    run.close()
+    resume(tmp_path / "broken")
+    assert_same(monolithic, tmp_path / "broken")
+
+
+def test_a_monolithic_run_is_exported_like_any_other(monolithic: Path, tmp_path: Path) -> None:
+    manifest = export(monolithic, tmp_path / "bundle")
+    assert manifest["learned_roles"] == ["creative", "bidding"]
+
+
+def test_a_run_may_ask_what_each_campaign_was_worth(config: Path, tmp_path: Path) -> None:
+    overrides = ["ppo.own_reward=difference", "ppo.team_reward_fraction=0.0", "iterations=1"]
+    run = train(load_training(config, overrides), tmp_path / "run")
+    assert lines(run)[-1]["market_steps"] == 4 * 6  # what is played again is no experience
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("monolithic", [False, True])
 @pytest.mark.parametrize("learners", [1, 2])
-def test_remote_learners_give_a_run_too(learners: int, config: Path, tmp_path: Path) -> None:
+def test_remote_learners_give_a_run_too(
+    learners: int, monolithic: bool, config: Path, tmp_path: Path
+) -> None:
     overrides = [f"num_learners={learners}", "iterations=2", "development.every=0"]
+    overrides += [f"networks.monolithic={json.dumps(monolithic)}"]
     run = train(load_training(config, overrides), tmp_path / "run")
     assert np.isfinite(lines(run)[-1]["learner"]["creative"]["kl"])
     resume(run, "iterations=3")

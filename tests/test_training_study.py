@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,10 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from envs.errors import ConfigurationError, InterludeError, UnknownNameError
 from envs.paths import ROOT
+from evaluation.metrics import OBJECTIVE
+from evaluation.rollout import play
+from evaluation.sources import TeamSource
 from evaluation.study import Study, load_study
+from policies.weights import load_actors
 from tests.support.runs import a_scenario
 from training.configuration import load_training
 from training.run_directory import locked
@@ -157,6 +163,72 @@ def test_a_changed_study_redoes_what_changed(finished: Path, file: Path) -> None
     assert {step.variants for step in changed.plan() if step.state == "missing"} == {"shared"}
 
 
+def test_roles_that_were_trained_apart_play_together(finished: Path, file: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree(finished, tmp_path / "copy")
+    study = load_study(file)
+    apart = {"compose": {"creative": "shared", "bidding": "alone"}, "replace": {"monitor": "quiet"}}
+    say = Stopper("")
+    run = StudyRun(
+        variations(study, variants={**study.model_dump()["variants"], "apart": apart}), directory, say
+    )
+    steps = {step.variants: step for step in run.plan() if step.kind == "train"}
+    assert steps.keys() == {"shared, unwatched, apart", "alone, apart"}  # nothing is trained for it
+    assert states(run).count("missing") == 1
+    table = run.run()
+    assert say.told == [f"[evaluation] {study.scenarios[0]}: apart, seed 0"]
+    runs = {name: str(directory / "runs" / step.key) for name, step in steps.items()}
+    team = f"{runs['shared, unwatched, apart']}+bidding={runs['alone, apart']}+monitor=quiet"
+    assert run.members[-1].argument == team
+    bidders = [
+        load_actors(Path(path) / "policies")["bidding"].state_dict()["output.weight"]
+        for path in runs.values()
+    ]
+    assert not torch.equal(*bidders)  # or the mix would be no mix
+    expected = play(TeamSource(team)(), run.courses[study.scenarios[0]]).metrics[OBJECTIVE].mean()
+    found = {row.variant: row.objective.estimate for row in table.rows[study.scenarios[0]]}
+    assert found["apart"] == pytest.approx(expected, rel=1e-12)
+    costs = {name: by_run["seed 0"] for name, by_run in table.costs.items()}
+    assert costs.keys() == {"shared", "unwatched", "alone", "apart"}
+    assert costs["shared"][:2] == costs["alone"][:2] == (2, 2 * 4 * 6)
+    assert costs["shared"].seconds > 0.0
+    both = tuple(map(sum, zip(costs["shared"], costs["alone"], strict=True)))
+    assert costs["apart"] == pytest.approx(both)
+    assert "creative of `shared`, bidding of `alone`, `+monitor=quiet`" in table.markdown()
+
+
+def test_a_composed_team_waits_for_all_of_its_runs(file: Path, tmp_path: Path) -> None:
+    study = load_study(file)
+    apart = {"compose": {"creative": "shared", "bidding": "alone"}}
+    variants = {name: study.model_dump()["variants"][name] for name in ("scripted", "shared", "alone")}
+    plan = StudyRun(variations(study, variants={**variants, "apart": apart}), tmp_path).plan()
+    waiting = next(step for step in plan if step.variants == "apart")
+    assert (waiting.kind, waiting.key, waiting.state) == ("evaluate", "", "missing")
+
+
+def test_settings_of_a_study_reach_every_run_and_a_variants_own_go_before(file: Path, tmp_path: Path) -> None:
+    study = variations(load_study(file), overrides={"iterations": 7, "critic": "unprivileged"})
+    found = {
+        member.variant: unit.configuration
+        for member in StudyRun(study, tmp_path).members
+        for unit in member.trainings
+    }
+    assert {configuration.iterations for configuration in found.values()} == {7}
+    assert (found["shared"].critic, found["alone"].critic) == ("unprivileged", "independent")
+
+
+def test_a_run_may_end_by_iterations_or_by_time(file: Path, tmp_path: Path) -> None:
+    timed = {"iterations": 100_000, "time_budget_seconds": 0.01}
+    study = load_study(file)
+    variants = {
+        "scripted": study.variants["scripted"],
+        "brief": {"training": str(file.parent / "training.yaml")},
+    }
+    table = StudyRun(variations(study, variants=variants, overrides=timed), tmp_path).run()
+    (cost,) = table.costs["brief"].values()
+    assert (cost.iterations, cost.market_steps) == (1, 4 * 6)
+    assert cost.seconds > 0.01
+
+
 def test_half_made_things_are_made_again(finished: Path, file: Path, tmp_path: Path) -> None:
     study = load_study(file)
     only = variations(
@@ -223,6 +295,12 @@ def test_a_training_units_key_is_what_it_learns(file: Path) -> None:
             "did you mean 'critic'",
         ),
         ({"training": "quick", "replace": {"creative": "rotation"}}, UnknownNameError, "rotation"),
+        (
+            {"compose": {"creative": "bidder", "bidding": "bidder"}},
+            ConfigurationError,
+            r"variants.x.compose.creative: 'bidder' does not learn creative; it learns bidding",
+        ),
+        ({"compose": {"creative": "bidder"}, "replace": {"monitor": "nobody"}}, UnknownNameError, "nobody"),
     ],
 )
 def test_faults_show_before_anything_is_run(
@@ -230,7 +308,11 @@ def test_faults_show_before_anything_is_run(
 ) -> None:
     study = load_study(file)
     with pytest.raises(error, match=told):
-        StudyRun(variations(study, variants={"scripted": study.variants["scripted"], "x": variant}), tmp_path)
+        others = {
+            "scripted": study.variants["scripted"],
+            "bidder": {"training": "quick", "overrides": {"learned_roles": ["bidding"]}},
+        }
+        StudyRun(variations(study, variants={**others, "x": variant}), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from envs.errors import InterludeError
-from training.configuration import TrainingConfiguration
+from training.configuration import TEAM, TrainingConfiguration
 from training.learner import ITERATION, PROGRESS, MarketLearner
 from training.modules import module_specs
 from training.profiler import Phases
@@ -82,7 +82,7 @@ class MarketPPO(PPO):
         with self.phases("weights"), self.metrics.log_time((TIMERS, SYNCH_WORKER_WEIGHTS_TIMER)):
             self.env_runner_group.sync_weights(
                 from_worker_or_learner_group=self.learner_group,
-                policies=list(self.training.learned_roles),
+                policies=list(self.training.actor_modules),
                 inference_only=True,
             )
         self.flight += 1
@@ -172,7 +172,10 @@ def build_algorithm(
             num_envs_per_env_runner=configuration.sampling.markets,
             rollout_fragment_length=configuration.load_scenario().intervals,
         )
-        .multi_agent(policies=list(configuration.learned_roles), policy_mapping_fn=role_of)
+        .multi_agent(
+            policies=list(configuration.actor_modules),
+            policy_mapping_fn=team_of if configuration.networks.monolithic else role_of,
+        )
         .rl_module(rl_module_spec=module_specs(configuration, warm_up))
         .learners(learner_class=MarketLearner, num_learners=learners)
         .training(
@@ -195,3 +198,8 @@ def build_algorithm(
 def role_of(agent_id: str, episode: Any = None, **kwargs: Any) -> str:
     """Role of an agent: `creative_2` → `creative`."""
     return agent_id.rpartition("_")[0]
+
+
+def team_of(agent_id: str, episode: Any = None, **kwargs: Any) -> str:
+    """The module of every agent of a monolithic policy."""
+    return TEAM

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.configuration import PpoSettings
+from training.configuration import TEAM, PpoSettings
 from training.critic import BIDDING_HEAD, CREATIVE_HEAD, SEGMENT_HEADS, Critic
 from training.losses import explained_variance, generalised_advantages, normalise
 from training.rollout import Columns
@@ -31,10 +31,12 @@ def learning_batch(
     device: torch.device | str = "cpu",
     *,
     whole_flights: bool = False,
+    together: bool = False,
 ) -> tuple[Batch, dict[str, float]]:
     """Rows of every module from rollout columns [T, B, ...], and how well the critic explains.
 
-    A row is a market-interval, or with `whole_flights`, for recurrent actors, a market [T, ...].
+    A row is a market-interval, or with `whole_flights`, for recurrent actors, a market [T, ...]. A module has
+    the columns of its role, or with `together`, for a monolithic policy, one module has those of both.
     """
     data = {
         name: torch.from_numpy(np.require(array, requirements="W")).to(device)
@@ -53,11 +55,13 @@ def learning_batch(
         whole, segment = advantages[..., CREATIVE_HEAD, None], advantages[..., SEGMENT_HEADS]
         credit = (1.0 - ppo.segment_credit) * normalise(whole) + ppo.segment_credit * normalise(segment)
         names = (*CREATIVE, *(name for name in CREATIVE_LABELS if name in data))
-        batch["creative"] = {name: data[name] for name in names} | {"advantage": normalise(credit)}
+        batch["creative"] = {name: data[name] for name in names} | {"arm_advantage": normalise(credit)}
     if "action" in data:
         advantage = normalise(advantages[..., BIDDING_HEAD])
         names = (*BIDDING, *(name for name in BIDDING_LABELS if name in data))
-        batch["bidding"] = {name: data[name] for name in names} | {"advantage": advantage}
+        batch["bidding"] = {name: data[name] for name in names} | {"action_advantage": advantage}
+    if together:
+        batch[TEAM] = batch.pop("creative") | batch.pop("bidding")
 
     def in_rows(columns: Tensor) -> Tensor:
         return columns.transpose(0, 1).contiguous() if whole_flights else columns.flatten(0, 1)

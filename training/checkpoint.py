@@ -30,6 +30,7 @@ from training.algorithm import MarketPPO
 from training.batch import CRITIC
 from training.configuration import TrainingConfiguration
 from training.critic import Critic
+from training.modules import actor_path
 from training.rllib import (
     COMPONENT_LEARNER,
     COMPONENT_OPTIMIZER,
@@ -153,7 +154,8 @@ def networks_of(checkpoint: Checkpoint, configuration: TrainingConfiguration) ->
     _fill(critic, CRITIC, "critic.", checkpoint)
     for role in configuration.learned_roles:
         actor: nn.Module = (CreativeActor if role == "creative" else BiddingActor)(configuration.networks)
-        _fill(actor, role, "actor.", checkpoint)
+        module, attribute = actor_path(role, monolithic=configuration.networks.monolithic)
+        _fill(actor, module, f"{attribute}.", checkpoint)
         networks[role] = actor
     return {name: network.eval().requires_grad_(False) for name, network in networks.items()}
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -21,6 +21,8 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 LearnedRole = Literal["creative", "bidding"]
+TEAM: Final = "team"
+"""The RLModule of a monolithic policy."""
 CriticKind = Literal["shared", "unprivileged", "independent"]
 
 
@@ -36,6 +38,8 @@ class PpoSettings(_Part):
     """Per epoch; a minibatch holds whole markets at single intervals, so that the critic sees them whole."""
     creative_learning_rate: Positive = 3e-3
     bidding_learning_rate: Positive = 3e-4
+    team_learning_rate: Positive = 1e-3
+    """Of a monolithic policy; about the geometric mean of the two above."""
     critic_learning_rate: Positive = 1e-3
     final_learning_rate_fraction: Fraction = 0.1
     """What is left of the learning rates at the end of the run, reached linearly."""
@@ -50,12 +54,17 @@ class PpoSettings(_Part):
     """Share of a creative's advantage that comes from its own segment; the rest from the whole."""
     team_reward_fraction: Fraction = 0.5
     """Share of the team's reward in every agent's; the rest is its own."""
-    own_reward: Literal["campaign", "role"] = "campaign"
-    """An agent's own reward: its campaign's part of the objective, or its role's reward."""
+    own_reward: Literal["campaign", "role", "difference"] = "campaign"
+    """An agent's own reward: its campaign's part of the objective, its role's reward, or the difference that
+    its campaign makes: J less J of the same flight without its bids, played again for every campaign."""
 
     def learning_rate(self, module: str, progress: float) -> float:
-        """Adam's step of a module (a learned role, or the critic) when a share of the run is over."""
-        rates = {"creative": self.creative_learning_rate, "bidding": self.bidding_learning_rate}
+        """Adam's step of a module (a learned role, the team, the critic) when a share of the run is over."""
+        rates = {
+            "creative": self.creative_learning_rate,
+            "bidding": self.bidding_learning_rate,
+            TEAM: self.team_learning_rate,
+        }
         left = 1.0 + progress * (self.final_learning_rate_fraction - 1.0)
         return rates.get(module, self.critic_learning_rate) * left
 
@@ -138,6 +147,10 @@ class TrainingConfiguration(_Part):
     def _check(self) -> TrainingConfiguration:
         if not self.learned_roles or len(set(self.learned_roles)) < len(self.learned_roles):
             raise ValueError("learned_roles must name creative, bidding or both, each once")
+        if self.networks.monolithic and len(self.learned_roles) < 2:
+            raise ValueError(
+                f"networks.monolithic learns both roles, but learned_roles is {list(self.learned_roles)}"
+            )
         if self.base_team not in team_names():
             raise ValueError(str(UnknownNameError("team", self.base_team, team_names())))
         if (self.teacher.foretelling > 0.0) != self.networks.foretells:
@@ -154,6 +167,13 @@ class TrainingConfiguration(_Part):
     def load_scenario(self) -> Scenario:
         """The scenario it trains on."""
         return load_scenario(self.scenario)
+
+    @property
+    def actor_modules(self) -> dict[str, tuple[LearnedRole, ...]]:
+        """The RLModules that act, and the roles of each: one a role, or both in one."""
+        if self.networks.monolithic:
+            return {TEAM: self.learned_roles}
+        return {role: (role,) for role in self.learned_roles}
 
     @property
     def hash(self) -> str:

@@ -13,7 +13,7 @@ from envs.errors import InterludeError
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator, row_count
 from training.configuration import TrainingConfiguration
 from training.critic import critic_loss
-from training.losses import Diagnostics, bidding_loss, creative_loss, taught_loss
+from training.losses import Diagnostics, actor_loss
 from training.rllib import (
     ALL_MODULES,
     NUM_MODULE_STEPS_TRAINED_LIFETIME,
@@ -71,9 +71,11 @@ class MarketLearner(PPOTorchLearner):
         """Minibatches of rollouts, one permutation for all modules."""
         columns = joined(training_data.batch)
         critic = self.module[CRITIC].unwrapped().critic
-        whole = bool(self.training.networks.memory)
+        networks = self.training.networks
         batch, explained = learning_batch(
-            columns, critic, self.training.ppo, self._device, whole_flights=whole
+            *(columns, critic, self.training.ppo, self._device),
+            whole_flights=bool(networks.memory),
+            together=networks.monolithic,
         )
         self.metrics.log_dict(explained, key=CRITIC, window=1)
         for role, distribution in (("arm", "creative"), ("action", "bidding")):
@@ -109,34 +111,24 @@ class MarketLearner(PPOTorchLearner):
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Tensor], fwd_out: dict[str, Any]
     ) -> Tensor:
-        """PPO's loss of an actor, or the critic's squared error."""
-        ppo = self.training.ppo
+        """Loss of an actor, the sum of both in a monolithic policy, or the critic's squared error."""
         if module_id == CRITIC:
             loss = critic_loss(fwd_out["values"], batch["target"])
             self._note(CRITIC, {"value_loss": loss.detach()})
             return loss
-        if module_id == "creative":
-            loss, diagnostics = creative_loss(
-                fwd_out["logits"], batch["arm"], batch["arm_log_probability"], batch["advantage"], ppo
-            )
-        else:
-            loss, diagnostics = bidding_loss(
-                fwd_out["mean"],
-                fwd_out["log_std"],
-                batch["action"],
-                batch["action_log_probability"],
-                batch["advantage"],
-                ppo,
-            )
-        taught, how_well = taught_loss(fwd_out, batch, self.training.teacher, self._progress)
-        self._note(module_id, diagnostics | how_well)
-        return loss + taught
+        losses = []
+        for role in self.training.actor_modules[module_id]:
+            settings = (self.training.ppo, self.training.teacher, self._progress)
+            loss, diagnostics = actor_loss(role, fwd_out, batch, *settings)
+            self._note(role, diagnostics)
+            losses.append(loss)
+        return torch.stack(losses).sum()
 
-    def _note(self, module_id: str, diagnostics: Diagnostics) -> None:
-        """Keeps a minibatch's diagnostics until the update ends."""
-        sums = self._sums.setdefault(module_id, {})
-        for name, value in diagnostics.items():
-            sums.setdefault(name, []).append(value)
+    def _note(self, name: str, diagnostics: Diagnostics) -> None:
+        """Keeps a minibatch's diagnostics of a module, or of a role in it, until the update ends."""
+        sums = self._sums.setdefault(name, {})
+        for diagnostic, value in diagnostics.items():
+            sums.setdefault(diagnostic, []).append(value)
 
     def _log_metrics(self, batch: Any) -> None:
         """Nothing by the minibatch."""
@@ -146,6 +138,7 @@ class MarketLearner(PPOTorchLearner):
 
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Writes the update's metrics once; raises when learning has gone astray."""
+        modules = (*self.training.actor_modules, CRITIC)
         for module_id, sums in self._sums.items():
             means = {name: float(torch.stack(values).mean()) for name, values in sums.items()}
             astray = [name for name, value in means.items() if not np.isfinite(value)]
@@ -154,11 +147,13 @@ class MarketLearner(PPOTorchLearner):
                     f"{module_id}: {', '.join(astray)} is not finite in iteration {self._iteration}: "
                     "training has diverged; lower its learning rate or ppo.gradient_clip"
                 )
-            means["learning_rate"] = self.training.ppo.learning_rate(module_id, self._progress)
+            if module_id in modules:  # a role of a monolithic policy is none
+                means["learning_rate"] = self.training.ppo.learning_rate(module_id, self._progress)
             self.metrics.log_dict(means, key=module_id, window=1)
+        for module_id in modules:
             self.metrics.log_value(
                 (module_id, NUM_MODULE_STEPS_TRAINED_LIFETIME), self._rows, reduce="lifetime_sum"
             )
-        total = self._rows * len(self._sums)
+        total = self._rows * len(modules)
         self.metrics.log_value((ALL_MODULES, NUM_MODULE_STEPS_TRAINED_LIFETIME), total, reduce="lifetime_sum")
         self._sums = {}

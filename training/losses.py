@@ -77,10 +77,39 @@ def bidding_outputs(actor: BiddingActor, columns: Columns) -> Columns:
     return outputs
 
 
-def taught_loss(
+def actor_loss(
+    role: str,
+    outputs: Columns,
+    columns: Columns,
+    ppo: PpoSettings,
+    teacher: TeacherSettings,
+    progress: float,
+) -> tuple[Tensor, Diagnostics]:
+    """Loss of a learned role: PPO's, and that against the teacher's labels where there are any.
+
+    Args:
+        role: `creative` or `bidding`; outputs and columns may hold the other role's too.
+        outputs: what `creative_outputs` or `bidding_outputs` gave.
+        columns: rows as `learning_batch` has them.
+        ppo: of the run.
+        teacher: of the run.
+        progress: share of the run that is over.
+    """
+    if role == "creative":
+        chosen = (columns["arm"], columns["arm_log_probability"], columns["arm_advantage"])
+        loss, diagnostics = creative_loss(outputs["logits"], *chosen, ppo)
+        taught, how_well = _taught_creative(outputs, columns, teacher, progress)
+    else:
+        chosen = (columns["action"], columns["action_log_probability"], columns["action_advantage"])
+        loss, diagnostics = bidding_loss(outputs["mean"], outputs["log_std"], *chosen, ppo)
+        taught, how_well = _taught_bidding(outputs, columns, teacher, progress)
+    return loss + taught, diagnostics | how_well
+
+
+def _taught_creative(
     outputs: Columns, columns: Columns, teacher: TeacherSettings, progress: float
 ) -> tuple[Tensor | float, Diagnostics]:
-    """Loss against the teacher's labels, where there are any: imitation and foretelling."""
+    """Imitation of the teacher's arms, and foretelling."""
     loss: Tensor | float = 0.0
     diagnostics: Diagnostics = {}
     if ARM_SCORE in columns:
@@ -94,11 +123,18 @@ def taught_loss(
         error = (outputs["foretold"] - columns[LOG_RESPONSE]).square()
         loss = loss + teacher.foretelling * error.mean(-1).sum(-1).mean()
         diagnostics["belief_error"] = error.mean().sqrt().detach()
-    if LOG_MULTIPLIER in columns:
-        error = (outputs["log_multiplier"] - columns[LOG_MULTIPLIER]).square().sum(-1)
-        loss = loss + teacher.imitation_weight(progress) * error.mean()
-        diagnostics["teacher_gap"] = error.mean().sqrt().detach()
     return loss, diagnostics
+
+
+def _taught_bidding(
+    outputs: Columns, columns: Columns, teacher: TeacherSettings, progress: float
+) -> tuple[Tensor | float, Diagnostics]:
+    """Imitation of the teacher's bids."""
+    if LOG_MULTIPLIER not in columns:
+        return 0.0, {}
+    error = (outputs["log_multiplier"] - columns[LOG_MULTIPLIER]).square().sum(-1)
+    gap = error.mean()
+    return teacher.imitation_weight(progress) * gap, {"teacher_gap": gap.sqrt().detach()}
 
 
 def creative_loss(

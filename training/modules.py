@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from gymnasium.spaces import Dict
 from torch import Tensor
 
 from envs.spaces import action_space, observation_space
-from policies.networks import BiddingActor, CreativeActor
+from policies.networks import BiddingActor, CreativeActor, monolith
 from training.batch import CRITIC
-from training.configuration import TrainingConfiguration
+from training.configuration import TEAM, TrainingConfiguration
 from training.critic import Critic
 from training.losses import bidding_outputs, creative_outputs
 from training.rllib import (
@@ -47,6 +48,19 @@ class BiddingModule(TorchRLModule):
         return bidding_outputs(self.actor, batch)
 
 
+class TeamModule(TorchRLModule):
+    """RLlib's view of a monolithic policy: both actors, their first layers in common."""
+
+    def setup(self) -> None:
+        """Builds the network and sets its encoders."""
+        self.creative, self.bidding = monolith(_settings(self).networks)
+        for actor in (self.creative, self.bidding):
+            apply_statistics(actor, self.model_config["statistics"])
+
+    def _forward(self, batch: Columns, **kwargs: Any) -> Outputs:
+        return creative_outputs(self.creative, batch) | bidding_outputs(self.bidding, batch)
+
+
 class CriticModule(TorchRLModule):
     """RLlib's view of the shared critic: learner-only, so that no runner can act on the hidden truth."""
 
@@ -60,29 +74,42 @@ class CriticModule(TorchRLModule):
         return {"values": self.critic(batch["own"], batch["market"])}
 
 
-ACTORS: dict[str, type[TorchRLModule]] = {"creative": CreativeModule, "bidding": BiddingModule}
+ACTORS: dict[str, type[TorchRLModule]] = {
+    "creative": CreativeModule,
+    "bidding": BiddingModule,
+    TEAM: TeamModule,
+}
 
 
-def role_spaces(role: str) -> tuple[Any, Any]:
-    """Observation and action space of one agent of a role."""
+def actor_path(role: str, *, monolithic: bool) -> tuple[str, str]:
+    """Where a role's actor is: its module, and the attribute there."""
+    return (TEAM, role) if monolithic else (role, "actor")
+
+
+def module_spaces(module: str) -> tuple[Any, Any]:
+    """Observation and action space of one agent of a module; a team chooses for both of its roles."""
+    if module == TEAM:
+        roles = ("creative", "bidding")
+        return observation_space(roles[0]), Dict({role: action_space(role) for role in roles})
+    role = "orchestrator" if module == CRITIC else module
     return observation_space(role), action_space(role)
 
 
 def module_specs(configuration: TrainingConfiguration, warm_up: WarmUp) -> MultiRLModuleSpec:
-    """What RLlib builds: one module for each learned role, and the critic."""
+    """What RLlib builds: one module for each learned role or one for both, and the critic."""
     model = {
         "training": configuration.model_dump(mode="json"),
         "statistics": warm_up.statistics,
         "truth": warm_up.truth_sizes,
     }
     specs = {}
-    for role in (*configuration.learned_roles, CRITIC):
-        seen, chosen = role_spaces("orchestrator" if role == CRITIC else role)
-        specs[role] = RLModuleSpec(
-            module_class=ACTORS.get(role, CriticModule),
+    for module in (*configuration.actor_modules, CRITIC):
+        seen, chosen = module_spaces(module)
+        specs[module] = RLModuleSpec(
+            module_class=ACTORS.get(module, CriticModule),
             observation_space=seen,
             action_space=chosen,
-            learner_only=role == CRITIC,
+            learner_only=module == CRITIC,
             model_config=model,
         )
     return MultiRLModuleSpec(rl_module_specs=specs)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.errors import InterludeError
+from envs.lift import Recording, recorded
 from envs.market import Observations, Step, VectorMarket
 from envs.observation import SCHEMAS
 from envs.privileged import privileged_blocks
@@ -25,7 +26,8 @@ from policies.networks import BiddingActor, CreativeActor
 from policies.policy import Policy, flight_of
 from policies.registry import learning_desk, make_team
 from policies.team import Team
-from training.configuration import PpoSettings, TrainingConfiguration
+from training.configuration import TrainingConfiguration
+from training.reward import asks_what_if, flight_rewards
 from training.teacher import Teacher
 
 Columns = dict[str, NDArray[Any]]
@@ -61,6 +63,7 @@ class Moment(NamedTuple):
     market_truth: NDArray[np.float32]  # [B, ·] at the time of the decision
     campaign_truth: NDArray[np.float32]  # [B, C, ·]
     step: Step
+    recording: Recording | None
 
 
 def moments(
@@ -70,8 +73,17 @@ def moments(
     *,
     truth: bool = True,
     watcher: Teacher | None = None,
+    record: bool = False,
 ) -> Iterator[Moment]:
-    """Plays a flight, interval by interval; without `truth` its blocks are empty.
+    """Plays a flight, interval by interval.
+
+    Args:
+        market: in which it is played.
+        team: who plays.
+        seeds: [B] of its markets.
+        truth: show the hidden truth; else its blocks are empty.
+        watcher: a teacher that looks on.
+        record: keep what playing the flight again needs.
 
     Raises:
         InterludeError: an observation, a reward or an action is not finite; agent, field, interval and
@@ -88,8 +100,9 @@ def moments(
         if watcher is not None:
             watcher.watch(observations.bidding)
         actions = team.act(observations)
+        recording = recorded(market, actions) if record else None
         step = market.step(actions)
-        yield Moment(observations, actions, *blocks, step)
+        yield Moment(observations, actions, *blocks, step, recording)
         observations, terminated = step.observations, step.terminated
 
 
@@ -111,15 +124,6 @@ def check_finite(observations: Observations, market: VectorMarket) -> None:
                 f"{role}_{agent}: observation field {field!r} is {rows[b, agent, column]} in interval "
                 f"{market.interval} of market seed {int(market.seeds[b])}"
             )
-
-
-def mixed_rewards(rewards: Rewards, ppo: PpoSettings) -> NDArray[np.float32]:
-    """Rewards [B, C, 2 + S] USD of the creative role, the bidding role and each segment."""
-    alone = (rewards.creative, rewards.bidding) if ppo.own_reward == "role" else (rewards.campaign,) * 2
-    own = np.concatenate([np.stack(alone, -1), rewards.segment], -1)
-    team = np.concatenate([np.repeat(rewards.team[:, None], 2, 1), rewards.segment.sum(1)], -1)  # [B, 2 + S]
-    share = ppo.team_reward_fraction
-    return (share * team[:, None] + (1.0 - share) * own).astype(np.float32)
 
 
 def learning_team(
@@ -152,7 +156,10 @@ def play_rollout(
     ledger: FlightLedger | None = None
     truth = configuration.critic == "shared"
     teacher = Teacher(market) if configuration.teacher.teaches else None
-    for moment in moments(market, team, seeds, truth=truth, watcher=teacher):
+    what_if = asks_what_if(configuration.ppo)
+    rewards: list[Rewards] = []
+    recordings: list[Recording] = []
+    for moment in moments(market, team, seeds, truth=truth, watcher=teacher, record=what_if):
         ledger = ledger or FlightLedger(market)
         ledger.add(moment.step)
         outcome = moment.step.outcome
@@ -161,17 +168,22 @@ def play_rollout(
             "orchestrator": moment.observations.orchestrator[:, 0],
             "market_truth": moment.market_truth,
             "campaign_truth": moment.campaign_truth,
-            "reward": mixed_rewards(moment.step.rewards, configuration.ppo),
             **_decisions(team),
             **(teacher.labels if teacher else {}),
         }
         for name, array in columns.items():
             rows.setdefault(name, []).append(array)
+        rewards.append(moment.step.rewards)
+        if moment.recording is not None:
+            recordings.append(moment.recording)
     if ledger is None:
         raise InterludeError("the flight has no intervals")
     sample = np.concatenate(bids)
     sample = sample[:: max(1, len(sample) // BID_SAMPLE)]
-    return Rollout({name: np.stack(arrays) for name, arrays in rows.items()}, ledger.finish(), sample)
+    kpis = ledger.finish()  # before the market is played again for rewards
+    played = {name: np.stack(arrays) for name, arrays in rows.items()}
+    played["reward"] = flight_rewards(market, rewards, recordings, configuration.ppo)
+    return Rollout(played, kpis, sample)
 
 
 def _decisions(team: Team) -> Columns:

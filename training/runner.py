@@ -11,8 +11,9 @@ import torch
 from envs.market import VectorMarket
 from envs.seeds import market_seeds
 from evaluation.metrics import OBJECTIVE, mean_over_markets
+from policies.networks import BiddingActor, CreativeActor
 from training.configuration import TrainingConfiguration
-from training.modules import role_spaces
+from training.modules import actor_path, module_spaces
 from training.reserved_markets import FIRST_PRIOR
 from training.rllib import (
     COMPONENT_RL_MODULE,
@@ -72,9 +73,14 @@ class MarketRunner(EnvRunner, Checkpointable):
         pool = taste_pool(Path(history) if history else None)
         scenario = self.training.load_scenario()
         self.market = VectorMarket(scenario, self.training.sampling.markets, taste_pool=pool)
-        actors: Actors = {role: self.module[role].actor for role in self.training.learned_roles}
+        actors: Actors = {role: self._actor(role) for role in self.training.learned_roles}
         desk = WarmUp(**self.config.env_config["warm_up"]).desk()
         self.team = learning_team(self.training, actors, sample=True, desk=desk)
+
+    def _actor(self, role: str) -> CreativeActor | BiddingActor:
+        module, attribute = actor_path(role, monolithic=self.training.networks.monolithic)
+        actor: CreativeActor | BiddingActor = getattr(self.module[module], attribute)
+        return actor
 
     def make_module(self) -> None:
         """Builds the learned actors, without the critic."""
@@ -83,7 +89,7 @@ class MarketRunner(EnvRunner, Checkpointable):
 
     def get_spaces(self) -> dict[str, Any]:
         """Spaces by module, as RLlib wants to know them before it builds learners."""
-        spaces: dict[str, Any] = {role: role_spaces(role) for role in self.training.learned_roles}
+        spaces: dict[str, Any] = {module: module_spaces(module) for module in self.training.actor_modules}
         both = tuple(dict(zip(spaces, side, strict=True)) for side in zip(*spaces.values(), strict=True))
         return {INPUT_ENV_SPACES: both, INPUT_ENV_SINGLE_SPACES: both, **spaces}
 

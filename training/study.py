@@ -23,7 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from envs.errors import InterludeError
+from envs.errors import ConfigurationError, InterludeError
 from envs.kernel import SOURCE_DIGEST
 from envs.observation import schema_hash
 from envs.output import write_json, write_text_atomically
@@ -32,9 +32,10 @@ from envs.scenario import load_scenario
 from evaluation.rollout import BATCH_SIZE, Course
 from evaluation.sources import TeamSource
 from evaluation.study import Study, Variant
-from evaluation.study_table import TABLE, StudyTable, study_table
+from evaluation.study_table import TABLE, Costs, StudyTable, TrainingCost, study_table
 from evaluation.study_unit import EvaluationUnit, Played, Results, digest
 from policies.registry import DESK_TEAM, tuned_knobs
+from policies.weights import read_manifest
 from training.configuration import TrainingConfiguration, load_training
 from training.run_directory import RunDirectory, git_commit, locked
 
@@ -70,6 +71,11 @@ class TrainingUnit:
             return None
         return kept if isinstance(kept, dict) else None
 
+    def cost(self, directory: Path) -> TrainingCost:
+        """What it took, once it is whole."""
+        told = read_manifest(self.path(directory) / "policies")
+        return TrainingCost(told["iteration"], told["market_steps"], told["elapsed_seconds"])
+
     def train(self, directory: Path, report: Report, say: Say) -> None:
         """Trains it, from its last checkpoint where there is one; marks it finished when it is."""
         from training.session import Session
@@ -98,7 +104,8 @@ class Member(NamedTuple):
     run: str
     argument: str
     """TEAM, once what has to be trained is."""
-    training: TrainingUnit | None
+    trainings: tuple[TrainingUnit, ...] = ()
+    """None for a team that exists, several where roles are trained apart."""
 
 
 class Step(NamedTuple):
@@ -156,7 +163,7 @@ class StudyRun:
                 seen.add((member.argument, scenario))
                 same = [other for other in self.members if other.argument == member.argument]
                 key, state = "", "missing"
-                if member.training is None or member.training.finished(self.directory):
+                if all(unit.finished(self.directory) for unit in member.trainings):
                     evaluation = self._evaluation(member, scenario)
                     key, kept = evaluation.key, evaluation.load(self._evaluations)
                     state = "missing" if kept is None else "finished"
@@ -176,7 +183,7 @@ class StudyRun:
         lock = locked(self.directory)
         try:
             self._train()
-            table = study_table(self.study, self._evaluate(pool), self._commits())
+            table = study_table(self.study, self._evaluate(pool), self._commits(), self._costs())
             write_text_atomically(self.directory / f"{TABLE}.md", table.markdown())
             write_json(self.directory / f"{TABLE}.json", table.as_json())
         finally:
@@ -210,10 +217,19 @@ class StudyRun:
     def _commits(self) -> dict[str, list[str]]:
         found: dict[str, set[str]] = {}
         for member in self.members:
-            if member.training is not None:
-                kept = member.training.finished(self.directory) or {}
+            for unit in member.trainings:
+                kept = unit.finished(self.directory) or {}
                 found.setdefault(member.variant, set()).add(str(kept.get("git_commit")))
         return {variant: sorted(commits) for variant, commits in found.items()}
+
+    def _costs(self) -> Costs:
+        found: dict[str, dict[str, TrainingCost]] = {}
+        for member in self.members:
+            if member.trainings:
+                parts = [unit.cost(self.directory) for unit in member.trainings]
+                total = TrainingCost(*(sum(column) for column in zip(*parts, strict=True)))
+                found.setdefault(member.variant, {})[member.run] = total
+        return found
 
     @property
     def _evaluations(self) -> Path:
@@ -226,8 +242,8 @@ class StudyRun:
         """Every training unit once, with the members that share it."""
         found: dict[str, tuple[TrainingUnit, list[Member]]] = {}
         for member in self.members:
-            if member.training is not None:
-                found.setdefault(member.training.key, (member.training, []))[1].append(member)
+            for unit in member.trainings:
+                found.setdefault(unit.key, (unit, []))[1].append(member)
         return list(found.values())
 
     def _course(self, scenario: str) -> Course:
@@ -236,19 +252,39 @@ class StudyRun:
         return Course(load_scenario(scenario), study.split, study.market_seed, study.markets, batch)
 
     def _members(self, name: str, variant: Variant) -> list[Member]:
-        if variant.training is None:
+        if not variant.compose and variant.training is None:
             named = (variant.team,) if variant.team is not None else variant.runs
-            members = [Member(name, team, variant.replaced(team), None) for team in named if team is not None]
+            members = [Member(name, team, variant.replaced(team)) for team in named if team is not None]
             for member in members:
                 TeamSource(member.argument, self.study.sample).resolve()
             return members
         TeamSource(variant.replaced(DESK_TEAM)).resolve()
-        members = []
-        for seed in self.study.seeds:
-            unit = TrainingUnit(load_training(variant.training, variant.settings(), seed))
-            run = str(unit.path(self.directory))
-            members.append(Member(name, f"seed {seed}", variant.replaced(run), unit))
-        return members
+        make = self._composed if variant.compose else self._trained
+        return [make(name, variant, seed) for seed in self.study.seeds]
+
+    def _trained(self, name: str, variant: Variant, seed: int) -> Member:
+        unit = self._unit(variant, seed)
+        run = str(unit.path(self.directory))
+        return Member(name, f"seed {seed}", variant.replaced(run), (unit,))
+
+    def _composed(self, name: str, variant: Variant, seed: int) -> Member:
+        """The first role's run, and every other role out of its own."""
+        units = {}
+        for role, source in variant.compose.items():
+            units[role] = self._unit(self.study.variants[source], seed)
+            learned = units[role].configuration.learned_roles
+            if role not in learned:
+                raise ConfigurationError(
+                    f"variants.{name}.compose.{role}: {source!r} does not learn {role}; it learns "
+                    f"{', '.join(learned)}"
+                )
+        first, *others = ((role, str(unit.path(self.directory))) for role, unit in units.items())
+        team = "".join([first[1], *(f"+{role}={run}" for role, run in others)])
+        trainings = {unit.key: unit for unit in units.values()}
+        return Member(name, f"seed {seed}", variant.replaced(team), tuple(trainings.values()))
+
+    def _unit(self, variant: Variant, seed: int) -> TrainingUnit:
+        return TrainingUnit(load_training(str(variant.training), self.study.settings(variant), seed))
 
 
 def default_directory(study: Study) -> Path:

@@ -20,7 +20,8 @@ from training.arm_prior import learn_arm_prior
 from training.configuration import TrainingConfiguration
 from training.losses import returns_to_go
 from training.reserved_markets import FIRST_WARM_UP, WARM_UP_MARKETS
-from training.rollout import Actors, learned_desk, learning_team, mixed_rewards, moments
+from training.reward import asks_what_if, flight_rewards
+from training.rollout import Actors, learned_desk, learning_team, moments
 
 Statistics = dict[str, list[float]]
 """Buffers by name: of the encoders, and the scale of returns."""
@@ -62,24 +63,21 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
     team = learning_team(configuration, actors, sample=True, desk=learning_desk(arm_prior=prior))
     rows: list[tuple[Tensor, ...]] = []
     desk = learned_desk(team)
-    for moment in moments(
-        market, team, market_seeds("train", configuration.seed, FIRST_WARM_UP, WARM_UP_MARKETS)
-    ):
+    seeds = market_seeds("train", configuration.seed, FIRST_WARM_UP, WARM_UP_MARKETS)
+    rewards, recordings = [], []
+    for moment in moments(market, team, seeds, record=asks_what_if(configuration.ppo)):
         desk.advance(moment.observations.bidding)
         segment, campaign = desk.belief_features()
-        reward = mixed_rewards(moment.step.rewards, configuration.ppo)
-        seen = (
-            moment.observations.bidding,
-            campaign,
-            segment,
-            moment.observations.orchestrator[:, 0],
-            reward,
-        )
+        rewards.append(moment.step.rewards)
+        if moment.recording is not None:
+            recordings.append(moment.recording)
+        seen = (moment.observations.bidding, campaign, segment, moment.observations.orchestrator[:, 0])
         rows.append(tuple(torch.from_numpy(array) for array in seen))
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
     critic.campaign_encoder.fit(columns[0], (columns[1], columns[2]))
     critic.market_encoder.fit(columns[3])
-    returns = returns_to_go(columns[4], configuration.ppo.gamma)
+    reward = torch.from_numpy(flight_rewards(market, rewards, recordings, configuration.ppo))
+    returns = returns_to_go(reward, configuration.ppo.gamma)
     critic.return_scale.copy_(returns.reshape(-1, HEADS).std(0).clamp(min=1e-6))
     measured = (CAMPAIGN, MARKET, RETURN_SCALE)
     state = {n: tensor.tolist() for n, tensor in critic.state_dict().items() if n.startswith(measured)}
