@@ -138,14 +138,15 @@ def test_who_is_not_taught_has_nothing_to_lose() -> None:
     del columns[LOG_MULTIPLIER]
     outputs = bidding_outputs(actor, columns)
     assert "log_multiplier" not in outputs
-    assert taught_loss(outputs, columns, TeacherSettings(), 0.0) == (0.0, {})
+    assert taught_loss("bidding", outputs, columns, TeacherSettings(), 0.0) == (0.0, {})
 
 
 def test_who_chooses_as_the_teacher_does_has_no_gap() -> None:
     score, allowed = -torch.rand(5, S, K), torch.rand(5, S, K) > 0.3
     logits = (8.0 * score).masked_fill(~allowed, -1e9).requires_grad_()
     columns = {ARM_SCORE: score, "arm_mask": allowed}
-    loss, told = taught_loss({"logits": logits}, columns, TeacherSettings(imitation=1.0, sharpness=8.0), 0.0)
+    teacher = TeacherSettings(imitation=1.0, sharpness=8.0)
+    loss, told = taught_loss("creative", {"logits": logits}, columns, teacher, 0.0)
     assert isinstance(loss, torch.Tensor)
     loss.backward()
     assert told["teacher_gap"] == pytest.approx(0.0, abs=1e-5)
@@ -163,10 +164,10 @@ def test_the_gap_to_a_sure_teacher_is_minus_the_log_probability_of_its_arm() -> 
     teacher = TeacherSettings(imitation=2.0, until=0.5)
     columns = {ARM_SCORE: score, "arm_mask": allowed}
     for progress, weight in ((0.0, 2.0), (0.25, 1.0), (0.5, 0.0), (0.9, 0.0)):
-        loss, told = taught_loss({"logits": logits}, columns, teacher, progress)
+        loss, told = taught_loss("creative", {"logits": logits}, columns, teacher, progress)
         assert told["teacher_gap"] == pytest.approx(math.log(K // 2), rel=1e-5)
         assert float(torch.as_tensor(loss).detach()) == pytest.approx(weight * S * math.log(K // 2), rel=1e-5)
-    loss, _ = taught_loss({"logits": logits}, columns, teacher, 0.0)
+    loss, _ = taught_loss("creative", {"logits": logits}, columns, teacher, 0.0)
     assert isinstance(loss, torch.Tensor)
     loss.backward()
     assert logits.grad is not None
@@ -178,10 +179,12 @@ def test_bids_and_foretold_responses_are_taught_by_squares() -> None:
     teacher = TeacherSettings(imitation=2.0, foretelling=3.0)
     n = 1 + P + S
     columns = {LOG_MULTIPLIER: torch.zeros(5, 2, n), LOG_RESPONSE: torch.ones(5, 2, S, K)}
-    loss, told = taught_loss({"log_multiplier": torch.full((5, 2, n), 0.1)}, columns, teacher, 0.25)
+    loss, told = taught_loss(
+        "bidding", {"log_multiplier": torch.full((5, 2, n), 0.1)}, columns, teacher, 0.25
+    )
     assert float(loss) == pytest.approx(1.0 * n * 0.01)  # half of the imitation is left
     assert told["teacher_gap"] == pytest.approx(0.1 * math.sqrt(n))
     columns.pop(LOG_MULTIPLIER)
-    loss, told = taught_loss({"foretold": torch.full((5, 2, S, K), 1.5)}, columns, teacher, 1.0)
+    loss, told = taught_loss("creative", {"foretold": torch.full((5, 2, S, K), 1.5)}, columns, teacher, 1.0)
     assert float(loss) == pytest.approx(3.0 * S * 0.25)  # foretelling does not fade
     assert told["belief_error"] == pytest.approx(0.5)

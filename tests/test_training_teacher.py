@@ -102,7 +102,8 @@ def test_a_learner_comes_to_do_and_to_know_what_the_teacher_does(
             "bidding": bidding_outputs(trainer.bidding, batch["bidding"]),
         }
         told = (
-            taught_loss(found, batch[role], configuration.teacher, 0.0)[1] for role, found in outputs.items()
+            taught_loss(role, found, batch[role], configuration.teacher, 0.0)[1]
+            for role, found in outputs.items()
         )
         return [float(gap) for diagnostics in told for gap in diagnostics.values()]
 

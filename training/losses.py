@@ -98,12 +98,19 @@ def actor_loss(
     if role == "creative":
         chosen = (columns["arm"], columns["arm_log_probability"], columns["arm_advantage"])
         loss, diagnostics = creative_loss(outputs["logits"], *chosen, ppo)
-        taught, how_well = _taught_creative(outputs, columns, teacher, progress)
     else:
         chosen = (columns["action"], columns["action_log_probability"], columns["action_advantage"])
         loss, diagnostics = bidding_loss(outputs["mean"], outputs["log_std"], *chosen, ppo)
-        taught, how_well = _taught_bidding(outputs, columns, teacher, progress)
+    taught, how_well = taught_loss(role, outputs, columns, teacher, progress)
     return loss + taught, diagnostics | how_well
+
+
+def taught_loss(
+    role: str, outputs: Columns, columns: Columns, teacher: TeacherSettings, progress: float
+) -> tuple[Tensor | float, Diagnostics]:
+    """Loss of a role against the teacher's labels, 0 without them, and how far it is from them."""
+    taught = _taught_creative if role == "creative" else _taught_bidding
+    return taught(outputs, columns, teacher, progress)
 
 
 def _taught_creative(

@@ -34,8 +34,8 @@ from evaluation.sources import TeamSource
 from evaluation.study import Study, Variant
 from evaluation.study_table import TABLE, Costs, StudyTable, TrainingCost, study_table
 from evaluation.study_unit import EvaluationUnit, Played, Results, digest
+from policies.folders import read_manifest
 from policies.registry import DESK_TEAM, tuned_knobs
-from policies.weights import read_manifest
 from training.configuration import TrainingConfiguration, load_training
 from training.run_directory import RunDirectory, git_commit, locked
 
