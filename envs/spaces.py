@@ -102,6 +102,11 @@ def action_space(role: str) -> Space:
     return spaces.Box(low, high, dtype=np.float32)
 
 
+def joint_action_space(*roles: str) -> spaces.Dict:
+    """The space of one agent that decides for several roles."""
+    return spaces.Dict({role: action_space(role) for role in roles})
+
+
 def _field_space(role: str, field: str) -> Space:
     bounds, shape = BOUNDS[role][field], action_shape(role, field, MAX_CAMPAIGNS)
     if not bounds.integer:

@@ -16,6 +16,7 @@ from envs.spaces import (
     creative_mask,
     decode,
     encode,
+    joint_action_space,
     observation_space,
     role_of,
     state_space,
@@ -139,3 +140,10 @@ def test_the_state_space_allows_absent_campaigns() -> None:
     market = started(tiny(campaigns=1))
     assert space.contains(market.state()[0])
     assert (space.low < space.high).all()
+
+
+def test_one_agent_may_decide_for_several_roles() -> None:
+    joint = joint_action_space("creative", "bidding")
+    assert {role: joint[role] for role in joint} == {
+        role: action_space(role) for role in ("creative", "bidding")
+    }

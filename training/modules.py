@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gymnasium.spaces import Dict
 from torch import Tensor
 
-from envs.spaces import action_space, observation_space
+from envs.spaces import action_space, joint_action_space, observation_space
 from policies.networks import BiddingActor, CreativeActor, monolith
 from training.batch import CRITIC
 from training.configuration import TEAM, TrainingConfiguration
@@ -89,8 +88,7 @@ def actor_path(role: str, *, monolithic: bool) -> tuple[str, str]:
 def module_spaces(module: str) -> tuple[Any, Any]:
     """Observation and action space of one agent of a module; a team chooses for both of its roles."""
     if module == TEAM:
-        roles = ("creative", "bidding")
-        return observation_space(roles[0]), Dict({role: action_space(role) for role in roles})
+        return observation_space("creative"), joint_action_space("creative", "bidding")
     role = "orchestrator" if module == CRITIC else module
     return observation_space(role), action_space(role)
 
