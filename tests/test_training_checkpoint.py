@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from envs.errors import InterludeError
-from policies import weights
+from policies import folders
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
 from training import checkpoint as store
 from training.checkpoint import Checkpoint, Counters
@@ -111,10 +111,10 @@ def test_every_byte_of_the_tensors_is_under_the_sum(run: Path) -> None:
         changed = bytearray(data)
         changed[drawn.randrange(len(data))] ^= 1 << drawn.randrange(8)
         path.write_bytes(changed)
-        with pytest.raises(weights.DamagedFileError, match=r"weights\.safetensors is damaged: its SHA-256"):
-            weights.read_folder(run / NEWEST)
+        with pytest.raises(folders.DamagedFileError, match=r"weights\.safetensors is damaged: its SHA-256"):
+            folders.read_folder(run / NEWEST)
     path.write_bytes(data)
-    weights.read_folder(run / NEWEST)
+    folders.read_folder(run / NEWEST)
 
 
 class Bomb:
@@ -134,7 +134,7 @@ def test_a_pickle_in_a_checkpoint_is_never_loaded(run: Path, name: str) -> None:
     (run / NEWEST / name).write_bytes(data)
     if name != "manifest.json":  # with a sum that is right, as whoever plants one would give it
         manifest = json.loads((run / NEWEST / "manifest.json").read_text())
-        manifest["sha256"][name] = weights.hashlib.sha256(data).hexdigest()
+        manifest["sha256"][name] = folders.hashlib.sha256(data).hexdigest()
         (run / NEWEST / "manifest.json").write_text(json.dumps(manifest))
     found, faults = store.load(run)
     assert found.counters.iteration == 1
@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_a_good_checkpoint_wherever_it_strikes(
     run: Path, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No space at any of the calls that write: each of them in turn, the first time and every later time."""
-    holder = weights.os if call == "fsync" else Path
+    holder = folders.os if call == "fsync" else Path
     real, strikes = getattr(holder, call), 0
     for strike in range(1, 8):
         calls = 0
@@ -260,7 +260,7 @@ def test_a_kill_between_any_two_steps_of_a_save_leaves_a_good_checkpoint(
         return step
 
     with monkeypatch.context() as patch:
-        patch.setattr(weights.shutil, "rmtree", counted(weights.shutil.rmtree))
+        patch.setattr(folders.shutil, "rmtree", counted(folders.shutil.rmtree))
         patch.setattr(Path, "mkdir", counted(Path.mkdir))
         patch.setattr(Path, "rename", counted(Path.rename))
         with pytest.raises(Killed):
