@@ -35,13 +35,18 @@ def expected_shares(course: Course, teams: Sequence[Team]) -> dict[str, Float]:
     gained = {team.name: np.zeros(course.num_markets) for team in teams}
     for start, count in course.batches():
         market = VectorMarket(
-            course.scenario, count, split=course.split, taste_pool=course.taste_pool, log=True
+            course.scenario,
+            count,
+            split=course.split,
+            taste_pool=course.taste_pool,
+            log=True,
+            impressions=any(team.reads_listeners for team in teams),
         )
         for team in teams:
             observations = market.reset(market_seeds(course.split, course.seed, start, count))
-            team.start(flight_of(market, privileged=team.privileged))
+            team.start(flight_of(market, privileged=team.privileged, listening=team.reads_listeners))
             for _ in range(course.scenario.intervals):
-                observations = market.step(team.act(observations)).observations
+                observations = market.step(team.act(observations, market.impressions)).observations
                 gained[team.name][start : start + count] += expected_gain(market)
     return {name: gain / bound for name, gain in gained.items()}
 

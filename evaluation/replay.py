@@ -78,16 +78,24 @@ class Replay:
 def replay(team: Team, course: Course, markets: int = MARKETS) -> Replay:
     """Plays the first markets of a course once more and watches."""
     count = min(markets, course.num_markets)
-    market = VectorMarket(course.scenario, count, split=course.split, taste_pool=course.taste_pool, log=True)
+    reads = team.reads_listeners
+    market = VectorMarket(
+        course.scenario,
+        count,
+        split=course.split,
+        taste_pool=course.taste_pool,
+        log=True,
+        impressions=reads,
+    )
     observations = market.reset(market_seeds(course.split, course.seed, course.first_market, count))
     viewers = [_AttentiveViewer(market, index) for index in range(count)]
-    team.start(flight_of(market, privileged=team.privileged))
+    team.start(flight_of(market, privileged=team.privileged, listening=reads))
     intervals = course.scenario.intervals
     rows: list[tuple[int, Bids]] = []
     impressions, spend = np.zeros((intervals, S, F)), np.zeros((S, P))
     wins, opportunities = np.zeros((S, P)), np.zeros((S, P))
     for t in range(intervals):
-        step = market.step(team.act(observations))
+        step = market.step(team.act(observations, market.impressions))
         observations, out = step.observations, step.outcome
         for viewer in viewers:
             viewer.watch(step)

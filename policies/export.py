@@ -103,10 +103,11 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
     """
     scenario = bundle.scenario
     count = -(-PARITY_OBSERVATIONS // (scenario.intervals * scenario.campaigns))
-    market = VectorMarket(scenario, count, split="development")
-    observations = market.reset(market_seeds("development", 0, 0, count))
     team, desk = bundle.manifest.base_team.make(), bundle.desk()
-    flight = flight_of(market)
+    reads = team.reads_listeners
+    market = VectorMarket(scenario, count, split="development", impressions=reads)
+    observations = market.reset(market_seeds("development", 0, 0, count))
+    flight = flight_of(market, listening=reads)
     team.start(flight)
     desk.start(flight)
     specs = {role: spec_of(role, networks[role]) for role in ROLES_OF_CAMPAIGNS if role in networks}
@@ -124,7 +125,9 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
             answer = run_torch(role, networks[role], fed)
             learned[role] = answer[spec.outputs[0].name]
             memory |= spec.carried(answer)
-        observations = market.step(team.act(observations)._replace(**learned)).observations
+        observations = market.step(
+            team.act(observations, market.impressions)._replace(**learned)
+        ).observations
     return {"seeds": policy_seeds(market.seeds)} | {name: np.stack(arrays) for name, arrays in rows.items()}
 
 

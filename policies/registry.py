@@ -15,7 +15,6 @@ from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
 from policies.arm_prior import ArmPrior
 from policies.by_vertical import GLOBAL, ByVertical, VerticalSplit
-from policies.collaborative_audience import CollaborativeAudience
 from policies.desk import CampaignDesk
 from policies.kalman import KalmanBelief
 from policies.policy import Policy
@@ -42,7 +41,7 @@ _CAMPAIGN_ROLES: Final = ("creative", "bidding")
 _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     "audience": {
         "segment-average": ("siloed", MODEL_FREE),
-        "collaborative": ("certainty-equivalent", MODEL_AWARE),
+        "collaborative": ("listener-aware", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
     "creative": {
@@ -98,8 +97,6 @@ def make_policy(role: str, name: str) -> Policy:
             raise ConfigurationError(f"audience policy {name!r}: {error}; as in noisy:0.3") from error
     if name not in policy_names(role):
         raise UnknownNameError(f"{role} policy", name, policy_names(role))
-    if (role, name) == ("audience", "collaborative"):
-        return CollaborativeAudience()
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
 

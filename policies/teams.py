@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from policies.belief import Estimator, TrueResponse
+from policies.collaborative_audience import CollaborativeAudience
 from policies.desk import CampaignDesk, DeskKnobs
 from policies.kalman import KalmanBelief
 from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
@@ -103,6 +104,10 @@ def _certainty_equivalent(knobs: Knobs) -> dict[str, Policy]:
     return {**_common(), "creative": DeskCreative(desk, name), "bidding": DeskBidding(desk, name)}
 
 
+def _listener_aware(knobs: Knobs) -> dict[str, Policy]:
+    return {**_certainty_equivalent(knobs), "audience": CollaborativeAudience()}
+
+
 def _oracle(knobs: Knobs) -> dict[str, Policy]:
     desk = desk_of(knobs, TrueResponse())
     creative, bidding = DeskCreative(desk, "oracle"), DeskBidding(desk, "oracle")
@@ -141,6 +146,12 @@ TEAMS: dict[str, TeamSpec] = {
         "CE: Bayesian filter over hidden responses, then the oracle's rule on its mean",
         MODEL_AWARE,
         _certainty_equivalent,
+        _SHADOW,
+    ),
+    "listener-aware": TeamSpec(
+        "CE with an audience agent that learns campaigns' tastes from who answers",
+        MODEL_AWARE,
+        _listener_aware,
         _SHADOW,
     ),
     "oracle": TeamSpec(

@@ -46,10 +46,10 @@ def started(scenario: Scenario, markets: int = MARKETS) -> VectorMarket:
 def played(market: VectorMarket, team: Team) -> tuple[Float, Float]:
     """[B] expected and realised J of a flight."""
     observations = market.reset(market.seeds)
-    team.start(flight_of(market, privileged=team.privileged))
+    team.start(flight_of(market, privileged=team.privileged, listening=team.reads_listeners))
     expected, realised = np.zeros(market.num_markets), np.zeros(market.num_markets)
     for _ in range(market.scenario.intervals):
-        step = market.step(team.act(observations))
+        step = market.step(team.act(observations, market.impressions))
         observations = step.observations
         expected += expected_gain(market)
         realised += step.rewards.team
@@ -63,7 +63,8 @@ def test_the_linear_scenario_is_the_only_shipped_one_with_a_bound() -> None:
 
 
 def test_every_team_stays_under_the_bound_on_every_market() -> None:
-    market = started(linear(intervals=12))
+    market = VectorMarket(linear(intervals=12), MARKETS, impressions=True)
+    market.reset(market_seeds("train", 0, 0, MARKETS))
     bound = np.array([market_bound(market, b).bound_usd for b in range(MARKETS)])
     for name in team_names():
         expected, _ = played(market, make_team(name))
@@ -133,7 +134,7 @@ def test_nothing_that_is_bought_changes_what_can_be_bought() -> None:
     observations = market.reset(market.seeds)
     team.start(flight_of(market, privileged=True))
     for _ in range(4):
-        observations = market.step(team.act(observations)).observations
+        observations = market.step(team.act(observations, market.impressions)).observations
     assert market.interval == 4
     for one, other in zip(before, flight_opportunities(market), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -39,7 +39,7 @@ def reaches_truth(thing: Any, market: VectorMarket) -> bool:
 @pytest.mark.parametrize("name", TEAMS)
 def test_only_privileged_policies_are_given_the_market(name: str) -> None:
     market, team = started(tiny(), 2), make_team(name)
-    team.start(flight_of(market, privileged=team.privileged))
+    team.start(flight_of(market, privileged=team.privileged, listening=team.reads_listeners))
     team.act(market._observations())
     told = {role: reaches_truth(policy, market) for role, policy in team.policies.items()}
     assert told == {role: policy.privileged for role, policy in team.policies.items()}

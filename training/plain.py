@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from envs.market import VectorMarket
 from policies.networks import BiddingActor, CreativeActor, monolith
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator
 from training.configuration import TrainingConfiguration
 from training.critic import Critic, critic_loss
 from training.losses import actor_loss, bidding_outputs, creative_outputs
-from training.rollout import Actors, Rollout, learning_team, play_rollout
+from training.rollout import Actors, Rollout, learning_team, play_rollout, training_market
 from training.warm_up import WarmUp, apply_statistics
 
 
@@ -42,7 +41,7 @@ class PlainTrainer:
             name: torch.optim.Adam(module.parameters(), eps=1e-5, fused=True)
             for name, module in self.modules.items()
         }
-        self.market = VectorMarket(configuration.load_scenario(), configuration.sampling.markets)
+        self.market = training_market(configuration, configuration.sampling.markets)
         self.team = learning_team(configuration, actors, sample=True, desk=warm_up.desk())
 
     def iteration(self, number: int, seeds: NDArray[np.uint64]) -> Rollout:

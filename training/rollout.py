@@ -90,7 +90,7 @@ def moments(
             market seed are named.
     """
     observations = market.reset(seeds)
-    team.start(flight_of(market, privileged=team.privileged))
+    team.start(flight_of(market, privileged=team.privileged, listening=team.reads_listeners))
     if watcher is not None:
         watcher.start()
     terminated = False
@@ -99,7 +99,7 @@ def moments(
         blocks = privileged_blocks(market) if truth else _no_truth(market)
         if watcher is not None:
             watcher.watch(observations.bidding)
-        actions = team.act(observations)
+        actions = team.act(observations, market.impressions)
         recording = recorded(market, actions) if record else None
         step = market.step(actions)
         yield Moment(observations, actions, *blocks, step, recording)
@@ -124,6 +124,14 @@ def check_finite(observations: Observations, market: VectorMarket) -> None:
                 f"{role}_{agent}: observation field {field!r} is {rows[b, agent, column]} in interval "
                 f"{market.interval} of market seed {int(market.seeds[b])}"
             )
+
+
+def training_market(
+    configuration: TrainingConfiguration, markets: int, taste_pool: Float | None = None
+) -> VectorMarket:
+    """Markets of the run's scenario, which keep what the base team's audience reads."""
+    reads = make_team(configuration.base_team).reads_listeners
+    return VectorMarket(configuration.load_scenario(), markets, taste_pool=taste_pool, impressions=reads)
 
 
 def learning_team(

@@ -31,7 +31,7 @@ from training.rllib import (
     Checkpointable,
     EnvRunner,
 )
-from training.rollout import Actors, Rollout, learning_team, play_rollout, taste_pool
+from training.rollout import Actors, Rollout, learning_team, play_rollout, taste_pool, training_market
 from training.warm_up import WarmUp
 
 FLIGHT = "flight"
@@ -71,8 +71,7 @@ class MarketRunner(EnvRunner, Checkpointable):
         """Makes the batch of markets and the team that plays them."""
         history = self.config.env_config.get("listening_history")
         pool = taste_pool(Path(history) if history else None)
-        scenario = self.training.load_scenario()
-        self.market = VectorMarket(scenario, self.training.sampling.markets, taste_pool=pool)
+        self.market = training_market(self.training, self.training.sampling.markets, pool)
         actors: Actors = {role: self._actor(role) for role in self.training.learned_roles}
         desk = WarmUp(**self.config.env_config["warm_up"]).desk()
         self.team = learning_team(self.training, actors, sample=True, desk=desk)

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs.market import VectorMarket
 from envs.seeds import market_seeds
 from policies.arm_prior import ArmPrior
 from policies.critic import HEADS, ObservableCritic
@@ -21,7 +20,7 @@ from training.configuration import TrainingConfiguration
 from training.losses import returns_to_go
 from training.reserved_markets import FIRST_WARM_UP, WARM_UP_MARKETS
 from training.reward import asks_what_if, flight_rewards
-from training.rollout import Actors, learned_desk, learning_team, moments
+from training.rollout import Actors, learned_desk, learning_team, moments, training_market
 
 Statistics = dict[str, list[float]]
 """Buffers by name: of the encoders, and the scale of returns."""
@@ -55,7 +54,7 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
         "creative": CreativeActor(configuration.networks),
         "bidding": BiddingActor(configuration.networks),
     }
-    market = VectorMarket(configuration.load_scenario(), WARM_UP_MARKETS, taste_pool=taste_pool)
+    market = training_market(configuration, WARM_UP_MARKETS, taste_pool)
     prior = None
     if configuration.prior_markets:
         scenario, seed = configuration.load_scenario(), configuration.seed

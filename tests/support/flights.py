@@ -31,11 +31,11 @@ def flight(
     first: int = 0,
 ) -> Iterator[Moment]:
     """Plays a team to the flight's end."""
-    market = VectorMarket(scenario, count, split=split)
+    market = VectorMarket(scenario, count, split=split, impressions=team.reads_listeners)
     observations = market.reset(market_seeds(split, seed, first, count))
-    team.start(flight_of(market, privileged=team.privileged))
+    team.start(flight_of(market, privileged=team.privileged, listening=team.reads_listeners))
     for _ in range(scenario.intervals):
-        actions = team.act(observations)
+        actions = team.act(observations, market.impressions)
         step = market.step(actions)
         yield Moment(observations, actions, step, market)
         observations = step.observations
