@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,10 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real samples: {folder} does not exist (set INTERLUDE_DATA_DIR)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def same_torch_numbers() -> None:
+    """Every test draws PyTorch's numbers from the same place, whatever ran before it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
