@@ -10,15 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 import typer
 
-from envs.market import VectorMarket
 from envs.output import format_table
 from envs.scenario import load_scenario
-from envs.seeds import SPLITS, market_seeds
+from envs.seeds import SPLITS
 from envs.state import Float
 from evaluation.clairvoyant_team import clairvoyant_team
 from evaluation.linear_market import NoBoundError, bound_kind, course_bound, expected_gain
-from evaluation.rollout import Course
-from policies.policy import flight_of
+from evaluation.rollout import Course, opened
 from policies.registry import make_team, team_names
 from policies.team import Team
 
@@ -34,17 +32,8 @@ def expected_shares(course: Course, teams: Sequence[Team]) -> dict[str, Float]:
     bound = course_bound(course).bound_usd
     gained = {team.name: np.zeros(course.num_markets) for team in teams}
     for start, count in course.batches():
-        market = VectorMarket(
-            course.scenario,
-            count,
-            split=course.split,
-            taste_pool=course.taste_pool,
-            log=True,
-            impressions=any(team.reads_listeners for team in teams),
-        )
         for team in teams:
-            observations = market.reset(market_seeds(course.split, course.seed, start, count))
-            team.start(flight_of(market, privileged=team.privileged, listening=team.reads_listeners))
+            market, observations = opened(team, course, start, count, log=True)
             for _ in range(course.scenario.intervals):
                 observations = market.step(team.act(observations, market.impressions)).observations
                 gained[team.name][start : start + count] += expected_gain(market)

@@ -14,13 +14,10 @@ import numpy as np
 
 from envs.bids import SERVED, Bids
 from envs.catalogue import ARM_FORMAT, F, P, S
-from envs.market import VectorMarket
 from envs.render import Viewer
-from envs.seeds import market_seeds
 from envs.state import Float
 from envs.ticker import Bulletin
-from evaluation.rollout import Course
-from policies.policy import flight_of
+from evaluation.rollout import Course, opened
 from policies.team import Team
 
 MARKETS: Final = 4
@@ -78,18 +75,8 @@ class Replay:
 def replay(team: Team, course: Course, markets: int = MARKETS) -> Replay:
     """Plays the first markets of a course once more and watches."""
     count = min(markets, course.num_markets)
-    reads = team.reads_listeners
-    market = VectorMarket(
-        course.scenario,
-        count,
-        split=course.split,
-        taste_pool=course.taste_pool,
-        log=True,
-        impressions=reads,
-    )
-    observations = market.reset(market_seeds(course.split, course.seed, course.first_market, count))
+    market, observations = opened(team, course, course.first_market, count, log=True)
     viewers = [_AttentiveViewer(market, index) for index in range(count)]
-    team.start(flight_of(market, privileged=team.privileged, listening=reads))
     intervals = course.scenario.intervals
     rows: list[tuple[int, Bids]] = []
     impressions, spend = np.zeros((intervals, S, F)), np.zeros((S, P))

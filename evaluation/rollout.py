@@ -17,7 +17,7 @@ import numpy as np
 
 from envs.catalogue import D
 from envs.errors import ConfigurationError
-from envs.market import VectorMarket
+from envs.market import Observations, VectorMarket
 from envs.scenario import Scenario
 from envs.seeds import Split, market_seeds
 from envs.state import Float
@@ -170,20 +170,32 @@ def _play_made(make: TeamMaker, course: Course, start: int, count: int) -> Batch
     return _play_batch(_made(make), course, start, count)
 
 
-def _play_batch(team: Team, course: Course, start: int, count: int) -> Batch:
-    """Plays the flights of markets `start … start + count - 1` of a course's sequence."""
-    log, reads = course.event_log, team.reads_listeners
+def opened(
+    team: Team, course: Course, start: int, count: int, *, log: bool = False
+) -> tuple[VectorMarket, Observations]:
+    """Markets `start … start + count - 1` of a course's sequence, reset, and the team started on them.
+
+    The team then acts by `team.act(observations, market.impressions)`: its audience may read listeners.
+    """
+    reads = team.reads_listeners
     market = VectorMarket(
         course.scenario,
         count,
         split=course.split,
         taste_pool=course.taste_pool,
-        log=log is not None,
+        log=log,
         impressions=reads,
     )
     observations = market.reset(market_seeds(course.split, course.seed, start, count))
-    ledger = FlightLedger(market, keep_series=True)
     team.start(flight_of(market, privileged=team.privileged, listening=reads))
+    return market, observations
+
+
+def _play_batch(team: Team, course: Course, start: int, count: int) -> Batch:
+    """Plays the flights of markets `start … start + count - 1` of a course's sequence."""
+    log = course.event_log
+    market, observations = opened(team, course, start, count, log=log is not None)
+    ledger = FlightLedger(market, keep_series=True)
     terminated = False
     with nullcontext() if log is None else _event_log(log, team, market, start) as events:
         while not terminated:

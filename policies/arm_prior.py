@@ -24,10 +24,10 @@ known briefs, root mean square over their numbers."""
 
 @dataclass(frozen=True)
 class ArmPrior:
-    """Known briefs, and for each of them the mean log effect of every arm beyond the brief."""
+    """Known briefs, and for each of them the mean log effect of every arm beyond the brief; n briefs."""
 
     brief: Float  # [n, Q] by `brief_vector`
-    effect: Float  # [n, S, K] mean log response beyond brief and additive effects
+    effect: Float  # [n, S, K] mean log response beyond the brief, centred over arms
     variance: float
     """Of a campaign's own effects around its vertical's."""
     unknown_variance: float

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from envs.catalogue import S
 from envs.observation import SCHEMAS
-from policies.networks import MARKET_COLUMNS, Encoder, NetworkSettings, ValueNetwork, campaign_encoder
+from policies.encoder import MARKET_COLUMNS, Encoder, campaign_encoder
+from policies.networks import NetworkSettings, ValueNetwork
 
 HEADS: Final = 2 + S
 """Value of the flight's rest to the creative role, to the bidding role, and of each segment."""
@@ -23,7 +24,7 @@ class ObservableCritic(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds both encoders and the network."""
         super().__init__()
-        self.campaign_encoder = campaign_encoder(settings)
+        self.campaign_encoder = campaign_encoder(belief=settings.belief)
         self.market_encoder = Encoder(SCHEMAS["orchestrator"], MARKET_COLUMNS)
         own = self.campaign_encoder.plain_size + S * self.campaign_encoder.grouped_size
         self.own_size = own + self.market_encoder.grouped_size

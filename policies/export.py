@@ -35,7 +35,7 @@ from policies.model_card import model_card
 from policies.networks import CreativeActor
 from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch, spec_of
 from policies.policy import flight_of, policy_seeds
-from policies.registry import DESK_TEAM, tuned_knobs
+from policies.registry import DESK_TEAM, make_team, tuned_knobs
 from policies.teams import TEAMS
 from policies.tensors import ROLES_OF_CAMPAIGNS, Arrays, describe, desk_tensors, role_schema
 from policies.weights import load_networks
@@ -171,6 +171,7 @@ def _draft(
         "desk": trained.get("desk_knobs", tuned_knobs(DESK_TEAM)),
         "arm_prior": trained.get("arm_prior"),
         "base_team": {"name": base, "knobs": tuned_knobs(base)},
+        "reads_listeners": make_team(base).reads_listeners,
         "stand_in_team": {"name": STAND_IN_TEAM, "knobs": tuned_knobs(STAND_IN_TEAM)},
         "golden": "leading axes: intervals of a flight, markets; then campaigns. Actors take them as rows N",
         "training": {

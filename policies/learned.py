@@ -19,8 +19,9 @@ from envs.philox import normals, uniforms
 from envs.state import Bool, Float, Int
 from policies.arm_prior import ArmPrior
 from policies.desk import BIDDING_ACTION, CampaignDesk
+from policies.encoder import Extra
 from policies.folders import DamagedFileError, read_manifest
-from policies.networks import BiddingActor, CreativeActor, Extra
+from policies.networks import BiddingActor, CreativeActor
 from policies.policy import Flight, Policy
 from policies.registry import learning_desk
 from policies.weights import load_actors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from envs.output import plain
 
@@ -22,6 +22,14 @@ def model_card(manifest: Mapping[str, Any], evaluation: Mapping[str, Any]) -> st
     return "\n\n".join(parts) + "\n"
 
 
+_LISTENERS: Final = (
+    "\n\nIts audience reads what listeners played and who answered: make the market with "
+    "`impressions=True`, start the team with `flight_of(market, listening=True)` and let it act by "
+    "`team.act(observations, market.impressions)`, as `interlude evaluate` does. Without them the stand-in's "
+    "segment averages take over from the first interval, and `team.incapacities` says so."
+)
+
+
 def _what(facts: dict[str, Any]) -> str:
     roles = " and ".join(facts["learned_roles"])
     aware = (
@@ -35,6 +43,7 @@ def _what(facts: dict[str, Any]) -> str:
         f"other roles follow the rules of the scripted team `{facts['base_team']['name']}`; where a role "
         f"fails, `{facts['stand_in_team']['name']}` stands in. {aware}\n\n"
         '```python\nfrom policies import load_team\n\nteam = load_team("path/to/this/folder")\n```'
+        + (_LISTENERS if facts["reads_listeners"] else "")
     )
 
 

@@ -1,8 +1,6 @@
 """The learned actors and value networks: plain PyTorch, the same code in training, evaluation and export.
 
-Everything a network sees goes through an `Encoder`: fields split into those of the campaign and those of
-each segment, counts as logs, beliefs beside them, standardised with fixed statistics and clipped. The
-encoder holds no parameters, so training encodes once and its minibatches start from the features.
+Everything a network sees goes through an `Encoder` (`policies/encoder.py`).
 
 Axes as in `envs.catalogue`; `...` is any leading shape, in training [T, B, C] or [minibatch, C].
 """
@@ -10,25 +8,18 @@ Axes as in `envs.catalogue`; `...` is any leading shape, in training [T, B, C] o
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Final
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from envs.catalogue import MAX_CAMPAIGNS, K, P, S
-from envs.observation import SCHEMAS, Schema
+from envs.catalogue import K, P, S
 from envs.protocol import MAX_MULTIPLIER_LOG
-from policies.desk import BIDDING_ACTION, CAMPAIGN_BELIEF, SEGMENT_BELIEF
+from policies.desk import BIDDING_ACTION
+from policies.encoder import campaign_encoder
 from policies.memory import GatedMemory
 
-Extra = tuple[Tensor, Tensor]
-"""What stands beside an observation: beliefs on the campaign [..., ·] and on its segments [..., S, ·]."""
-
-FEATURE_CLIP: Final = 5.0
-COUNT_FLOOR: Final = 1e4
-"""A field that may exceed this is a count or an amount of money: networks see log(1 + x)."""
 REFUSED: Final = -1e9
 """Logit of an arm that is not allowed."""
 RESIDUAL_SCALE: Final = (0.5, *(0.35,) * (P + S))
@@ -62,93 +53,6 @@ class NetworkSettings(BaseModel):
     """Initial log standard deviation of the bidding agent's exploration; learned."""
 
 
-class Columns(NamedTuple):
-    """Which columns of an observation belong to the whole, and which to each member of a group."""
-
-    plain: list[int]
-    grouped: list[list[int]]  # [G][columns of one member]
-
-
-def split_columns(
-    schema: Schema, group: int, *, whole: tuple[str, ...] = (), drop: tuple[str, ...] = ()
-) -> Columns:
-    """Splits a schema: a field whose first axis has length `group` belongs to the group's members."""
-    plain: list[int] = []
-    grouped: list[list[int]] = [[] for _ in range(group)]
-    for field in schema.fields:
-        columns = np.arange(schema.slices[field.name].start, schema.slices[field.name].stop)
-        if field.name in drop:
-            continue
-        if field.shape[:1] == (group,) and field.name not in whole:
-            for member, rows in enumerate(columns.reshape(group, -1).tolist()):
-                grouped[member] += rows
-        else:
-            plain += columns.tolist()
-    return Columns(plain, grouped)
-
-
-CAMPAIGN_COLUMNS: Final = split_columns(SCHEMAS["bidding"], S)
-MARKET_COLUMNS: Final = split_columns(
-    SCHEMAS["orchestrator"], MAX_CAMPAIGNS, whole=("health",), drop=("campaign_mask",)
-)
-
-
-class Encoder(nn.Module):
-    """Observation [..., size] (+ beliefs) → standardised plain and grouped features, without parameters."""
-
-    plain_columns: Tensor
-    grouped_columns: Tensor
-    is_count: Tensor
-    plain_mean: Tensor
-    plain_scale: Tensor
-    grouped_mean: Tensor
-    grouped_scale: Tensor
-
-    def __init__(self, schema: Schema, columns: Columns, extra: tuple[int, int] = (0, 0)) -> None:
-        """`extra`: how many numbers stand beside the observation, plain and for each member."""
-        super().__init__()
-        self.extra = extra
-        self.plain_size = len(columns.plain) + extra[0]
-        self.grouped_size = len(columns.grouped[0]) + extra[1]
-        self.register_buffer("plain_columns", torch.tensor(columns.plain), persistent=False)
-        self.register_buffer("grouped_columns", torch.tensor(columns.grouped), persistent=False)
-        self.register_buffer("is_count", torch.from_numpy(schema.high > COUNT_FLOOR), persistent=False)
-        for name, size in (("plain", self.plain_size), ("grouped", self.grouped_size)):
-            self.register_buffer(f"{name}_mean", torch.zeros(size))
-            self.register_buffer(f"{name}_scale", torch.ones(size))
-
-    def raw(self, observation: Tensor, extra: Extra | None = None) -> tuple[Tensor, Tensor]:
-        """Features before standardisation: plain [..., plain_size], grouped [..., G, grouped_size]."""
-        values = torch.where(self.is_count, torch.log1p(observation.clamp(min=0.0)), observation)
-        plain, grouped = values[..., self.plain_columns], values[..., self.grouped_columns]
-        if extra is not None:
-            plain = torch.cat([plain, extra[0]], -1) if self.extra[0] else plain
-            grouped = torch.cat([grouped, extra[1]], -1) if self.extra[1] else grouped
-        return plain, grouped
-
-    def forward(self, observation: Tensor, extra: Extra | None = None) -> tuple[Tensor, Tensor]:
-        """Plain [..., plain_size] and grouped [..., G, grouped_size] features, clipped to ±5."""
-        plain, grouped = self.raw(observation, extra)
-        plain = (plain - self.plain_mean) * self.plain_scale
-        grouped = (grouped - self.grouped_mean) * self.grouped_scale
-        return plain.clamp(-FEATURE_CLIP, FEATURE_CLIP), grouped.clamp(-FEATURE_CLIP, FEATURE_CLIP)
-
-    @torch.no_grad()
-    def fit(self, observation: Tensor, extra: Extra | None = None) -> None:
-        """Takes mean and spread from a rollout; a column that never moves is only centred."""
-        for name, values in zip(("plain", "grouped"), self.raw(observation, extra), strict=True):
-            rows = values.reshape(-1, values.shape[-1]).double()
-            spread = rows.std(0)
-            getattr(self, f"{name}_mean").copy_(rows.mean(0))
-            getattr(self, f"{name}_scale").copy_(torch.where(spread > 1e-4, 1.0 / spread, 1.0))
-
-
-def campaign_encoder(settings: NetworkSettings) -> Encoder:
-    """Encoder of a campaign's observation and beliefs: plain = campaign, grouped = segments."""
-    extra = (CAMPAIGN_BELIEF, SEGMENT_BELIEF) if settings.belief else (0, 0)
-    return Encoder(SCHEMAS["bidding"], CAMPAIGN_COLUMNS, extra)
-
-
 def linear(inputs: int, outputs: int, gain: float = math.sqrt(2.0), *, bias: bool = True) -> nn.Linear:
     """A linear layer with orthogonal weights and zero bias."""
     layer = nn.Linear(inputs, outputs, bias=bias)
@@ -164,7 +68,7 @@ class CreativeActor(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds the network; its output starts near zero, so that it starts as the desk's rule."""
         super().__init__()
-        self.encoder = campaign_encoder(settings)
+        self.encoder = campaign_encoder(belief=settings.belief)
         self.model_aware = settings.belief or settings.creative_residual
         hidden = settings.creative_hidden
         self.campaign = linear(self.encoder.plain_size, hidden, 1.0)
@@ -254,7 +158,7 @@ class BiddingActor(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds the network; its output starts near zero."""
         super().__init__()
-        self.encoder = campaign_encoder(settings)
+        self.encoder = campaign_encoder(belief=settings.belief)
         self.residual = settings.bidding_residual
         self.model_aware = settings.belief or settings.bidding_residual
         hidden = seen = settings.bidding_hidden

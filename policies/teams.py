@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from policies.audience.agent import CollaborativeAudience
 from policies.belief import Estimator, TrueResponse
-from policies.collaborative_audience import CollaborativeAudience
 from policies.desk import CampaignDesk, DeskKnobs
 from policies.kalman import KalmanBelief
 from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs

@@ -13,7 +13,9 @@ from envs.catalogue import ARMS
 from envs.errors import InterludeError
 from envs.market import VectorMarket
 from envs.observation import SCHEMAS, schema_hash
+from envs.scenario import load_scenario
 from envs.seeds import market_seeds
+from evaluation.rollout import Course, play
 from policies import export as exporting
 from policies import load_team, onnx_files
 from policies.export import export
@@ -306,3 +308,16 @@ def test_a_trained_run_of_one_role_from_scratch(memory: int, tmp_path: Path) -> 
         np.testing.assert_allclose(actions.bidding, run_policy.act(seen.bidding), atol=1e-5)
         seen = market.step(actions).observations
     assert not team.incapacities
+
+
+def test_a_bundle_whose_audience_reads_listeners_says_so_and_plays(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run", a_scenario(tmp_path), base_team="listener-aware")
+    export(run, tmp_path / "bundle")
+    assert "impressions=True" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    team, scenario = load_team(tmp_path / "bundle"), load_scenario(a_scenario(tmp_path))
+    assert play(team, Course(scenario, num_markets=3)).incapacities == []
+    market = VectorMarket(scenario, 2)
+    observations = market.reset(market_seeds("train", 0, 0, 2))
+    team.start(flight_of(market))  # as a reader of the card would not
+    team.act(observations)
+    assert [incapacity.role for incapacity in team.incapacities] == ["audience"]

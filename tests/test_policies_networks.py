@@ -1,38 +1,20 @@
 import numpy as np
 import pytest
 import torch
+from support.seen import B, C, seen
 
 from envs.catalogue import ARMS, VIDEO, K, P, S
 from envs.observation import SCHEMAS
 from envs.protocol import MAX_MULTIPLIER_LOG
 from policies.critic import HEADS, ObservableCritic
-from policies.desk import CAMPAIGN_BELIEF, SEGMENT_BELIEF
 from policies.networks import (
-    CAMPAIGN_COLUMNS,
-    FEATURE_CLIP,
-    MARKET_COLUMNS,
     BiddingActor,
     CreativeActor,
     NetworkSettings,
-    campaign_encoder,
     monolith,
 )
 
-B, C = 3, 2
 N = 1 + P + S
-
-
-def seen(seed: int = 0, campaigns: int = C) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Observation [B, C, size], campaign belief and segment belief."""
-    rng = np.random.default_rng(seed)
-    schema = SCHEMAS["bidding"]
-    high = np.minimum(schema.high, 1e5)
-    observation = rng.uniform(schema.low, high, (B, campaigns, schema.size)).astype(np.float32)
-    beliefs = (
-        rng.normal(size=(B, campaigns, CAMPAIGN_BELIEF)),
-        rng.normal(size=(B, campaigns, S, SEGMENT_BELIEF)),
-    )
-    return torch.from_numpy(observation), *(torch.from_numpy(b.astype(np.float32)) for b in beliefs)
 
 
 def scores(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,47 +22,6 @@ def scores(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(seed)
     score = torch.from_numpy(rng.uniform(np.log(0.2), 0, (B, C, S, K)).astype(np.float32))
     return score, torch.from_numpy(np.broadcast_to(ARMS[:, 0] != VIDEO, (B, C, S, K)).copy())
-
-
-def test_columns_cover_every_field_once() -> None:
-    for columns, schema in (
-        (CAMPAIGN_COLUMNS, SCHEMAS["bidding"]),
-        (MARKET_COLUMNS, SCHEMAS["orchestrator"]),
-    ):
-        flat = columns.plain + [column for member in columns.grouped for column in member]
-        assert len(flat) == len(set(flat))
-        mask = schema.slices.get("campaign_mask")
-        dropped = set(range(mask.start, mask.stop)) if mask else set()
-        assert set(flat) | dropped == set(range(schema.size))
-
-
-def test_grouped_columns_are_the_segments_own() -> None:
-    schema = SCHEMAS["bidding"]
-    marked = np.zeros(schema.size, np.float32)
-    schema.view(marked, "conversions")[:] = np.expm1([1.0, 2.0, 3.0, 4.0])
-    encoder = campaign_encoder(NetworkSettings(belief=False))
-    plain, grouped = encoder.raw(torch.from_numpy(marked))
-    assert plain.abs().sum() == 0
-    torch.testing.assert_close(grouped.sum(-1), torch.tensor([1.0, 2.0, 3.0, 4.0]))
-
-
-def test_the_encoder_standardises_and_clips() -> None:
-    observation, campaign, segment = seen()
-    encoder = campaign_encoder(NetworkSettings())
-    encoder.fit(observation, (campaign, segment))
-    plain, grouped = encoder(observation, (campaign, segment))
-    assert plain.shape == (B, C, encoder.plain_size)
-    assert grouped.shape == (B, C, S, encoder.grouped_size)
-    assert plain.reshape(B * C, -1).mean(0).abs().max() < 1e-4
-    far, _ = encoder(observation + 1e3, (campaign, segment))
-    assert far.max() <= FEATURE_CLIP
-
-
-def test_a_column_that_never_moves_is_only_centred() -> None:
-    observation, campaign, segment = seen()
-    encoder = campaign_encoder(NetworkSettings())
-    encoder.fit(torch.zeros_like(observation), (campaign, segment))
-    assert encoder.plain_scale[0] == 1.0
 
 
 @pytest.mark.parametrize("residual", [True, False])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from support.scenario_files import TINY
 
 from envs.errors import InterludeError
 from envs.observation import SCHEMAS
@@ -15,21 +16,11 @@ from training.warm_up import warm_up
 
 ray = pytest.importorskip("ray")
 
-SCENARIO = """
-name: tiny
-description: for tests
-campaigns: 2
-intervals: 5
-intervals_per_day: 3
-opportunities_per_interval: 24
-listeners: {count: 32}
-"""
-
 
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfiguration:
     path = tmp_path_factory.mktemp("scenarios") / "tiny.yaml"
-    path.write_text(SCENARIO)
+    path.write_text(TINY)
     return TrainingConfiguration.model_validate(
         {
             "name": "tiny",

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.scenario_files import TINY
 
 from envs.seeds import market_seeds
 from training.algorithm import build_algorithm
@@ -15,16 +16,6 @@ from training.warm_up import warm_up
 
 ray = pytest.importorskip("ray")
 
-SCENARIO = """
-name: tiny
-description: for tests
-campaigns: 2
-intervals: 5
-intervals_per_day: 3
-opportunities_per_interval: 24
-listeners: {count: 32}
-"""
-
 
 @pytest.fixture(scope="module")
 def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -32,7 +23,7 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not ray.is_initialized():
         ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
     path = tmp_path_factory.mktemp("scenarios") / "tiny.yaml"
-    path.write_text(SCENARIO)
+    path.write_text(TINY)
     return path
 
 

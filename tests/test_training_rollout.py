@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.scenario_files import TINY
 
 from envs.errors import InterludeError
 from envs.market import VectorMarket
@@ -14,25 +15,16 @@ from training.batch import CRITIC, learning_batch, minibatches, permutation_gene
 from training.configuration import TrainingConfiguration
 from training.critic import Critic
 from training.losses import returns_to_go
-from training.rollout import Rollout, check_finite, learning_team, play_rollout
+from training.rollout import Rollout, check_finite, learning_team, play_rollout, training_market
 from training.warm_up import WarmUp, apply_statistics, warm_up
 
-SCENARIO = """
-name: tiny
-description: for tests
-campaigns: 2
-intervals: 5
-intervals_per_day: 3
-opportunities_per_interval: 24
-listeners: {count: 32}
-"""
 B, C, T = 3, 2, 5
 
 
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfiguration:
     path = tmp_path_factory.mktemp("scenarios") / "tiny.yaml"
-    path.write_text(SCENARIO)
+    path.write_text(TINY)
     return TrainingConfiguration(name="tiny", scenario=str(path))
 
 
@@ -195,3 +187,16 @@ def test_tastes_of_real_listeners_reach_the_market(
     market = VectorMarket(configuration.load_scenario(), B, taste_pool=pool)
     market.reset(market_seeds("train", 0, 0, B))
     assert np.isin(market.parameters.listener_taste[..., 0].round(6), pool[:, 0].round(6)).any()
+
+
+def test_a_base_team_that_reads_listeners_learns_who_they_are(
+    configuration: TrainingConfiguration, actors: dict[str, CreativeActor | BiddingActor]
+) -> None:
+    reading = configuration.model_copy(update={"base_team": "listener-aware"})
+    market = training_market(reading, B)
+    team = learning_team(reading, actors, sample=True)
+    rollout = play_rollout(market, team, market_seeds("train", 0, 0, B), reading)
+    assert rollout.env_steps() == B * T
+    assert market.impressions is not None
+    table, segment = team.policies["audience"].listener_affinity, market.parameters.listener_segment  # type: ignore[attr-defined]
+    assert max(np.ptp(table[b, c][segment[b] == 0]) for b in range(B) for c in range(C)) > 0.0

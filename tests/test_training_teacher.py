@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.scenario_files import TINY
 
 from envs.catalogue import ARMS, K, P, S
 from envs.market import VectorMarket
@@ -16,22 +17,13 @@ from training.rollout import moments, play_rollout
 from training.teacher import ARM_SCORE, LEAST_RESPONSE, LOG_MULTIPLIER, LOG_RESPONSE, TEACHER_TEAM, Teacher
 from training.warm_up import WarmUp, warm_up
 
-SCENARIO = """
-name: tiny
-description: for tests
-campaigns: 2
-intervals: 5
-intervals_per_day: 3
-opportunities_per_interval: 24
-listeners: {count: 32}
-"""
 B, C, T = 4, 2, 5
 
 
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfiguration:
     path = tmp_path_factory.mktemp("scenarios") / "tiny.yaml"
-    path.write_text(SCENARIO)
+    path.write_text(TINY)
     settings: dict[str, Any] = {
         "networks": {"creative_hidden": 16, "bidding_hidden": 16, "memory": 8, "foretells": True},
         "ppo": {"minibatches": 2, "bidding_learning_rate": 3e-3},

@@ -16,6 +16,7 @@ from envs.errors import UnknownNameError
 from envs.scenario import Scenario, load_scenario
 from policies.networks import NetworkSettings
 from policies.registry import team_names
+from training.reserved_markets import MOST_PRIOR_MARKETS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -130,7 +131,7 @@ class TrainingConfiguration(_Part):
     critic: CriticKind = "shared"
     """`shared` sees the whole market and its hidden truth; `unprivileged` only what is observable;
     `independent` is one network per role that sees its own campaign."""
-    prior_markets: Annotated[int, Field(ge=0, le=1 << 20)] = 1024
+    prior_markets: Annotated[int, Field(ge=0, le=MOST_PRIOR_MARKETS)] = 1024
     """Training markets whose truth teaches the desk's prior on creatives; 0 = it starts from briefs alone."""
     networks: NetworkSettings = NetworkSettings()
     ppo: PpoSettings = PpoSettings()

@@ -17,7 +17,8 @@ from envs.catalogue import CREATIVE_CHOICES, S
 from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import Actions
-from policies.networks import NetworkSettings, ValueNetwork, campaign_encoder, linear
+from policies.encoder import campaign_encoder
+from policies.networks import NetworkSettings, ValueNetwork, linear
 from policies.policy import flight_of
 from policies.registry import make_team
 from training.algorithm import role_of
@@ -95,7 +96,7 @@ class _StockModule(TorchRLModule, ValueFunctionAPI):
 
     def setup(self) -> None:
         settings = NetworkSettings.model_validate(self.model_config["networks"])
-        self.encoder = campaign_encoder(settings.model_copy(update={"belief": False}))
+        self.encoder = campaign_encoder(belief=False)
         own = self.encoder.plain_size + S * self.encoder.grouped_size
         self.value = ValueNetwork(own, 0, settings.critic_hidden, 1, others=False)
         self.build(settings, own)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support.markets import started, tiny
 
-from policies.taste_embedding import FACTORS, embed, fit_tastes, taste_model
+from policies.audience.taste_embedding import FACTORS, embed, fit_tastes, taste_model
 
 SCENARIO = tiny(listeners={"count": 128, "cold_share": 0.1})
 

@@ -4,9 +4,9 @@ import numpy as np
 
 from envs.catalogue import ARM_FIT
 from envs.impressions import ImpressionLog
-from policies.taste_belief import Noise, conclude, learn_impressions, listener_table, new_belief
-from policies.taste_belief import _score as score_of
-from policies.taste_embedding import FACTORS
+from policies.audience.taste_belief import Noise, conclude, learn_impressions, listener_table, new_belief
+from policies.audience.taste_belief import _score as score_of
+from policies.audience.taste_embedding import FACTORS
 
 NOISE = Noise(taste=0.1, nuisance=0.35, excess=0.08)
 LISTENERS, WEIGHT = 12, 250

@@ -11,9 +11,7 @@ from envs.impressions import ImpressionLog
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import SegmentValue
 from envs.state import Float
-from policies.policy import Flight
-from policies.scripted_audience import SegmentAverage
-from policies.taste_belief import (
+from policies.audience.taste_belief import (
     Noise,
     TasteBelief,
     age_annoyance,
@@ -23,7 +21,9 @@ from policies.taste_belief import (
     listener_table,
     new_belief,
 )
-from policies.taste_embedding import FACTORS, embed, taste_model
+from policies.audience.taste_embedding import FACTORS, embed, taste_model
+from policies.policy import Flight
+from policies.scripted_audience import SegmentAverage
 
 _SCHEMA = SCHEMAS["audience"]
 NOISE: Final = Noise(taste=0.1, nuisance=0.35, excess=0.08)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from envs.scenario import load_scenario
+from evaluation.rollout import Course
+from training.ladder import LISTENERS, ladder, main
+
+
+def test_the_prior_and_the_listeners_are_worth_something_each_and_more_together() -> None:
+    """On development markets, where 64 of them tell effects of several percent apart."""
+    rungs = {
+        name: lift
+        for name, _, lift in ladder(Course(load_scenario("default"), "development", num_markets=64))
+    }
+    first, prior, listeners, both = rungs.values()
+    assert (first.estimate, first.low, first.high) == (0.0, 0.0, 0.0)
+    assert prior.low > 0.0
+    assert listeners.low > 0.0
+    assert both.estimate > max(prior.estimate, listeners.estimate)
+    assert list(rungs)[2] == LISTENERS
+
+
+def test_it_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    main("quick", 2)
+    assert "over certainty-equivalent" in capsys.readouterr().out

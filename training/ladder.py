@@ -1,0 +1,63 @@
+"""What each thing that is learned beside the networks is worth: `python -m training.ladder`.
+
+The desk's rule with and without the prior that past campaigns taught, each with and without the audience
+agent that tells listeners apart. The last rung is where PPO starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import typer
+
+from envs.output import format_table
+from envs.scenario import Scenario, load_scenario
+from evaluation.intervals import Interval, over_markets
+from evaluation.metrics import OBJECTIVE
+from evaluation.rollout import Course, play
+from policies.policy import Policy
+from policies.registry import DESK_TEAM, learning_desk, make_team
+from policies.scripted_bidding import DeskBidding
+from policies.scripted_creative import DeskCreative
+from policies.team import Team
+from training.arm_prior import learn_arm_prior
+
+LISTENERS = "listener-aware"
+
+
+def taught_team(base: str, scenario: Scenario, seed: int = 0, prior_markets: int = 1024) -> Team:
+    """A base team whose desk starts from what training markets of a scenario teach."""
+    team = make_team(base)
+    desk = learning_desk(arm_prior=learn_arm_prior(scenario, seed, prior_markets))
+    on_desk: dict[str, Policy] = {
+        "creative": DeskCreative(desk, "taught"),
+        "bidding": DeskBidding(desk, "taught"),
+    }
+    return Team(f"{base} + prior", {**team.policies, **on_desk}, model_aware=True)
+
+
+def ladder(course: Course, prior_markets: int = 1024) -> Iterator[tuple[str, float, Interval]]:
+    """Name, mean J in USD and lift over `certainty-equivalent` over markets, from the plainest rung up."""
+    teams = [
+        make_team(DESK_TEAM),
+        taught_team(DESK_TEAM, course.scenario, prior_markets=prior_markets),
+        make_team(LISTENERS),
+        taught_team(LISTENERS, course.scenario, prior_markets=prior_markets),
+    ]
+    base = play(teams[0], course).metrics[OBJECTIVE]
+    for team in teams:
+        objective = play(team, course).metrics[OBJECTIVE]
+        yield team.name, float(objective.mean()), over_markets(objective, base)
+
+
+def main(scenario: str = "default", markets: int = 256) -> None:
+    """Prints the ladder on held-out markets."""
+    rows = [
+        (name, f"{mean:,.0f}", f"{100 * lift.estimate:+.1f} % [{100 * lift.low:.1f}, {100 * lift.high:.1f}]")
+        for name, mean, lift in ladder(Course(load_scenario(scenario), num_markets=markets))
+    ]
+    typer.echo(format_table(("team", "J, USD", f"over {DESK_TEAM}"), rows))
+
+
+if __name__ == "__main__":
+    typer.run(main)
