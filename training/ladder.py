@@ -1,7 +1,7 @@
 """What each thing that is learned beside the networks is worth: `python -m training.ladder`.
 
-The desk's rule; the prior that past campaigns taught; an audience agent that tells listeners apart; that and a
-desk that reads single impressions; all of it, which is where PPO starts.
+The desk's rule; the prior that past campaigns taught; an audience agent that tells listeners apart; that and
+a desk that reads single impressions; all of it, which is where PPO starts.
 """
 
 from __future__ import annotations
