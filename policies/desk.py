@@ -27,7 +27,9 @@ from policies.valuation import (
     LOWEST_LOG_SCORE,
     ShadowPrices,
     arm_log_scores,
+    arm_surpluses,
     impression_values,
+    premium_values,
     unit_values,
 )
 
@@ -138,9 +140,10 @@ class CampaignDesk:
         drawn = estimate._replace(response=self.estimator.draw(now))
         promise = impression_values(drawn, now.attention, self._units, shadow, left, paid=paid)
         volume = self._volume * self._winnable
-        scores = arm_log_scores(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, volume)
+        surplus = arm_surpluses(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, volume)
         self.arm_mask: Bool = self._by_campaign(self._allowed(now))
-        self.arm_log_score: Observation = self._by_campaign(scores).astype(np.float32)
+        self.arm_log_score: Observation = self._by_campaign(arm_log_scores(surplus)).astype(np.float32)
+        self.premium_value_usd: Float = self._by_campaign(premium_values(surplus))
         self.base_log_multiplier: Observation = self._by_campaign(self._bid(now, value)).astype(np.float32)
 
     def _by_campaign(self, rows: NDArray[Any]) -> NDArray[Any]:

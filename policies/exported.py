@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from envs.errors import InterludeError
 from envs.observation import Observation
+from envs.state import Float
 from policies.desk import CampaignDesk
 from policies.policy import Flight
 from policies.tensors import Arrays, ModelSpec, desk_tensors, flat
@@ -80,6 +81,7 @@ class ExportedPolicy:
         """The first output is the role's action; the desk is shared with the other learned role."""
         self.model, self.spec, self.desk = model, spec, desk
         self.name, self.model_aware = name, model_aware
+        self.premium_value_usd: Float | None = None
 
     def start(self, flight: Flight) -> None:
         """A new flight."""
@@ -87,8 +89,12 @@ class ExportedPolicy:
         self._memory = self.spec.empty_memory(flight.num_markets * flight.num_campaigns)
 
     def act(self, observation: Observation) -> NDArray[Any]:
-        """Actions [B, C, …] for observations [B, C, ·]: creatives as integers, log-multipliers as floats."""
+        """Actions [B, C, …] for observations [B, C, ·]: creatives as integers, log-multipliers as floats.
+
+        `premium_value_usd` then holds the desk's claims on video, as in the run; none without the model.
+        """
         self.desk.advance(observation)
+        self.premium_value_usd = self.desk.premium_value_usd if self.model_aware else None
         answer = self.model(flat(desk_tensors(self.desk, observation)) | self._memory)
         self._memory = self.spec.carried(answer)
         rows = answer[self.spec.outputs[0].name]

@@ -105,6 +105,9 @@ def test_shapes_types_and_bounds_over_a_flight() -> None:
             assert np.isfinite(array).all()
         assert (desk.arm_log_score >= LOWEST_LOG_SCORE - 1e-6).all()
         assert (desk.arm_log_score.max(-1) == 0.0).all()
+        assert desk.premium_value_usd.shape == (3, 2, S)
+        assert desk.premium_value_usd.dtype == np.float64 and (desk.premium_value_usd >= 0.0).all()
+        assert moment.actions.premium_value_usd is desk.premium_value_usd
         granted = SCHEMAS["creative"].view(moment.observations.creative, "premium_grant") > 0.5
         np.testing.assert_array_equal(desk.arm_mask[..., video].all(-1), granted)
         assert desk.arm_mask[..., ~video].all()

@@ -38,6 +38,9 @@ def test_a_recurrent_team_plays_the_same_alone_and_in_a_batch(recurrent: Path, s
     for whole, part in zip(many, alone, strict=True):
         np.testing.assert_array_equal(whole.actions.creative[37:38], part.actions.creative)
         np.testing.assert_allclose(whole.actions.bidding[37:38], part.actions.bidding, rtol=0, atol=1e-6)
+        claims = whole.actions.premium_value_usd
+        assert claims is not None and part.actions.premium_value_usd is not None
+        np.testing.assert_allclose(claims[37:38], part.actions.premium_value_usd, rtol=1e-6)
 
 
 def test_memory_is_empty_at_every_flight_start(recurrent: Path) -> None:
