@@ -62,10 +62,12 @@ class RuleBook:
         return grant
 
     def _promise(self, row: Float) -> Float:
+        """[B, MAX_CAMPAIGNS, S] logs; -inf where there is no campaign."""
         affinity = np.log(np.maximum(1e-3, _SCHEMA.view(row, "segment_affinity")))
         left = _SCHEMA.view(row, "budget_left_usd") / np.maximum(1e-9, _SCHEMA.view(row, "budget_usd"))
         time_left = 1.0 - _SCHEMA.view(row, "elapsed_fraction")
         pressure = self.pressure * np.log((left + 0.01) / (time_left + 0.01)[:, None])
-        promise = affinity + _SCHEMA.view(row, "brief_log_video") + pressure[..., None]
-        promise: Float = np.where(_SCHEMA.view(row, "campaign_mask")[..., None] > 0.5, promise, -np.inf)
+        log_video = _SCHEMA.view(row, "brief_log_video")
+        exists = _SCHEMA.view(row, "campaign_mask")[..., None] > 0.5
+        promise: Float = np.where(exists, affinity + log_video + pressure[..., None], -np.inf)
         return promise

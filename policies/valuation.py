@@ -34,6 +34,7 @@ class Estimate(NamedTuple):
     funnel: Float  # [M, S] recall as conversions see it
     memory_room: Float  # [M, S] unfilled slow memory / massing
     fatigue: Float  # [M, S] log response lost to repetition
+    affinity: Float  # [M, S] the audience's part in the response
 
 
 class ShadowPrices(NamedTuple):

@@ -35,6 +35,7 @@ def an_estimate(rng: np.random.Generator) -> Estimate:
         funnel=rng.uniform(0.0, 0.5, (M, S)),
         memory_room=rng.uniform(0.2, 1.0, (M, S)),
         fatigue=rng.uniform(0.0, 0.8, (M, S)),
+        affinity=np.ones((M, S)),
     )
 
 
