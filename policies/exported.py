@@ -76,11 +76,20 @@ class ExportedPolicy:
     privileged = False
 
     def __init__(
-        self, model: ExportedModel, spec: ModelSpec, desk: CampaignDesk, name: str, model_aware: bool
+        self,
+        model: ExportedModel,
+        spec: ModelSpec,
+        desk: CampaignDesk,
+        name: str,
+        model_aware: bool,
+        claims_video: bool = False,
     ) -> None:
-        """The first output is the role's action; the desk is shared with the other learned role."""
+        """The first output is the role's action; the desk is shared with the other learned role.
+
+        `claims_video`: a creative agent that claims video at the desk's worth.
+        """
         self.model, self.spec, self.desk = model, spec, desk
-        self.name, self.model_aware = name, model_aware
+        self.name, self.model_aware, self.claims_video = name, model_aware, claims_video
         self.premium_value_usd: Float | None = None
 
     def start(self, flight: Flight) -> None:
@@ -91,10 +100,10 @@ class ExportedPolicy:
     def act(self, observation: Observation) -> NDArray[Any]:
         """Actions [B, C, …] for observations [B, C, ·]: creatives as integers, log-multipliers as floats.
 
-        `premium_value_usd` then holds the desk's claims on video, as in the run; none without the model.
+        `premium_value_usd` then holds the desk's claims on video where it makes some, as in the run.
         """
         self.desk.advance(observation)
-        self.premium_value_usd = self.desk.premium_value_usd if self.model_aware else None
+        self.premium_value_usd = self.desk.premium_value_usd if self.claims_video else None
         answer = self.model(flat(desk_tensors(self.desk, observation)) | self._memory)
         self._memory = self.spec.carried(answer)
         rows = answer[self.spec.outputs[0].name]
