@@ -82,7 +82,7 @@ class Manifest(BaseModel):
     learned_roles: tuple[Literal["creative", "bidding"], ...]
     model_aware: bool
     claims_video: bool = False
-    """Whether the creative agent claims video at the desk's worth, as it does in a run if it reads the desk."""
+    """Whether the creative agent claims video at the desk's worth, as one that reads the desk does."""
     memory: int = Field(0, ge=0)
     """Units that recurrent actors remember of a segment or a campaign; 0 = feed-forward."""
     desk: dict[str, float]
