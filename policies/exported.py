@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from envs.errors import InterludeError
 from envs.observation import Observation
 from envs.state import Float
-from policies.desk import CampaignDesk
+from policies.desk import CampaignDesk, DeskPolicy
 from policies.policy import Flight
 from policies.tensors import Arrays, ModelSpec, desk_tensors, flat
 
@@ -67,13 +67,11 @@ class ExportedModel:
         return dict(zip(self.outputs, found, strict=True))
 
 
-class ExportedPolicy:
+class ExportedPolicy(DeskPolicy):
     """Drives a role by an exported network: any number of markets and campaigns, N = B × C rows at once.
 
     The memory of a recurrent network is held from a flight's start to its end, and then forgotten.
     """
-
-    privileged = False
 
     def __init__(
         self,
@@ -88,13 +86,14 @@ class ExportedPolicy:
 
         `claims_video`: a creative agent that claims video at the desk's worth.
         """
-        self.model, self.spec, self.desk = model, spec, desk
-        self.name, self.model_aware, self.claims_video = name, model_aware, claims_video
+        super().__init__(desk, name)
+        self.model, self.spec, self.model_aware = model, spec, model_aware
+        self.claims_video = claims_video
         self.premium_value_usd: Float | None = None
 
     def start(self, flight: Flight) -> None:
         """A new flight."""
-        self.desk.start(flight)
+        super().start(flight)
         self._memory = self.spec.empty_memory(flight.num_markets * flight.num_campaigns)
 
     def act(self, observation: Observation) -> NDArray[Any]:
