@@ -81,6 +81,8 @@ class Manifest(BaseModel):
     schema_hashes: dict[str, str]
     learned_roles: tuple[Literal["creative", "bidding"], ...]
     model_aware: bool
+    claims_video: bool = False
+    """Whether the creative agent claims video at the desk's worth, as one that reads the desk does."""
     memory: int = Field(0, ge=0)
     """Units that recurrent actors remember of a segment or a campaign; 0 = feed-forward."""
     desk: dict[str, float]
@@ -114,7 +116,10 @@ class Bundle:
         learned: dict[str, Policy] = {}
         for role in manifest.learned_roles:
             spec = model_spec(role, manifest.memory)
-            learned[role] = ExportedPolicy(self.models[role], spec, desk, manifest.name, manifest.model_aware)
+            claims = role == "creative" and manifest.claims_video
+            learned[role] = ExportedPolicy(
+                self.models[role], spec, desk, manifest.name, manifest.model_aware, claims
+            )
         return Team(
             name=manifest.name,
             policies={**manifest.base_team.make().policies, **learned},

@@ -305,4 +305,5 @@ class KalmanBelief:
             funnel=np.clip(self.recall, 0.0, 1.0),
             memory_room=memory_room(now, self.recall),
             fatigue=now.fatigue,
+            affinity=np.exp(self.x[..., 0]),
         )

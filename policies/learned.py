@@ -104,11 +104,13 @@ class LearnedCreative(_Learned):
         """Shares the desk with the bidding agent; takes the likeliest arm unless `sample`."""
         super().__init__(desk, name, sample, sample_seed, actor.model_aware)
         self.actor = actor
+        self.premium_value_usd: Float | None = None
 
     @torch.inference_mode()
     def act(self, observation: Observation) -> Int:
-        """Creatives [B, C, S, 4] for observations [B, C, ·]."""
+        """Creatives [B, C, S, 4] for observations [B, C, ·]; `premium_value_usd` holds the desk's claims."""
         plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._advanced(observation))
+        self.premium_value_usd = self.desk.premium_value_usd if self.model_aware else None
         self.arm_mask = allowed_arms(observation)
         shape = self.arm_mask.shape
         self.arm_log_score = self.desk.arm_log_score if self.model_aware else np.zeros(shape, np.float32)

@@ -40,7 +40,12 @@ class Policy(Protocol):
         """A new flight begins."""
 
     def act(self, observation: Observation) -> Any:
-        """The role's action for observations [B, n, ·]: see `envs.protocol.Actions` for its form."""
+        """The role's action for observations [B, n, ·]: see `envs.protocol.Actions` for its form.
+
+        A creative policy may keep its claims on video [B, C, S] in an attribute `premium_value_usd`, an
+        audience policy its table of listeners [B, C, L] in `listener_affinity`: read after every `act`,
+        None or no attribute says nothing.
+        """
 
 
 @runtime_checkable

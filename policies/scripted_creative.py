@@ -22,11 +22,16 @@ _REACH = ((cat.PLACEMENT_FIT > 0) * _ELIGIBLE).mean(1)
 
 
 class DeskCreative(DeskPolicy):
-    """The arm with the highest expected surplus by the desk's estimate."""
+    """The arm with the highest expected surplus by the desk's estimate; claims video at the desk's worth."""
 
     def __init__(self, desk: CampaignDesk, name: str = "desk") -> None:
         """Shares the desk with the bidding agent of the same team."""
         super().__init__(desk, name)
+
+    @property
+    def premium_value_usd(self) -> Float:
+        """[B, C, S] what a grant of video is worth to each campaign, USD an interval."""
+        return self.desk.premium_value_usd
 
     @property
     def log_propensity(self) -> float:
