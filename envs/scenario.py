@@ -223,8 +223,9 @@ def load_scenario(name_or_path: str) -> Scenario:
 
 
 def with_all_verticals(scenario: Scenario) -> Scenario:
-    """The scenario with the verticals of its held-out markets in all markets: what is learned there has seen
-    what it is tested on, and is good for comparison alone.
+    """The scenario with the verticals of its held-out markets in all markets.
+
+    What is learned there has seen what it is tested on, and is good for comparison alone.
     """
     verticals = dict.fromkeys((*scenario.verticals, *scenario.held_out.verticals))
     return scenario.model_copy(update={"verticals": tuple(verticals)})

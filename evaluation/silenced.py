@@ -86,7 +86,7 @@ class SilentOrchestrator:
 
 
 class UnlearningBelief(KalmanBelief):
-    """What was believed before the flight, to its end: it sees how well the brand is recalled, and infers nothing."""
+    """What was believed before the flight, to its end: it sees the survey of recall, and infers nothing."""
 
     def __init__(self, arm_prior: ArmPrior | None = None) -> None:
         """Explores nothing either, for it would learn nothing from it."""

@@ -125,7 +125,7 @@ class TrainingConfiguration(_Part):
     description: str = ""
     scenario: str = "default"
     verticals: Literal["scenario", "all"] = "scenario"
-    """`all` trains on the verticals of held-out markets too: only to measure what never having seen them costs."""
+    """`all` trains on held-out markets' verticals too: only to measure what not having seen them costs."""
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     base_team: str = "certainty-equivalent"
     """Scripted team that drives the roles which do not learn."""

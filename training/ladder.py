@@ -15,6 +15,7 @@ from envs.scenario import Scenario, load_scenario
 from evaluation.intervals import Interval, over_markets
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, play
+from policies.desk import CampaignDesk
 from policies.policy import Policy
 from policies.registry import DESK_TEAM, learning_desk, make_team
 from policies.scripted_bidding import DeskBidding
@@ -25,15 +26,18 @@ from training.arm_prior import learn_arm_prior
 LISTENERS = "listener-aware"
 
 
-def taught_team(base: str, scenario: Scenario, seed: int = 0, prior_markets: int = 1024) -> Team:
-    """A base team whose desk starts from what training markets of a scenario teach."""
-    team = make_team(base)
-    desk = learning_desk(arm_prior=learn_arm_prior(scenario, seed, prior_markets))
-    on_desk: dict[str, Policy] = {
+def on_desk(base: str, desk: CampaignDesk, **others: Policy) -> Team:
+    """A base team whose creative and bidding agents stand on a desk, and other roles by their names."""
+    acting: dict[str, Policy] = {
         "creative": DeskCreative(desk, "taught"),
         "bidding": DeskBidding(desk, "taught"),
     }
-    return Team(f"{base} + prior", {**team.policies, **on_desk}, model_aware=True)
+    return Team(f"{base} + prior", {**make_team(base).policies, **acting, **others}, model_aware=True)
+
+
+def taught_team(base: str, scenario: Scenario, seed: int = 0, prior_markets: int = 1024) -> Team:
+    """A base team whose desk starts from what training markets of a scenario teach."""
+    return on_desk(base, learning_desk(arm_prior=learn_arm_prior(scenario, seed, prior_markets)))
 
 
 def ladder(course: Course, prior_markets: int = 1024) -> Iterator[tuple[str, float, Interval]]:
