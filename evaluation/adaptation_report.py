@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 11.6, 7.6
-_DASHES: Final = ("-", "--")
+_DASHES: Final = ("-", "--", ":")
 
 
 def markdown(adaptation: Adaptation, picture: str, command: str, remarks: Sequence[str] = ()) -> str:
@@ -137,8 +137,10 @@ def _colours(adaptation: Adaptation) -> dict[str, tuple[str, str]]:
     colours: dict[str, tuple[str, str]] = {}
     palette = iter([ACCENT, *OTHERS])
     for learner in adaptation.learners:
-        grey = learner.name in (adaptation.nothing, adaptation.oracle)
-        if learner.name not in twin_of:
+        if learner.name == adaptation.oracle:
+            colours[learner.name] = (PRIVILEGED, _DASHES[2])
+        elif learner.name not in twin_of:
+            grey = learner.name == adaptation.nothing
             colours[learner.name] = (PRIVILEGED if grey else next(palette), _DASHES[0])
     for all_, one in twin_of.items():
         colours[all_] = (colours[one][0], _DASHES[1])

@@ -155,13 +155,16 @@ def main(
     markets: int = 512,
     split: str = "held_out",
     study: str = "unseen-verticals",
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Of the study, as in seeds=[0].")
+    ] = None,
     directory: Annotated[Path | None, typer.Option(help="Of the study's runs.")] = None,
     report: Annotated[Path | None, typer.Option(help="FILE.md; .png and .json stand beside it.")] = None,
 ) -> None:
     """Adaptation curves of all learners, the study's trained ones as far as they are finished."""
     check_writable(report)
     kind = next(known for known in SPLITS if known == split)
-    chosen = load_study(study)
+    chosen = load_study(study, overrides or ())
     run = StudyRun(chosen, directory or default_directory(chosen))
     found = adaptation(Course(load_scenario(scenario), kind, num_markets=markets), run)
     missing = [
