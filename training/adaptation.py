@@ -171,6 +171,10 @@ def main(
         n for n, v in chosen.variants.items() if v.training and n not in {x.name for x in found.learners}
     ]
     remarks = [f"Not trained yet, and so left out: {', '.join(missing)}."] if missing else []
+    if overrides:
+        remarks.append(
+            f"Study `{chosen.name}` with {', '.join(f'`--set {setting}`' for setting in overrides)}."
+        )
     name = "adaptation.png" if report is None else report.with_suffix(".png").name
     text = markdown(found, name, "python -m training.adaptation --report FILE.md", remarks)
     if report is not None:
