@@ -167,6 +167,24 @@ def _filter(  # type: ignore[no-untyped-def]
                 )
 
 
+@allocating_kernel
+def _correlated(covariance, noise, out):  # type: ignore[no-untyped-def]
+    """Fills out [M, S, K] with the Cholesky factors of covariance [M, K, S, S] times noise [M, S, K]."""
+    rows, segments, arms = noise.shape
+    root = np.zeros((segments, segments))
+    for m in range(rows):
+        for k in range(arms):
+            for i in range(segments):
+                drawn = 0.0
+                for j in range(i + 1):
+                    rest = covariance[m, k, i, j]
+                    for n in range(j):
+                        rest -= root[i, n] * root[j, n]
+                    root[i, j] = math.sqrt(max(1e-12, rest)) if i == j else rest / root[j, j]
+                    drawn += root[i, j] * noise[m, j, k]
+                out[m, i, k] = drawn
+
+
 class KalmanBelief:
     """Factored Bayesian filter over the hidden log effects; model-aware."""
 
@@ -292,8 +310,8 @@ class KalmanBelief:
         factors = (root * noise[..., None, :X]).sum(-1)
         formats, scripts = factors[..., 1 : 1 + cat.F], factors[..., 1 + cat.F : _WEAR]
         shift = formats[..., _ARMS[:, 0]] + scripts[..., _ARMS[:, 1]]
-        of_arm = np.linalg.cholesky(self.rest_covariance)
-        rest = (of_arm * noise[..., X:].swapaxes(1, 2)[..., None, :]).sum(-1).swapaxes(1, 2)
+        rest = np.empty(self.rest.shape)
+        _correlated(self.rest_covariance, noise[..., X:], rest)
         drawn: Float = np.exp(self.log_arm(now) + shift + rest)
         return drawn
 
