@@ -31,11 +31,11 @@ from envs.scenario import Scenario
 from policies.arm_prior import ArmPrior
 from policies.desk import CampaignDesk
 from policies.exported import BundleError, ExportedModel, ExportedPolicy
-from policies.kalman import KalmanBelief
+from policies.golden import take_impressions
 from policies.policy import Flight, Policy
 from policies.registry import make_team
 from policies.team import Team
-from policies.teams import desk_of
+from policies.teams import filter_desk
 from policies.tensors import (
     CRITIC,
     MODELS,
@@ -86,6 +86,8 @@ class Manifest(BaseModel):
     desk: dict[str, float]
     arm_prior: dict[str, Any] | None = None
     base_team: ScriptedSource
+    reads_listeners: bool = False
+    """Whether its desk and its audience learn from single impressions."""
     stand_in_team: ScriptedSource
     sha256: dict[str, str]
 
@@ -104,7 +106,7 @@ class Bundle:
         """A desk with the knobs the team was exported with."""
         taught, knobs = self.manifest.arm_prior, self.manifest.desk
         prior = None if taught is None else ArmPrior.from_json(taught)
-        return desk_of(knobs, KalmanBelief(knobs["exploration"], arm_prior=prior))
+        return filter_desk(knobs, prior, reads_listeners=self.manifest.reads_listeners)
 
     def team(self) -> Team:
         """A fresh team: learned roles on one desk, the others and the stand-ins by their rules."""
@@ -211,6 +213,7 @@ def _verify(bundle: Bundle, data: bytes) -> None:
     path = bundle.path / GOLDEN
     try:
         golden = tensors_of(data)
+        impressions = take_impressions(golden)
         seeds, shape = golden.pop("seeds"), golden["observation"].shape
     except (SafetensorError, KeyError) as error:
         raise BundleError(f"{path}: not golden pairs: {error}") from error
@@ -222,6 +225,8 @@ def _verify(bundle: Bundle, data: bytes) -> None:
     memory = {name: spec.empty_memory(rows) for name, spec in specs.items()}
     for interval in range(min(CHECKED_INTERVALS, shape[0])):
         expected = {name: array[interval] for name, array in golden.items()}
+        if interval in impressions:
+            desk.read_impressions(impressions[interval])
         desk.advance(expected["observation"])
         _agree(path, "the desk", expected, desk_tensors(desk, expected["observation"]))
         for name, model in bundle.models.items():

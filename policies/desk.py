@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import catalogue as cat
+from envs.impressions import ImpressionLog
 from envs.observation import Observation
 from envs.protocol import MAX_MULTIPLIER_LOG
 from envs.state import Bool, Float
 from policies.belief import Estimator
 from policies.evidence import Evidence, evidence_of
+from policies.impression_belief import ImpressionBelief
 from policies.kalman import KalmanBelief, X
 from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
 from policies.policy import Flight
@@ -63,6 +65,28 @@ class DeskKnobs(NamedTuple):
         return cls(PacingKnobs(**pacing), ShadowPrices(**shadow), **values)
 
 
+class DeskPolicy:
+    """What all policies on a desk share; a team's creative and bidding agents have the same one."""
+
+    privileged = False
+
+    def __init__(self, desk: CampaignDesk, name: str) -> None:
+        self.desk, self.name = desk, name
+
+    @property
+    def reads_listeners(self) -> bool:
+        """Whether the desk wants every interval's impressions."""
+        return self.desk.reads_listeners
+
+    def start(self, flight: Flight) -> None:
+        """A new flight."""
+        self.desk.start(flight)
+
+    def read_impressions(self, impressions: ImpressionLog) -> None:
+        """Hands them to the desk."""
+        self.desk.read_impressions(impressions)
+
+
 class CampaignDesk:
     """Estimator + pacing + valuation for M = B × C campaigns."""
 
@@ -100,6 +124,16 @@ class CampaignDesk:
         self._before: Evidence | None = None
         self._interval = -1
         self._seen: Observation | None = None
+
+    @property
+    def reads_listeners(self) -> bool:
+        """Whether its beliefs come from single impressions."""
+        return isinstance(self.estimator, ImpressionBelief)
+
+    def read_impressions(self, impressions: ImpressionLog) -> None:
+        """Takes in an interval's impressions before `advance`; both roles may bring them."""
+        if isinstance(self.estimator, ImpressionBelief):
+            self.estimator.read_impressions(impressions)
 
     def advance(self, observation: Observation) -> None:
         """Takes in an interval's observation [B, C, ·]; a second call in the same interval does nothing."""

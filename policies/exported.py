@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from envs.errors import InterludeError
 from envs.observation import Observation
-from policies.desk import CampaignDesk
+from policies.desk import CampaignDesk, DeskPolicy
 from policies.policy import Flight
 from policies.tensors import Arrays, ModelSpec, desk_tensors, flat
 
@@ -66,24 +66,22 @@ class ExportedModel:
         return dict(zip(self.outputs, found, strict=True))
 
 
-class ExportedPolicy:
+class ExportedPolicy(DeskPolicy):
     """Drives a role by an exported network: any number of markets and campaigns, N = B × C rows at once.
 
     The memory of a recurrent network is held from a flight's start to its end, and then forgotten.
     """
 
-    privileged = False
-
     def __init__(
         self, model: ExportedModel, spec: ModelSpec, desk: CampaignDesk, name: str, model_aware: bool
     ) -> None:
         """The first output is the role's action; the desk is shared with the other learned role."""
-        self.model, self.spec, self.desk = model, spec, desk
-        self.name, self.model_aware = name, model_aware
+        super().__init__(desk, name)
+        self.model, self.spec, self.model_aware = model, spec, model_aware
 
     def start(self, flight: Flight) -> None:
         """A new flight."""
-        self.desk.start(flight)
+        super().start(flight)
         self._memory = self.spec.empty_memory(flight.num_markets * flight.num_campaigns)
 
     def act(self, observation: Observation) -> NDArray[Any]:

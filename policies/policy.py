@@ -27,7 +27,7 @@ class Flight:
     num_campaigns: int
     seeds: NDArray[np.uint64]  # [B], for a policy's own random numbers
     market: VectorMarket | None = None  # only for privileged policies, in evaluation
-    listening: Listening | None = None  # only where an audience policy reads listeners
+    listening: Listening | None = None  # only where a policy reads listeners
 
 
 class Policy(Protocol):
@@ -45,10 +45,18 @@ class Policy(Protocol):
 
 @runtime_checkable
 class ListenerReader(Protocol):
-    """An audience policy that learns from who was shown what: it needs `Flight.listening`, too."""
+    """A policy that may learn from who was shown what: it needs `Flight.listening`, too."""
+
+    reads_listeners: bool
+    """Whether it does."""
 
     def read_impressions(self, impressions: ImpressionLog) -> None:
         """Takes in an interval's impressions, before `act` on the observation that follows it."""
+
+
+def reads_listeners(policy: Policy) -> bool:
+    """Whether a policy wants the impressions of every interval."""
+    return isinstance(policy, ListenerReader) and policy.reads_listeners
 
 
 _POLICY_STREAM = 90

@@ -15,7 +15,7 @@ from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue, action_shape
-from policies.policy import Flight, ListenerReader, Policy
+from policies.policy import Flight, ListenerReader, Policy, reads_listeners
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Team:
 
     @property
     def reads_listeners(self) -> bool:
-        """Whether its audience learns from histories and impressions: give it both (`flight_of`, `act`)."""
-        return isinstance(self.policies["audience"], ListenerReader)
+        """Whether any role learns from histories or impressions: give it both (`flight_of`, `act`)."""
+        return any(reads_listeners(policy) for policy in self.policies.values())
 
     def start(self, flight: Flight) -> None:
         """Starts all policies and stand-ins on a new flight; only privileged ones are told of its market."""
@@ -82,7 +82,7 @@ class Team:
 
         Args:
             observations: what every role sees.
-            impressions: of the interval before, for an audience that reads them (`reads_listeners`).
+            impressions: of the interval before, for roles that read them (`reads_listeners`).
         """
         self._impressions = impressions
         answers = {role: self._answer(role, getattr(observations, role)) for role in ROLES}
@@ -108,7 +108,7 @@ class Team:
         started = time.perf_counter()
         try:
             policy = self.policies[role]
-            if role == "audience" and self._impressions is not None and isinstance(policy, ListenerReader):
+            if self._impressions is not None and isinstance(policy, ListenerReader):
                 policy.read_impressions(self._impressions)
             answer = policy.act(observation)
             problem = _problem(role, answer, self._flight)

@@ -33,8 +33,13 @@ def test_a_prior_of_seen_verticals_helps_them_before_the_flight(found: Adaptatio
     assert found.lift("prior alone", 0, NOTHING).low > 0.0
 
 
-def test_only_the_two_that_know_too_much_are_no_contestants(found: Adaptation) -> None:
-    assert [one.name for one in found.learners if not one.contestant] == ["filter + prior of all", ORACLE]
+def test_only_those_that_know_too_much_are_no_contestants(found: Adaptation) -> None:
+    marked = [one.name for one in found.learners if not one.contestant]
+    assert marked == ["filter + prior of all", "listener-aware + prior of all", ORACLE]
+    assert [twins for twins in found.twins] == [
+        ("filter + prior", "filter + prior of all"),
+        ("listener-aware + prior", "listener-aware + prior of all"),
+    ]
 
 
 def test_all_verticals_are_an_option_and_no_default() -> None:

@@ -24,15 +24,17 @@ from evaluation.rollout import Course
 from evaluation.silenced import UnlearningAudience, unlearning_desk
 from evaluation.sources import TeamSource
 from evaluation.study import load_study
+from policies.arm_prior import ArmPrior
 from policies.registry import DESK_TEAM, learning_desk, make_team
 from policies.team import Team
 from training.arm_prior import learn_arm_prior
-from training.ladder import on_desk
+from training.ladder import LISTENERS, on_desk
 from training.study import StudyRun, default_directory
 
 NOTHING: Final = "no adaptation"
 FILTER: Final = "filter"
 ORACLE: Final = "oracle"
+OF_ALL: Final = "prior of all"
 PRIOR_MARKETS: Final = 1024
 
 
@@ -63,34 +65,41 @@ def scripted(course: Course, prior_markets: int = PRIOR_MARKETS) -> list[Scripte
         for scenario in (course.scenario, with_all_verticals(course.scenario))
     )
     audience = {"audience": UnlearningAudience()}
-    filters = (
-        (
-            NOTHING,
-            "briefs alone, to the flight's end",
-            True,
-            on_desk(DESK_TEAM, unlearning_desk(), **audience),
-        ),
+
+    def listening(arm_prior: ArmPrior) -> Team:
+        return on_desk(LISTENERS, learning_desk(arm_prior=arm_prior, reads_listeners=True))
+
+    known = (
+        (NOTHING, "briefs alone, to the flight's end", on_desk(DESK_TEAM, unlearning_desk(), **audience)),
         (
             "prior alone",
             "what seen verticals taught, to the flight's end",
-            True,
             on_desk(DESK_TEAM, unlearning_desk(prior), **audience),
         ),
-        (FILTER, f"`{DESK_TEAM}`: infers from feedback, starts from the brief", True, make_team(DESK_TEAM)),
+        (FILTER, f"`{DESK_TEAM}`: infers from counts, starts from the brief", make_team(DESK_TEAM)),
         (
             "filter + prior",
-            "the same, starting from what seen verticals taught: where learned policies start",
-            True,
+            "the same, starting from what seen verticals taught",
             on_desk(DESK_TEAM, learning_desk(arm_prior=prior)),
         ),
         (
-            "filter + prior of all",
+            f"filter + {OF_ALL}",
             "the same with the prior of all verticals, the unseen ones too",
-            False,
             on_desk(DESK_TEAM, learning_desk(arm_prior=of_all)),
         ),
+        (
+            LISTENERS,
+            "infers from single impressions, who answers too; starts from the brief",
+            make_team(LISTENERS),
+        ),
+        (
+            f"{LISTENERS} + prior",
+            "the same, starting from what seen verticals taught: where learned policies start",
+            listening(prior),
+        ),
+        (f"{LISTENERS} + {OF_ALL}", "the same with the prior of all verticals", listening(of_all)),
     )
-    return [Scripted(Learner(name, told, fair), team) for name, told, fair, team in filters]
+    return [Scripted(Learner(name, told, OF_ALL not in name), team) for name, told, team in known]
 
 
 def trained(run: StudyRun) -> Iterator[Trained]:
@@ -120,7 +129,7 @@ def adaptation(
     for each in scripted(course, prior_markets):
         learners.append(each.learner)
         flights.append(earned(each.team, course))
-    twins = [("filter + prior", "filter + prior of all")]
+    twins = [(f"{name} + prior", f"{name} + {OF_ALL}") for name in (FILTER, LISTENERS)]
     for one in trained(study) if study is not None else ():
         runs = f"{one.description}; {_cost(study, one)}" if study is not None else ""
         learners.append(Learner(one.name, runs, not one.sees_all))

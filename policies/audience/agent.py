@@ -39,6 +39,7 @@ class CollaborativeAudience:
     """
 
     privileged = False
+    reads_listeners = True
 
     def __init__(self, noise: Noise = NOISE, name: str = "collaborative") -> None:
         """`noise` says how far tastes, creatives and single impressions scatter."""
