@@ -222,6 +222,15 @@ def load_scenario(name_or_path: str) -> Scenario:
     return _load(path, path.stat().st_mtime_ns)
 
 
+def with_all_verticals(scenario: Scenario) -> Scenario:
+    """The scenario with the verticals of its held-out markets in all markets.
+
+    What is learned there has seen what it is tested on, and is good for comparison alone.
+    """
+    verticals = dict.fromkeys((*scenario.verticals, *scenario.held_out.verticals))
+    return scenario.model_copy(update={"verticals": tuple(verticals)})
+
+
 def scenario_names() -> list[str]:
     """Names of the scenarios that come with the project."""
     return sorted(path.stem for path in (configs_directory() / "scenarios").glob("*.yaml"))

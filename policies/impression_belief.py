@@ -86,9 +86,10 @@ def _age(log, annoyance, exposures, kept):  # type: ignore[no-untyped-def]
 
 
 @allocating_kernel
-def _learn(x, covariance, rest, rest_variance, arm, wear, total, precision):  # type: ignore[no-untyped-def]
-    """One linear update a campaign and segment, of what aired there."""
+def _learn(x, covariance, rest, rest_covariance, arm, wear, total, precision):  # type: ignore[no-untyped-def]
+    """One linear update a campaign and segment, of what aired there, less what other segments just told."""
     for m in range(arm.shape[0]):
+        foretold = rest[m].copy()
         for s in range(arm.shape[1]):
             if precision[m, s] == 0.0:
                 continue
@@ -98,8 +99,8 @@ def _learn(x, covariance, rest, rest_variance, arm, wear, total, precision):  # 
             h[0] = h[1 + f] = h[1 + cat.F + v] = 1.0
             h[WEAR] = -wear[m, s, f, v]
             surprise, variance = total[m, s] / precision[m, s], 1.0 / precision[m, s]
-            belief = (x[m, s], covariance[m, s], rest[m, s], rest_variance[m, s])
-            assimilate(*belief, a, h, 0.0, 1.0, variance, surprise)
+            belief = (x[m, s], covariance[m, s], rest[m, :, a], rest_covariance[m, a])
+            assimilate(*belief, s, h, rest[m, s, a] - foretold[s, a], 1.0, variance, surprise)
 
 
 class ImpressionBelief(KalmanBelief):
@@ -152,7 +153,7 @@ class ImpressionBelief(KalmanBelief):
             precision,
         )
         rows = (len(before.arm), cat.S)
-        belief = (self.x, self.covariance, self.rest, self.rest_variance)
+        belief = (self.x, self.covariance, self.rest, self.rest_covariance)
         _learn(*belief, before.arm, wear, total.reshape(rows), precision.reshape(rows))
         _age(self._log, self.annoyance, self.exposures, self._kept)
         self._taken = self._log

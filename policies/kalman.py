@@ -1,8 +1,9 @@
 """A factored extended Kalman filter over the hidden log effects of a campaign's segments; model-aware.
 
-Per campaign and segment: log affinity, format and script effects and wear-out jointly, what format and
-script do not explain of each arm apart, and a Gamma posterior on conversions. It knows the simulator's
-closed forms but no mood, wear-in or clock, so it stays an approximation.
+Per campaign and segment: log affinity, format and script effects and wear-out jointly; per campaign and arm
+what format and script do not explain, over segments jointly, for they have part of it in common; and a Gamma
+posterior on conversions. It knows the simulator's closed forms but no mood, wear-in or clock, so it stays an
+approximation.
 """
 
 from __future__ import annotations
@@ -43,15 +44,15 @@ def _predict(x, rest, arm, p, wear, fatigue, quality, attention):  # type: ignor
 
 @allocating_kernel
 def assimilate(  # type: ignore[no-untyped-def]
-    x, covariance, rest, rest_variance, arm, h, mean, slope, variance, observed
+    x, covariance, rest, rest_covariance, segment, h, mean, slope, variance, observed
 ):
     """One scalar extended-Kalman update with the innovation clipped at 2.5 standard deviations.
 
-    The arm's own rest (what format and script do not explain) is kept uncorrelated with the factors.
+    The arm's rest [S] (what format and script do not explain) is kept uncorrelated with the factors.
     """
     ph = np.zeros(X)
-    own = rest_variance[arm]
-    total = own
+    own = rest_covariance[segment].copy()
+    total = own[segment]
     for i in range(X):
         for j in range(X):
             ph[i] += covariance[i, j] * h[j]
@@ -60,8 +61,10 @@ def assimilate(  # type: ignore[no-untyped-def]
     spread = slope * slope * total + variance
     limit = 2.5 * math.sqrt(spread)
     innovation = min(limit, max(-limit, observed - mean))
-    rest[arm] += slope * own / spread * innovation
-    rest_variance[arm] = own - slope * slope * own * own / spread
+    for i in range(len(own)):
+        rest[i] += slope * own[i] / spread * innovation
+        for j in range(len(own)):
+            rest_covariance[i, j] -= slope * slope * own[i] * own[j] / spread
     for i in range(X):
         x[i] += slope * ph[i] / spread * innovation
     for i in range(X):
@@ -74,7 +77,7 @@ def _filter(  # type: ignore[no-untyped-def]
     x,
     covariance,
     rest,
-    rest_variance,
+    rest_covariance,
     suspicion,
     exposure,
     arm,
@@ -90,10 +93,10 @@ def _filter(  # type: ignore[no-untyped-def]
     noise,
     reads_counts,
 ):
-    """Updates x [M, S, X], covariance [M, S, X, X], rest and its variance [M, S, K], suspicion [M, P].
+    """Updates x [M, S, X] and rest [M, S, K], their covariances [M, S, X, X] and [M, K, S, S], and suspicion.
 
-    Fills exposure [M, S] with the sum of responses z over impressions. Without `reads_counts` nothing is
-    learned of creatives, whose impressions somebody else reads.
+    Suspicion is [M, P]. Fills exposure [M, S] with the sum of responses z over impressions. Without
+    `reads_counts` nothing is learned of creatives, whose impressions somebody else reads.
     """
     rows, segments, placements = wins.shape
     for m in range(rows):
@@ -139,9 +142,9 @@ def _filter(  # type: ignore[no-untyped-def]
                 assimilate(
                     x[m, s],
                     covariance[m, s],
-                    rest[m, s],
-                    rest_variance[m, s],
-                    a,
+                    rest[m, :, a],
+                    rest_covariance[m, a],
+                    s,
                     h,
                     mean,
                     slope,
@@ -155,15 +158,33 @@ def _filter(  # type: ignore[no-untyped-def]
                 assimilate(
                     x[m, s],
                     covariance[m, s],
-                    rest[m, s],
-                    rest_variance[m, s],
-                    a,
+                    rest[m, :, a],
+                    rest_covariance[m, a],
+                    s,
                     h,
                     mean,
                     mean,
                     variance,
                     clicks[m, s, p],
                 )
+
+
+@allocating_kernel
+def _correlated(covariance, noise, out):  # type: ignore[no-untyped-def]
+    """Fills out [M, S, K] with the Cholesky factors of covariance [M, K, S, S] times noise [M, S, K]."""
+    rows, segments, arms = noise.shape
+    root = np.zeros((segments, segments))
+    for m in range(rows):
+        for k in range(arms):
+            for i in range(segments):
+                drawn = 0.0
+                for j in range(i + 1):
+                    rest = covariance[m, k, i, j]
+                    for n in range(j):
+                        rest -= root[i, n] * root[j, n]
+                    root[i, j] = math.sqrt(max(1e-12, rest)) if i == j else rest / root[j, j]
+                    drawn += root[i, j] * noise[m, j, k]
+                out[m, i, k] = drawn
 
 
 class KalmanBelief:
@@ -205,9 +226,11 @@ class KalmanBelief:
         self.x[..., WEAR] = first.brief_wear_out[:, None]
         self.prior = self.x.copy()
         self.rest = np.zeros((rows, cat.S, cat.K))
-        self.rest_variance = np.full((rows, cat.S, cat.K), response.interaction_sd**2)
+        variance, common = np.full(rows, response.interaction_sd**2), np.zeros(rows)
         if self.arm_prior is not None:
-            self.rest, self.rest_variance = self.arm_prior.expect(first)
+            self.rest, variance, common = self.arm_prior.expect(first)
+        of_arm = np.where(np.eye(cat.S, dtype=bool), variance[:, None, None], common[:, None, None])
+        self.rest_covariance = np.repeat(of_arm[:, None], cat.K, 1)  # [M, K, S, S]
         self._flight, self._tick = flight, 0
         variances = [1.0 / (own + hint), *[response.format_sd**2] * cat.F, *[response.script_sd**2] * cat.V]
         self.covariance = np.zeros((rows, cat.S, X, X))
@@ -234,7 +257,7 @@ class KalmanBelief:
             self.x,
             self.covariance,
             self.rest,
-            self.rest_variance,
+            self.rest_covariance,
             self.suspicion,
             exposure,
             before.arm,
@@ -280,7 +303,7 @@ class KalmanBelief:
         return log_response
 
     def draw(self, now: Evidence) -> Float:
-        """Factors from their joint posterior, rests from their own."""
+        """Factors from their joint posterior, an arm's rests over segments from theirs."""
         if self.exploration <= 0.0:
             mean: Float = np.exp(self.log_arm(now))
             return mean
@@ -292,7 +315,9 @@ class KalmanBelief:
         factors = (root * noise[..., None, :X]).sum(-1)
         formats, scripts = factors[..., 1 : 1 + cat.F], factors[..., 1 + cat.F : WEAR]
         shift = formats[..., _ARMS[:, 0]] + scripts[..., _ARMS[:, 1]]
-        drawn: Float = np.exp(self.log_arm(now) + shift + noise[..., X:] * np.sqrt(self.rest_variance))
+        rest = np.empty(self.rest.shape)
+        _correlated(self.rest_covariance, noise[..., X:], rest)
+        drawn: Float = np.exp(self.log_arm(now) + shift + rest)
         return drawn
 
     def estimate(self, now: Evidence) -> Estimate:

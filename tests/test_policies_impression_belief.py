@@ -40,7 +40,8 @@ def errors(impressions: bool) -> np.ndarray:
     estimator = belief(ours)
     arms = estimator.log_asset()[..., *[column for column in _arms().T[:2]]] + estimator.rest
     truth = market.parameters.log_arm.reshape(arms.shape)
-    often = estimator.rest_variance < 0.7 * estimator.rest_variance.max()
+    variance = np.diagonal(estimator.rest_covariance, axis1=-2, axis2=-1).swapaxes(1, 2)
+    often = variance < 0.7 * variance.max()
     assert often.sum() > 200
     away = (arms - truth)[often]
     return away - away.mean()

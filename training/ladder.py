@@ -16,6 +16,7 @@ from evaluation.intervals import Interval, over_markets
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, play
 from evaluation.sources import TeamSource
+from policies.desk import CampaignDesk
 from policies.policy import Policy
 from policies.registry import DESK_TEAM, learning_desk, make_team
 from policies.scripted_bidding import DeskBidding
@@ -26,16 +27,19 @@ from training.arm_prior import learn_arm_prior
 LISTENERS = "listener-aware"
 
 
-def taught_team(base: str, scenario: Scenario, seed: int = 0, prior_markets: int = 1024) -> Team:
-    """A base team whose desk starts from what training markets of a scenario teach."""
-    team = make_team(base)
-    prior = learn_arm_prior(scenario, seed, prior_markets)
-    desk = learning_desk(arm_prior=prior, reads_listeners=team.reads_listeners)
-    on_desk: dict[str, Policy] = {
+def on_desk(base: str, desk: CampaignDesk, **others: Policy) -> Team:
+    """A base team whose creative and bidding agents stand on a desk, and other roles by their names."""
+    acting: dict[str, Policy] = {
         "creative": DeskCreative(desk, "taught"),
         "bidding": DeskBidding(desk, "taught"),
     }
-    return Team(f"{base} + prior", {**team.policies, **on_desk}, model_aware=True)
+    return Team(f"{base} + prior", {**make_team(base).policies, **acting, **others}, model_aware=True)
+
+
+def taught_team(base: str, scenario: Scenario, seed: int = 0, prior_markets: int = 1024) -> Team:
+    """A base team whose desk starts from what training markets of a scenario teach."""
+    prior = learn_arm_prior(scenario, seed, prior_markets)
+    return on_desk(base, learning_desk(arm_prior=prior, reads_listeners=make_team(base).reads_listeners))
 
 
 def ladder(course: Course, prior_markets: int = 1024) -> Iterator[tuple[str, float, Interval]]:
