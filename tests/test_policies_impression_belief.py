@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.flights import flight
 
+from envs.catalogue import ARMS, S
 from envs.scenario import load_scenario
 from policies.impression_belief import ImpressionBelief
 from policies.kalman import KalmanBelief
@@ -32,29 +33,30 @@ def belief(of: Team) -> KalmanBelief:
 
 
 def errors(impressions: bool) -> np.ndarray:
-    """Error of log response, about the mean over arms, of what aired often in the last interval."""
+    """Error of log response to the average listener, of what aired often, at the flight's end."""
     ours = team(impressions)
     for moment in flight(ours, SCENARIO, count=12):
         market = moment.market
     assert not ours.incapacities
-    estimator = belief(ours)
-    arms = estimator.log_asset()[..., *[column for column in _arms().T[:2]]] + estimator.rest
-    truth = market.parameters.log_arm.reshape(arms.shape)
+    estimator, truth = belief(ours), market.parameters
+    by_segment = [
+        np.where(truth.listener_segment[:, None] == s, truth.affinity, 0.0).sum(-1)
+        / (truth.listener_segment == s).sum(-1)[:, None]
+        for s in range(S)
+    ]
+    level = np.log(np.stack(by_segment, -1))  # [B, C, S]
+    believed = estimator.log_asset()[..., ARMS[:, 0], ARMS[:, 1]] + estimator.rest
+    away = believed - (truth.log_arm + level[..., None]).reshape(believed.shape)
     variance = np.diagonal(estimator.rest_covariance, axis1=-2, axis2=-1).swapaxes(1, 2)
     often = variance < 0.7 * variance.max()
     assert often.sum() > 200
-    away = (arms - truth)[often]
-    return away - away.mean()
-
-
-def _arms() -> np.ndarray:
-    from envs.catalogue import ARMS
-
-    return ARMS
+    return away[often]
 
 
 def test_single_impressions_teach_more_than_counts() -> None:
-    assert errors(True).std() < 0.95 * errors(False).std()
+    ours, counts = errors(True), errors(False)
+    assert ours.std() < 0.95 * counts.std()
+    assert abs(ours.mean()) < 0.5 * abs(counts.mean())
 
 
 def test_a_market_alone_believes_the_same_bit_for_bit() -> None:
