@@ -134,12 +134,13 @@ def test_tensorboard_holds_the_kpis_and_how_learning_went(trained: Path) -> None
         "learner/creative/kl",
         "learner/bidding/gradient_norm",
         "learner/orchestrator_critic/explained_variance",
+        "learner/orchestrator_critic/explained_variance_segments",
         "learner/creative/learning_rate",
         "throughput/market_steps_per_second",
         "development/lift_fraction",
     }
     assert wanted <= set(tags["scalars"])
-    assert "auction/bid_usd" in tags["histograms"]
+    assert {"auction/bid_usd", "creative/arm", "bidding/residual"} <= set(tags["histograms"])
     assert [event.step for event in events.Scalars(OBJECTIVE)] == [24, 48, 72, 96]
 
 

@@ -19,6 +19,7 @@ from policies.networks import BiddingActor, CreativeActor
 from policies.registry import make_team
 from training import checkpoint as store
 from training.algorithm import MarketPPO, build_algorithm
+from training.batch import HEAD_PARTS
 from training.checkpoint import Checkpoint, Counters
 from training.cluster import running_ray
 from training.configuration import TrainingConfiguration
@@ -36,6 +37,7 @@ Record = dict[str, Any]
 LEARNER_METRICS = (
     *("policy_loss", "value_loss", "entropy", "kl", "clipped_fraction", "gradient_norm", "learning_rate"),
     *("teacher_gap", "belief_error", "explained_variance", "observable_explained_variance", "value_mean"),
+    *(f"explained_variance_{head}" for head in HEAD_PARTS),
 )
 
 
@@ -129,7 +131,7 @@ class Session:
                         state, record["development"] = self._develop(state)
                 self.last = record
                 self.run.append_progress(record)
-                writer.write(record, np.concatenate([r.bids_usd for r in algorithm.rollouts]))
+                writer.write(record, algorithm.rollouts)
                 if self._is_due(configuration.checkpoint_every, counters):
                     with algorithm.phases("saving"):
                         self._save(state)
