@@ -18,8 +18,12 @@ from torch import Tensor, nn
 
 from envs.errors import InterludeError
 from envs.observation import schema_hash
+from policies.audience.agent import FOLDER as AUDIENCE
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.artefact import save_artefact
 from policies.folders import DamagedFileError, read_folder, write_folder
 from policies.networks import BiddingActor, CreativeActor
+from policies.registry import make_team
 from policies.weights import (
     check_schema,
     pack_tensors,
@@ -161,7 +165,7 @@ def networks_of(checkpoint: Checkpoint, configuration: TrainingConfiguration) ->
 
 
 def save_policies(run: Path, checkpoint: Checkpoint, configuration: TrainingConfiguration) -> None:
-    """Writes `<run>/policies`: what evaluation, export and serving read."""
+    """Writes `<run>/policies`, and `<run>/audience` once: what evaluation, export and serving read."""
     about = {
         "scenario": configuration.scenario,
         "base_team": configuration.base_team,
@@ -173,6 +177,9 @@ def save_policies(run: Path, checkpoint: Checkpoint, configuration: TrainingConf
         **asdict(checkpoint.counters),
     }
     save_networks(run / "policies", networks_of(checkpoint, configuration), configuration.networks, about)
+    audience = make_team(configuration.base_team).policies["audience"]
+    if isinstance(audience, CollaborativeAudience) and not (run / AUDIENCE).exists():
+        save_artefact(run / AUDIENCE, audience.artefact(configuration.load_scenario()))
 
 
 def _fill(network: nn.Module, module: str, prefix: str, checkpoint: Checkpoint) -> None:
