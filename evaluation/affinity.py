@@ -13,31 +13,60 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+from scipy.cluster.vq import kmeans2
 from scipy.stats import rankdata
 
+from envs.catalogue import S
 from envs.errors import InterludeError
 from envs.market import VectorMarket
 from envs.output import write_text_atomically
 from envs.protocol import Actions
 from envs.scenario import Scenario, load_scenario
+from envs.seeds import market_seeds
 from envs.state import Float, Int
 from evaluation.intervals import over_markets
 from evaluation.metrics import OBJECTIVE
+from evaluation.order_of_plays import order_text
 from evaluation.reference import markdown_table
 from evaluation.rollout import Course, opened, play
 from evaluation.sources import TeamSource
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.listener_model import embed_listeners, shipped_session_model
+from policies.audience.taste_embedding import FACTORS
+from policies.policy import Flight
 from policies.team import Team
 
 DOCUMENT: Final = "audience.md"
 NOTE: Final = "<!-- written by `python -m evaluation.affinity docs`: change the code, not this file -->\n"
 BASE: Final = "certainty-equivalent"
 AUDIENCES: Final = ("segment-average", "collaborative", "sequence")
-LADDER: Final = (*AUDIENCES, "oracle")
+TOLD: Final = "evaluation.affinity:ToldTaste"
+LADDER: Final = (*AUDIENCES, TOLD, "oracle")
 PLAYS: Final = ((0, 0), (1, 4), (5, 19), (20, 49), (50, 99), (100, 199), (200, 499), (500, None))
 """Ranges of plays known of a listener, both ends within."""
 BINS: Final = 10
+SEGMENT_MARKETS: Final = 64
+CLUSTERS: Final = (0, 4, 8, 16)
 FEW_PLAYS: Final = 30.0
 """Median of a population of which little is known: in `default` hardly anybody has less than 20 plays."""
+
+
+class ToldTaste(CollaborativeAudience):
+    """Told every listener's true taste, it learns campaigns' as always: the most embeddings are worth."""
+
+    privileged = True
+
+    def __init__(self) -> None:
+        """As `evaluation.affinity:ToldTaste` on the command line."""
+        super().__init__(name="told-taste")
+
+    def start(self, flight: Flight) -> None:
+        """Needs a privileged flight."""
+        super().start(flight)
+        if flight.market is None:
+            raise ValueError("told-taste reads the hidden truth: it needs a flight with market=…")
+        self.embedding = np.ascontiguousarray(flight.market.parameters.listener_taste[..., :FACTORS])
+        self._known = np.ones_like(self._known)
 
 
 class Affinity(NamedTuple):
@@ -102,7 +131,8 @@ def _by_batch(team: Team, course: Course) -> Iterator[Affinity]:
 
 
 def _joined(batches: Sequence[Affinity]) -> Affinity:
-    return Affinity._make(np.concatenate(columns) for columns in zip(*batches, strict=True))
+    predicted, true, plays, market = (np.concatenate(columns) for columns in zip(*batches, strict=True))
+    return Affinity(predicted, true, plays, market)
 
 
 def with_plays(found: Affinity, low: int, high: int | None) -> Affinity:
@@ -157,6 +187,37 @@ def _plays_table(scenario: Scenario, markets: int) -> str:
     return markdown_table(head, rows)
 
 
+def explained(log_affinity: Float, group: Int) -> float:
+    """Share of the variance over listeners [C, L] that groups [L] of them explain, mean over campaigns."""
+    found = []
+    for row in log_affinity:
+        count = np.bincount(group)
+        mean = np.bincount(group, row) / np.maximum(1, count)
+        found.append(1.0 - np.mean((row - mean[group]) ** 2) / row.var())
+    return float(np.mean(found))
+
+
+def _segments_table(scenario: Scenario, markets: int) -> str:
+    """What the market's segments tell of affinity, and clusters of the embeddings of the same listeners."""
+    market = VectorMarket(scenario, markets, split="held_out")
+    market.reset(market_seeds("held_out", 0, 0, markets))
+    truth, listening = market.parameters, market.listening(order=True)
+    embedding = embed_listeners(shipped_session_model(), listening)
+    rows = []
+    for clusters in CLUSTERS:
+        alone, crossed = [], []
+        for b in range(markets):
+            given, log = listening.segment[b], np.log(truth.affinity[b])
+            group = (
+                kmeans2(embedding[b], clusters, seed=b, minit="++")[1] if clusters else np.zeros_like(given)
+            )
+            alone.append(explained(log, group if clusters else given))
+            crossed.append(explained(log, np.unique(group * S + given, return_inverse=True)[1]))
+        name = f"{clusters} clusters" if clusters else f"{S} given segments"
+        rows.append((name, f"{100 * np.mean(alone):.0f} %", f"{100 * np.mean(crossed):.0f} %"))
+    return markdown_table(("groups", "explain", "crossed with the given ones"), rows)
+
+
 def _ladder_table(scenario: Scenario, markets: int) -> str:
     course = Course(scenario, num_markets=markets)
     metrics = {name: play(team_with(name), course).metrics for name in LADDER}
@@ -170,7 +231,7 @@ def _ladder_table(scenario: Scenario, markets: int) -> str:
         earned = (objective[name] - base).mean() / (best - base).mean()
         rows.append(
             (
-                f"`{name}`",
+                "true taste told" if name == TOLD else f"`{name}`",
                 f"{objective[name].mean():,.0f}",
                 "" if name == LADDER[0] else _lift(lift.estimate, lift.low, lift.high),
                 f"{relevance:.3f}",
@@ -188,7 +249,10 @@ def _ladder_table(scenario: Scenario, markets: int) -> str:
     )
     apart = over_markets(objective["sequence"], objective["collaborative"])
     return markdown_table(head, rows) + (
-        f"\n`sequence` over `collaborative`, paired: {_lift(apart.estimate, apart.low, apart.high)}.\n"
+        f"\n`sequence` over `collaborative`, paired: {_lift(apart.estimate, apart.low, apart.high)}. *True "
+        "taste told* is `collaborative` with every listener's true taste for an embedding: the most that any "
+        "embedding could earn. The rest of the oracle's gain is campaigns' tastes, which the clicks and skips "
+        "of one flight teach slowly.\n"
     )
 
 
@@ -217,8 +281,17 @@ def affinity_text(scenario: Scenario, markets: int, ladder_markets: int) -> str:
         f"The same where the median listener has {FEW_PLAYS:g} plays instead of "
         f"{scenario.listeners.plays_median:g}, so that there are many of whom little is known:\n",
         _plays_table(few_plays(scenario), markets),
+        "## What the order of plays tells\n",
+        order_text(scenario),
         f"## What an audience is worth, {ladder_markets} markets, paired\n",
         _ladder_table(scenario, ladder_markets),
+        f"## Segments: given or learned, {SEGMENT_MARKETS} markets\n",
+        "Share of the variance of true log affinity over a market's listeners that groups explain, a mean "
+        "over campaigns; clusters are k-means of the embeddings that `sequence` makes before the flight. By "
+        f"chance 16 groups of {scenario.listeners.count} listeners explain "
+        f"{100 * 15 / (scenario.listeners.count - 1):.0f} %, 64 groups "
+        f"{100 * 63 / (scenario.listeners.count - 1):.0f} %.\n",
+        _segments_table(scenario, SEGMENT_MARKETS),
     ]
     return "\n".join(parts)
 

@@ -56,7 +56,7 @@ def write_projector(folder: Path, listeners: Listeners) -> bool:
 
 
 def _configuration(shape: tuple[int, ...]) -> str:
-    from google.protobuf import text_format
+    """The projector's configuration, as its protocol buffer is written in text."""
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
     configuration = ProjectorConfig()
@@ -64,4 +64,4 @@ def _configuration(shape: tuple[int, ...]) -> str:
     embedding.tensor_name, embedding.tensor_path = "listeners and campaigns", TENSORS
     embedding.metadata_path = METADATA
     embedding.tensor_shape.extend(shape)
-    return str(text_format.MessageToString(configuration))
+    return str(configuration)  # a message's text is its text format

@@ -71,8 +71,16 @@ def test_the_oracle_is_right_about_everybody_and_learning_is_better_than_average
     assert len(oracle.true) == 3 * scenario.campaigns * scenario.listeners.count
     assert sorted(set(oracle.market.tolist())) == [0, 1, 2]
     found = [affinity.affinities(affinity.team_with(name), course) for name in affinity.AUDIENCES]
+    told = affinity.affinities(affinity.team_with(affinity.TOLD), course)
     averages, collaborative, sequence = map(affinity.rank_correlation, found)
-    assert min(collaborative, sequence) > averages
+    assert affinity.rank_correlation(told) > min(collaborative, sequence) > averages
+
+
+def test_what_groups_explain_of_what_they_are_made_of_is_all_and_of_noise_little() -> None:
+    group = np.repeat(np.arange(4), 100)
+    log = np.stack([group.astype(float), np.random.default_rng(0).normal(size=400)])
+    assert affinity.explained(log[:1], group) == pytest.approx(1.0)
+    assert affinity.explained(log[1:], group) < 0.05
 
 
 @pytest.mark.parametrize("arguments", [["no/such/folder"]])
@@ -86,6 +94,7 @@ def test_the_document_tells_all(tmp_path: Path) -> None:
     assert affinity.main(arguments) == 0
     text = (tmp_path / affinity.DOCUMENT).read_text()
     assert text.startswith(affinity.NOTE)
-    for name in affinity.LADDER:
+    for name in affinity.AUDIENCES:
         assert f"`{name}`" in text
+    assert "true taste told" in text and "16 clusters" in text and "votes" in text
     assert "from 500" in text and "of the oracle's gain" in text and "3 markets, paired" in text

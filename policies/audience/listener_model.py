@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from envs.errors import InterludeError
 from envs.histories import ITEMS, Listening
-from envs.kernel import allocating_kernel
+from envs.kernel import allocating_kernel, inlined
 from envs.paths import configs_directory
 from envs.recent_plays import TOKENS
 from envs.scenario import Scenario
@@ -39,15 +39,18 @@ ORDERS: Final = 3
 """Features count by 1, log plays and its square: how far each is to be believed depends on them."""
 
 
+Single = NDArray[np.float32]
+
+
 class Session(NamedTuple):
     """A recurrent network over tokens of `envs.recent_plays`, H wide, and how its state is read out."""
 
-    gates: Float  # [TOKENS + 1, 3 H] reset, update, candidate: what a token brings; row 0 before the first
-    recurrent: Float  # [H, 3 H]
-    recurrent_bias: Float  # [3 H]
-    votes: Float  # [TOKENS + 1, FACTORS] what a token says for its item's factors, or against them
-    offset: Float  # [F] mean of features over training listeners, F = ORDERS (2 FACTORS + H)
-    readout: Float  # [F, FACTORS] whitened like the embedding it replaces
+    gates: Single  # [TOKENS + 1, 3 H] reset, update, candidate: what a token brings; row 0 before the first
+    recurrent: Single  # [H, 3 H]
+    recurrent_bias: Single  # [3 H]
+    votes: Single  # [TOKENS + 1, FACTORS] what a token says for its item's factors, or against them
+    offset: Single  # [F] mean of features over training listeners, F = ORDERS (2 FACTORS + H)
+    readout: Single  # [F, FACTORS] whitened like the embedding it replaces
 
 
 class ListenerModel(NamedTuple):
@@ -62,28 +65,48 @@ class ListenerModel(NamedTuple):
         return "taste" if self.session is None else "session"
 
 
+_A: Final = tuple(np.float32(x) for x in (135135.0, 17325.0, 378.0, 62370.0, 3150.0, 28.0))
+_END, _HALF, _ZERO = np.float32(4.97), np.float32(0.5), np.float32(0.0)
+
+
+@inlined
+def _tanh(x):  # type: ignore[no-untyped-def]
+    """Hyperbolic tangent by its continued fraction, to 1e-4: a call of the library's would not vectorise."""
+    x = min(_END, max(-_END, x))
+    y = x * x
+    above = x * (_A[0] + y * (_A[1] + y * (_A[2] + y)))
+    return above / (_A[0] + y * (_A[3] + y * (_A[4] + y * _A[5])))
+
+
 @allocating_kernel
 def _last_states(token, gates, recurrent, bias, votes, state):  # type: ignore[no-untyped-def]
-    """Fills state [n, H + FACTORS] after the tokens [n, N] of each listener: the network's, then the votes."""
+    """Fills state [n, H + FACTORS] after the tokens [n, N]: the network's, then the votes; all in float32."""
     width = recurrent.shape[0]
-    heard = np.empty(3 * width)
+    heard, was = np.empty(3 * width, np.float32), np.empty(width, np.float32)
+    opened, kept = np.empty(2 * width, np.float32), np.empty(width, np.float32)
     for i in range(token.shape[0]):
-        now = state[i]
-        now[:] = 0.0
+        was[:] = _ZERO
+        cast = state[i, width:]
+        cast[:] = _ZERO
         for n in range(token.shape[1]):
-            brought = gates[token[i, n] + 1]
-            heard[:] = bias
-            for d in range(votes.shape[1]):
-                now[width + d] += votes[token[i, n] + 1, d]
+            brought, vote = gates[token[i, n] + 1], votes[token[i, n] + 1]
+            for d in range(cast.shape[0]):
+                cast[d] += vote[d]
+            for j in range(3 * width):
+                heard[j] = bias[j]
             for h in range(width):
-                was = now[h]
+                x, row = was[h], recurrent[h]
                 for j in range(3 * width):
-                    heard[j] += was * recurrent[h, j]
+                    heard[j] += x * row[j]
+            for j in range(2 * width):  # sigmoids
+                opened[j] = _HALF + _HALF * _tanh(_HALF * (brought[j] + heard[j]))
             for h in range(width):
-                reset = 1.0 / (1.0 + math.exp(-(brought[h] + heard[h])))
-                kept = 1.0 / (1.0 + math.exp(-(brought[width + h] + heard[width + h])))
-                candidate = math.tanh(brought[2 * width + h] + reset * heard[2 * width + h])
-                now[h] = candidate + kept * (now[h] - candidate)
+                kept[h] = opened[width + h]
+            for h in range(width):
+                candidate = _tanh(brought[2 * width + h] + opened[h] * heard[2 * width + h])
+                was[h] = candidate + kept[h] * (was[h] - candidate)
+        for h in range(width):
+            state[i, h] = was[h]
 
 
 @allocating_kernel
@@ -105,11 +128,12 @@ def _read_out(taste, state, plays, offset, readout, out):  # type: ignore[no-unt
 
 
 def session_states(session: Session, token: NDArray[np.int16]) -> Float:
-    """States [..., H + FACTORS] after the tokens [..., N]: mood, intent and liking, as the last plays tell."""
-    state = np.empty((token.size // token.shape[-1], len(session.recurrent) + FACTORS))
+    """States [..., H + FACTORS] after the tokens [..., N]: mood, intent, liking, as the last plays tell."""
+    width = len(session.recurrent)
+    state = np.empty((token.size // token.shape[-1], width + FACTORS), np.float32)
     rows = np.ascontiguousarray(token.reshape(len(state), -1))
     _last_states(rows, session.gates, session.recurrent, session.recurrent_bias, session.votes, state)
-    return state.reshape(*token.shape[:-1], -1)
+    return state.astype(np.float64).reshape(*token.shape[:-1], width + FACTORS)
 
 
 def session_features(taste: Float, state: Float, plays: NDArray[np.int64]) -> Float:
@@ -155,7 +179,7 @@ def artefact_of(model: ListenerModel, data: DataDescription) -> Artefact:
     """A model as an artefact."""
     tensors = dict(model.taste._asdict())
     if model.session is not None:
-        tensors |= {f"session.{name}": t.astype(np.float32) for name, t in model.session._asdict().items()}
+        tensors |= {f"session.{name}": tensor for name, tensor in model.session._asdict().items()}
     return Artefact(model.name, {"factors": FACTORS, "items": ITEMS}, data, tensors)
 
 
@@ -171,7 +195,8 @@ def load_listener_model(folder: Path) -> ListenerModel:
         raise InterludeError(f"{folder} holds the model {artefact.model}, not one of taste, session")
 
     def taken(name: str, *shape: int | None) -> NDArray[Any]:
-        return take_tensor(artefact, name, shape).astype(np.float64)
+        kind = np.float32 if name.startswith("session.") else np.float64
+        return take_tensor(artefact, name, shape).astype(kind)
 
     taste = TasteModel(
         item_share=taken("item_share", ITEMS),

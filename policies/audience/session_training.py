@@ -1,9 +1,8 @@
 """Trains the session part of a listener model on the histories of training markets.
 
 `python -m policies.audience.session_training FOLDER` writes the artefact. The network learns to foretell the
-next token: the item, whether it is skipped, whether a session begins. Then its state and the embedding of all
-plays are mapped, by least squares, to the embedding of what the same listeners play another year: tastes
-last, likings and moods do not. No hidden truth is read.
+next token: the item, whether it is skipped, whether a session begins; then `readout` says what its state tells
+of taste.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import torch
@@ -19,12 +18,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from envs.errors import InterludeError
-from envs.generator import draw_markets
-from envs.histories import ITEMS, draw_histories
-from envs.recent_plays import TOKENS, draw_recent
+from envs.recent_plays import TOKENS
 from envs.scenario import Scenario, load_scenario
-from envs.seeds import market_seeds
-from envs.state import Float
 from policies.audience.artefact import save_artefact
 from policies.audience.listener_model import (
     ORDERS,
@@ -32,43 +27,21 @@ from policies.audience.listener_model import (
     Session,
     artefact_of,
     data_of,
-    session_features,
-    session_states,
 )
+from policies.audience.readout import draw_year, two_years, with_readout
 from policies.audience.sequence_networks import Gru, SequenceNetwork, SequenceSettings
 from policies.audience.sequence_training import Epoch, TrainingSettings, padded, train_network
 from policies.audience.sequences import ListeningSequences
-from policies.audience.taste_embedding import FACTORS, TRAINING_MARKETS, TasteModel, embed, taste_model
+from policies.audience.taste_embedding import FACTORS, TRAINING_MARKETS, TasteModel, taste_model
 
 WIDTH: Final = 2 * FACTORS
 VALIDATION_MARKETS: Final = 4
 READOUT_MARKETS: Final = 64
-RIDGE: Final = 10.0
 START_SD: Final = 0.15
 VOTES_UNIT: Final = 8.0
 """Votes of a full history are then of the size of the other features."""
 _SEED: Final = 0x5E551
 """A sequence of training markets of its own; the next is for the readout, the one after for its year."""
-
-
-class Year(NamedTuple):
-    """What listeners of training markets did, one after the other."""
-
-    taste: Float  # [n, D] hidden: to draw another year from
-    plays: NDArray[np.int32]  # [n, ITEMS]
-    token: NDArray[np.int16]  # [n, RECENT]
-
-
-def draw_year(scenario: Scenario, seed: int, markets: int) -> Year:
-    """Histories of the listeners of training markets."""
-    seeds = market_seeds("train", seed, 0, markets)
-    truth, _ = draw_markets(seeds, scenario, "train")
-    plays = draw_histories(seeds, truth.listener_taste, scenario)
-    token = draw_recent(seeds, truth.listener_taste, plays).token
-    taste = truth.listener_taste
-    return Year(
-        taste.reshape(-1, taste.shape[-1]), plays.reshape(-1, ITEMS), token.reshape(-1, token.shape[-1])
-    )
 
 
 def token_sequences(token: NDArray[np.int16]) -> ListeningSequences:
@@ -122,8 +95,8 @@ def session_of(network: SequenceNetwork, taste: TasteModel) -> Session:
     """The network's recurrence and the votes of tokens, without a readout."""
     if not isinstance(network, Gru) or network.settings.blocks != 1:
         raise ValueError("only a GRU of one layer runs without PyTorch")
-    cell = {name: t.detach().numpy().astype(np.float64) for name, t in network.recurrent.named_parameters()}
-    token = network.embedding.weight.detach().numpy().astype(np.float64) * network.settings.dimensions**0.5
+    cell = {name: tensor.detach().numpy() for name, tensor in network.recurrent.named_parameters()}
+    token = network.embedding.weight.detach().numpy() * network.settings.dimensions**0.5
     features = ORDERS * (2 * FACTORS + network.settings.dimensions)
     factor = taste.item_factor @ taste.whitening
     heard = 0.5 - np.arange(TOKENS) // 2 % 2
@@ -133,56 +106,22 @@ def session_of(network: SequenceNetwork, taste: TasteModel) -> Session:
         gates=token @ cell["weight_ih_l0"].T + cell["bias_ih_l0"],
         recurrent=np.ascontiguousarray(cell["weight_hh_l0"].T),
         recurrent_bias=cell["bias_hh_l0"],
-        votes=votes,
-        offset=np.zeros(features),
-        readout=np.zeros((features, FACTORS)),
+        votes=votes.astype(np.float32),
+        offset=np.zeros(features, np.float32),
+        readout=np.zeros((features, FACTORS), np.float32),
     )
 
 
-def with_readout(session: Session, taste: TasteModel, year: Year, other: NDArray[np.int32]) -> Session:
-    """The session part, its readout fitted to what the same listeners played another year [n, ITEMS]."""
-    total = year.plays.sum(1, dtype=np.int64)
-    known = total > 0
-    x = embed(taste, year.plays)
-    features = session_features(x, session_states(session, year.token), total)[known]
-    offset = features.mean(0)
-    centred, target = features - offset, embed(taste, other)[known]
-    gram = centred.T @ centred
-    gram[np.diag_indices_from(gram)] += RIDGE
-    readout = np.linalg.solve(gram, centred.T @ (target - target.mean(0)))
-    foretold = centred @ readout
-    variance, axes = np.linalg.eigh(foretold.T @ foretold / len(foretold))
-    return session._replace(offset=offset, readout=readout @ (axes / np.sqrt(np.maximum(variance, 1e-9))))
-
-
-def fit_listener_model(
-    scenario: Scenario,
-    told: Callable[[Epoch], None] | None = None,
-    change: Callable[[NDArray[np.int16]], NDArray[np.int16]] = lambda token: token,
-) -> ListenerModel:
-    """The listener model of a scenario, a minute or two of one core.
-
-    Args:
-        scenario: whose training markets it learns from.
-        told: hears of every epoch.
-        change: of tokens before anything learns from them: to see what part of them tells something.
-    """
+def fit_listener_model(scenario: Scenario, told: Callable[[Epoch], None] | None = None) -> ListenerModel:
+    """The listener model of a scenario, learned from its training markets; `told` hears of every epoch."""
     taste = taste_model(scenario)
     listeners = scenario.listeners.count
-    token = change(draw_year(scenario, _SEED, TRAINING_MARKETS).token)
+    token = draw_year(scenario, _SEED, TRAINING_MARKETS).token
     apart = VALIDATION_MARKETS * listeners
-    session = _rounded(session_of(fit_network(token[apart:], token[:apart], taste, told), taste))
-    year = draw_year(scenario, _SEED + 1, READOUT_MARKETS)
-    year = year._replace(token=change(year.token))
-    seeds = market_seeds("train", _SEED + 2, 0, READOUT_MARKETS)
-    tastes = year.taste.reshape(READOUT_MARKETS, listeners, -1)
-    other = draw_histories(seeds, tastes, scenario).reshape(-1, year.plays.shape[1])
-    return ListenerModel(taste, _rounded(with_readout(session, taste, year, other)))
-
-
-def _rounded(session: Session) -> Session:
-    """As an artefact keeps it, so that what is fitted is what is loaded."""
-    return Session(*(tensor.astype(np.float32).astype(np.float64) for tensor in session))
+    session = session_of(fit_network(token[apart:], token[:apart], taste, told), taste)
+    return ListenerModel(
+        taste, with_readout(session, taste, *two_years(scenario, _SEED + 1, READOUT_MARKETS))
+    )
 
 
 def main(arguments: list[str]) -> int:

@@ -22,7 +22,8 @@ from envs import catalogue as cat
 from envs import response as res
 from envs.kernel import allocating_kernel, kernel
 from envs.state import Float
-from policies.audience.taste_embedding import FACTORS, solve_in_place
+from policies.audience.cholesky import solve_in_place
+from policies.audience.taste_embedding import FACTORS
 
 _HAZARD, _CLICK, _FIT, _FATIGUE = cat.ARM_HAZARD, cat.ARM_CLICK, cat.ARM_FIT, cat.ARM_FATIGUE
 _ACTIVITY_CLICK = float(cat.ACTIVITY_CLICK.mean())
