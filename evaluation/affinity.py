@@ -131,14 +131,18 @@ def _by_batch(team: Team, course: Course) -> Iterator[Affinity]:
 
 
 def _joined(batches: Sequence[Affinity]) -> Affinity:
-    predicted, true, plays, market = (np.concatenate(columns) for columns in zip(*batches, strict=True))
-    return Affinity(predicted, true, plays, market)
+    return Affinity(
+        predicted=np.concatenate([batch.predicted for batch in batches]),
+        true=np.concatenate([batch.true for batch in batches]),
+        plays=np.concatenate([batch.plays for batch in batches]),
+        market=np.concatenate([batch.market for batch in batches]),
+    )
 
 
 def with_plays(found: Affinity, low: int, high: int | None) -> Affinity:
     """The rows of listeners of whom so many plays are known."""
     kept = (found.plays >= low) & (found.plays <= (np.inf if high is None else high))
-    return Affinity(*(column[kept] for column in found))
+    return Affinity(found.predicted[kept], found.true[kept], found.plays[kept], found.market[kept])
 
 
 def rank_correlation(found: Affinity) -> float:
@@ -251,8 +255,8 @@ def _ladder_table(scenario: Scenario, markets: int) -> str:
     return markdown_table(head, rows) + (
         f"\n`sequence` over `collaborative`, paired: {_lift(apart.estimate, apart.low, apart.high)}. *True "
         "taste told* is `collaborative` with every listener's true taste for an embedding: the most that any "
-        "embedding could earn. The rest of the oracle's gain is campaigns' tastes, which the clicks and skips "
-        "of one flight teach slowly.\n"
+        "embedding could earn. The rest of the oracle's gain is campaigns' tastes, which clicks and skips of "
+        "one flight teach slowly.\n"
     )
 
 

@@ -1,8 +1,8 @@
 """Trains the session part of a listener model on the histories of training markets.
 
 `python -m policies.audience.session_training FOLDER` writes the artefact. The network learns to foretell the
-next token: the item, whether it is skipped, whether a session begins; then `readout` says what its state tells
-of taste.
+next token: the item, whether it is skipped, whether a session begins; then `readout` says what its state
+tells of taste.
 """
 
 from __future__ import annotations
