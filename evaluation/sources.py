@@ -31,6 +31,7 @@ from policies.registry import (
     make_policy,
     make_team,
     policy_knowledge,
+    policy_names,
     rule_names,
     team_knowledge,
     team_names,
@@ -164,7 +165,11 @@ class _Workshop:
             return Origin(
                 source, {role: make_policy(role, source)}, _knowledge(policy_knowledge(role, source))
             )
-        origin = self.team(source)
+        try:
+            origin = self.team(source)
+        except UnknownNameError as error:
+            valid = dict.fromkeys((*policy_names(role), "your.module:Class", *error.valid))
+            raise UnknownNameError(f"{role} policy or team", source, valid) from None
         if origin.learned_roles and role not in origin.learned_roles:
             raise ConfigurationError(
                 f"{source} did not learn {role!r}; it learned {', '.join(origin.learned_roles)}. "

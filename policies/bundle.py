@@ -36,11 +36,11 @@ from policies.audience.agent import CollaborativeAudience
 from policies.audience.listener_model import ListenerModel, load_listener_model
 from policies.desk import CampaignDesk
 from policies.exported import BundleError, ExportedModel, ExportedPolicy
-from policies.kalman import KalmanBelief
+from policies.golden import take_impressions
 from policies.policy import Flight, Policy
 from policies.registry import make_team
 from policies.team import Team
-from policies.teams import desk_of
+from policies.teams import filter_desk
 from policies.tensors import (
     CRITIC,
     MODELS,
@@ -86,11 +86,15 @@ class Manifest(BaseModel):
     schema_hashes: dict[str, str]
     learned_roles: tuple[Literal["creative", "bidding"], ...]
     model_aware: bool
+    claims_video: bool = False
+    """Whether the creative agent claims video at the desk's worth, as one that reads the desk does."""
     memory: int = Field(0, ge=0)
     """Units that recurrent actors remember of a segment or a campaign; 0 = feed-forward."""
     desk: dict[str, float]
     arm_prior: dict[str, Any] | None = None
     base_team: ScriptedSource
+    reads_listeners: bool = False
+    """Whether its desk and its audience learn from single impressions."""
     stand_in_team: ScriptedSource
     sha256: dict[str, str]
 
@@ -111,7 +115,7 @@ class Bundle:
         """A desk with the knobs the team was exported with."""
         taught, knobs = self.manifest.arm_prior, self.manifest.desk
         prior = None if taught is None else ArmPrior.from_json(taught)
-        return desk_of(knobs, KalmanBelief(knobs["exploration"], arm_prior=prior))
+        return filter_desk(knobs, prior, reads_listeners=self.manifest.reads_listeners)
 
     def team(self) -> Team:
         """A fresh team: learned roles on one desk, the others and the stand-ins by their rules."""
@@ -119,7 +123,10 @@ class Bundle:
         learned: dict[str, Policy] = {}
         for role in manifest.learned_roles:
             spec = model_spec(role, manifest.memory)
-            learned[role] = ExportedPolicy(self.models[role], spec, desk, manifest.name, manifest.model_aware)
+            claims = role == "creative" and manifest.claims_video
+            learned[role] = ExportedPolicy(
+                self.models[role], spec, desk, manifest.name, manifest.model_aware, claims
+            )
         policies = {**manifest.base_team.make().policies, **learned}
         if self.listeners is not None:
             name = policies["audience"].name
@@ -227,6 +234,7 @@ def _verify(bundle: Bundle, data: bytes) -> None:
     path = bundle.path / GOLDEN
     try:
         golden = tensors_of(data)
+        impressions = take_impressions(golden)
         seeds, shape = golden.pop("seeds"), golden["observation"].shape
     except (SafetensorError, KeyError) as error:
         raise BundleError(f"{path}: not golden pairs: {error}") from error
@@ -238,6 +246,8 @@ def _verify(bundle: Bundle, data: bytes) -> None:
     memory = {name: spec.empty_memory(rows) for name, spec in specs.items()}
     for interval in range(min(CHECKED_INTERVALS, shape[0])):
         expected = {name: array[interval] for name, array in golden.items()}
+        if interval in impressions:
+            desk.read_impressions(impressions[interval])
         desk.advance(expected["observation"])
         _agree(path, "the desk", expected, desk_tensors(desk, expected["observation"]))
         for name, model in bundle.models.items():

@@ -18,7 +18,6 @@ from policies.audience.agent import CollaborativeAudience
 from policies.audience.listener_model import shipped_session_model
 from policies.by_vertical import GLOBAL, ByVertical, VerticalSplit
 from policies.desk import CampaignDesk
-from policies.kalman import KalmanBelief
 from policies.policy import Policy
 from policies.rules import RULES
 from policies.scripted_audience import NoisyAffinity
@@ -33,7 +32,7 @@ from policies.specs import (
     TeamSpec,
 )
 from policies.team import Team
-from policies.teams import TEAMS, desk_of
+from policies.teams import TEAMS, filter_desk
 
 RULE_BASE: Final = "value-aware"
 """The team that a rule joins, and whose knobs it takes what it does not set from."""
@@ -54,7 +53,8 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "rotate": ("pid", MODEL_FREE),
         "thompson": ("value-aware", PART_MODEL_AWARE),
         "shadow-price": ("shadow-price", PART_MODEL_AWARE),
-        "certainty-equivalent": ("certainty-equivalent", TEAMS["certainty-equivalent"].knowledge),
+        "certainty-equivalent": ("certainty-equivalent", MODEL_AWARE),
+        "listener-aware": ("listener-aware", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
     "bidding": {
@@ -63,7 +63,8 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "adaptive-dual": ("siloed", MODEL_FREE),
         "value": ("value-aware", PART_MODEL_AWARE),
         "shadow-price": ("shadow-price", PART_MODEL_AWARE),
-        "certainty-equivalent": ("certainty-equivalent", TEAMS["certainty-equivalent"].knowledge),
+        "certainty-equivalent": ("certainty-equivalent", MODEL_AWARE),
+        "listener-aware": ("listener-aware", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
     "monitor": {"quiet": ("random", MODEL_FREE), "ratio-detectors": ("siloed", MODEL_FREE)},
@@ -228,13 +229,16 @@ DESK_TEAM: Final = "certainty-equivalent"
 """Whose knobs the desk of learned policies has."""
 
 
-def learning_desk(knobs: Knobs | None = None, arm_prior: ArmPrior | None = None) -> CampaignDesk:
+def learning_desk(
+    knobs: Knobs | None = None, arm_prior: ArmPrior | None = None, *, reads_listeners: bool = False
+) -> CampaignDesk:
     """The certainty-equivalent desk that learned policies stand on, with its tuned knobs or with others.
 
-    `arm_prior` is what past campaigns taught, by default nothing.
+    `arm_prior` is what past campaigns taught, by default nothing; with `reads_listeners` it learns from
+    single impressions instead of counts.
     """
     knobs = {**tuned_knobs(DESK_TEAM), **(knobs or {})}
-    return desk_of(knobs, KalmanBelief(knobs["exploration"], arm_prior=arm_prior))
+    return filter_desk(knobs, arm_prior, reads_listeners=reads_listeners)
 
 
 def describe_teams() -> list[dict[str, str]]:

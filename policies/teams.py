@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from policies.arm_prior import ArmPrior
 from policies.audience.agent import CollaborativeAudience
 from policies.belief import Estimator, TrueResponse
 from policies.desk import CampaignDesk, DeskKnobs
+from policies.impression_belief import ImpressionBelief
 from policies.kalman import KalmanBelief
 from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
 from policies.policy import Policy
@@ -55,6 +57,14 @@ def desk_of(
     return CampaignDesk(DeskKnobs.of(**own), estimator, pacer, shades=shades)
 
 
+def filter_desk(
+    knobs: Knobs, arm_prior: ArmPrior | None = None, *, reads_listeners: bool = False
+) -> CampaignDesk:
+    """A desk with a Bayesian filter that learns from counts, or from single impressions."""
+    belief = ImpressionBelief if reads_listeners else KalmanBelief
+    return desk_of(knobs, belief(knobs["exploration"], arm_prior=arm_prior))
+
+
 def value_desk(knobs: Knobs, pacer: Pacer | None = None, *, shades: bool | None = None) -> CampaignDesk:
     """Value-aware's desk: the immediate value of an impression, by ratios of what was seen to the brief."""
     own = {name: knobs[name] for name in (*PacingKnobs._fields, "price_sd", "shading_sd") if name in knobs}
@@ -99,13 +109,16 @@ def _shadow_price(knobs: Knobs) -> dict[str, Policy]:
 
 
 def _certainty_equivalent(knobs: Knobs) -> dict[str, Policy]:
-    desk = desk_of(knobs, KalmanBelief(knobs["exploration"]))
-    name = "certainty-equivalent"
-    return {**_common(), "creative": DeskCreative(desk, name), "bidding": DeskBidding(desk, name)}
+    return {**_common(), **_on_desk(filter_desk(knobs), "certainty-equivalent")}
 
 
 def _listener_aware(knobs: Knobs) -> dict[str, Policy]:
-    return {**_certainty_equivalent(knobs), "audience": CollaborativeAudience()}
+    roles = _on_desk(filter_desk(knobs, reads_listeners=True), "listener-aware")
+    return {**_common(audience=CollaborativeAudience()), **roles}
+
+
+def _on_desk(desk: CampaignDesk, name: str) -> dict[str, Policy]:
+    return {"creative": DeskCreative(desk, name), "bidding": DeskBidding(desk, name)}
 
 
 def _oracle(knobs: Knobs) -> dict[str, Policy]:
@@ -149,7 +162,7 @@ TEAMS: dict[str, TeamSpec] = {
         _SHADOW,
     ),
     "listener-aware": TeamSpec(
-        "CE with an audience agent that learns campaigns' tastes from who answers",
+        "CE that reads single impressions: its audience learns who answers, its desk what answered",
         MODEL_AWARE,
         _listener_aware,
         _SHADOW,

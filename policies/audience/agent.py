@@ -52,6 +52,7 @@ class CollaborativeAudience:
     """
 
     privileged = False
+    reads_listeners = True
 
     def __init__(
         self, noise: Noise = NOISE, name: str = "collaborative", model: ListenerModel | None = None
