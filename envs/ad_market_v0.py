@@ -194,10 +194,13 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
         state: Observation = self.market.privileged_state()[0]
         return state
 
-    def listening(self) -> Listening:
-        """What was known of the listeners before the flight: plays [1, L, items] and segments [1, L]."""
+    def listening(self, *, order: bool = False) -> Listening:
+        """What was known of the listeners before the flight: plays [1, L, items] and segments [1, L].
+
+        With `order` the last plays in order, too: see `envs.recent_plays`.
+        """
         self._check_reset("listening")
-        return self.market.listening()
+        return self.market.listening(order=order)
 
     def messages(self) -> list[dict[str, Any]]:
         """What agents read now, as flat records: interval, sender, message, field, value."""

@@ -22,6 +22,8 @@ from envs.errors import ConfigurationError, UnknownNameError
 from envs.observation import ROLES
 from envs.paths import ROOT
 from policies import load_team
+from policies.audience.agent import FOLDER as AUDIENCE
+from policies.audience.agent import load_audience
 from policies.policy import Policy
 from policies.registry import (
     is_policy,
@@ -204,11 +206,13 @@ class _Workshop:
 
         config = load_yaml(directory / "config.yaml")
         learned = load_run_policies(directory, sample=self.sample)
-        base = make_team(str(config.get("base_team", "certainty-equivalent")))
+        base = dict(make_team(str(config.get("base_team", "certainty-equivalent"))).policies)
+        if (directory / AUDIENCE).is_dir():
+            base["audience"] = load_audience(directory / AUDIENCE)
         seed = config.get("seed")
         return Origin(
             name=directory.resolve().name,
-            policies={**base.policies, **learned},
+            policies={**base, **learned},
             knowledge=_highest(
                 _policy_knowledge(policy, "model-aware") for role, policy in learned.items() if role in ROLES
             ),

@@ -7,6 +7,7 @@ Needs numpy, numba (the desk) and onnxruntime; neither torch nor ray. Nothing is
 | `manifest.json` | what the bundle is made of and from, and the SHA-256 of every other file |
 | `creative/model.onnx`, `bidding/model.onnx` | learned roles; scaling, masks and decoding in the graph |
 | `critic/model.onnx` | value of the observable state |
+| `audience/` | what the audience agent tells listeners apart by, if it does: an artefact of its own |
 | `scenario.json` | the market it was trained in: horizon, unit values, price level |
 | `schema/<role>.json` | observation fields and action bounds of every role |
 | `golden.safetensors` | the first flight of development markets: what was seen and what was answered |
@@ -26,9 +27,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_of
 
+from envs.errors import InterludeError
 from envs.observation import SCHEMAS, schema_hash
 from envs.scenario import Scenario
 from policies.arm_prior import ArmPrior
+from policies.audience.agent import FOLDER as AUDIENCE
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.listener_model import ListenerModel, load_listener_model
 from policies.desk import CampaignDesk
 from policies.exported import BundleError, ExportedModel, ExportedPolicy
 from policies.golden import take_impressions
@@ -103,6 +108,8 @@ class Bundle:
     scenario: Scenario
     models: Mapping[str, ExportedModel]
     """By name: the learned roles and `critic`."""
+    listeners: ListenerModel | None = None
+    """What its audience agent tells listeners apart by."""
 
     def desk(self) -> CampaignDesk:
         """A desk with the knobs the team was exported with."""
@@ -120,9 +127,13 @@ class Bundle:
             learned[role] = ExportedPolicy(
                 self.models[role], spec, desk, manifest.name, manifest.model_aware, claims
             )
+        policies = {**manifest.base_team.make().policies, **learned}
+        if self.listeners is not None:
+            name = policies["audience"].name
+            policies["audience"] = CollaborativeAudience(name=name, model=self.listeners)
         return Team(
             name=manifest.name,
-            policies={**manifest.base_team.make().policies, **learned},
+            policies=policies,
             stand_ins=manifest.stand_in_team.make().policies,
             model_aware=manifest.model_aware,
         )
@@ -156,7 +167,12 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
         raise BundleError(f"{folder / MANIFEST} names no network of the learned role {absent[0]!r}")
     for name, model in models.items():
         model.check(model_spec(name, manifest.memory))
-    bundle = Bundle(folder, manifest, scenario, models)
+    try:
+        reads = f"{AUDIENCE}/{MANIFEST}" in files
+        listeners = load_listener_model(folder / AUDIENCE) if reads else None
+    except InterludeError as error:
+        raise BundleError(str(error)) from error
+    bundle = Bundle(folder, manifest, scenario, models, listeners)
     try:
         bundle.team()
     except (KeyError, TypeError, ValueError) as error:

@@ -30,6 +30,9 @@ from envs.observation import SCHEMAS, schema_hash
 from envs.output import plain
 from envs.scenario import Scenario, load_scenario
 from envs.seeds import market_seeds
+from policies.audience.agent import FOLDER as AUDIENCE
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.artefact import artefact_files, load_artefact
 from policies.bundle import GOLDEN, MANIFEST, SCENARIO, Bundle, Manifest
 from policies.folders import read_manifest
 from policies.golden import impression_tensors
@@ -80,6 +83,7 @@ def export(run: str | Path, output: str | Path, evaluation: str | Path | None = 
     files[GOLDEN] = bytes_of(_golden(seen, logs, networks))
     files[SCENARIO] = _json(scenario.model_dump(mode="json"))
     files |= {f"schema/{role}.json": _json(role_schema(role)) for role in SCHEMAS}
+    files |= _audience(run, manifest, scenario)
     files["MODEL_CARD.md"] = model_card(manifest, compared).encode()
     manifest["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     _write(output, {**files, MANIFEST: _json(manifest)})
@@ -110,7 +114,7 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> tuple[Arrays, l
     reads = team.reads_listeners
     market = VectorMarket(scenario, count, split="development", impressions=reads)
     observations = market.reset(market_seeds("development", 0, 0, count))
-    flight = flight_of(market, listening=reads)
+    flight = flight_of(market, listening=reads, order=team.reads_order)
     team.start(flight)
     desk.start(flight)
     specs = {role: spec_of(role, networks[role]) for role in ROLES_OF_CAMPAIGNS if role in networks}
@@ -203,6 +207,16 @@ def _draft(
         "exported_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "sha256": {},
     }
+
+
+def _audience(run: Path, manifest: Mapping[str, Any], scenario: Scenario) -> dict[str, bytes]:
+    """The files of the audience agent's model: the run's own, or fitted now if the run kept none."""
+    audience = make_team(manifest["base_team"]["name"]).policies["audience"]
+    if not isinstance(audience, CollaborativeAudience):
+        return {}
+    stored = (run / AUDIENCE).is_dir()
+    artefact = load_artefact(run / AUDIENCE) if stored else audience.artefact(scenario)
+    return {f"{AUDIENCE}/{name}": data for name, data in artefact_files(artefact).items()}
 
 
 def _model_aware(network: nn.Module) -> bool:

@@ -50,7 +50,10 @@ class Policy(Protocol):
 
 @runtime_checkable
 class ListenerReader(Protocol):
-    """A policy that may learn from who was shown what: it needs `Flight.listening`, too."""
+    """A policy that may learn from who was shown what: it needs `Flight.listening`, too.
+
+    An audience that reads what was played in order says so by `reads_order`.
+    """
 
     reads_listeners: bool
     """Whether it does."""
@@ -74,13 +77,18 @@ def policy_seeds(market_seeds: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return seeds
 
 
-def flight_of(market: VectorMarket, *, privileged: bool = False, listening: bool = False) -> Flight:
-    """What policies may know of a market that was just reset; `listening` for `Team.reads_listeners`."""
+def flight_of(
+    market: VectorMarket, *, privileged: bool = False, listening: bool = False, order: bool = False
+) -> Flight:
+    """What policies may know of a market that was just reset.
+
+    `listening` for `Team.reads_listeners`, with the `order` of the last plays for `Team.reads_order`.
+    """
     return Flight(
         scenario=market.scenario,
         num_markets=market.num_markets,
         num_campaigns=market.num_campaigns,
         seeds=policy_seeds(market.seeds),
         market=market if privileged else None,
-        listening=market.listening() if listening else None,
+        listening=market.listening(order=order) if listening else None,
     )

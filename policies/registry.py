@@ -14,6 +14,8 @@ from typing import Any, Final
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
 from policies.arm_prior import ArmPrior
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.listener_model import shipped_session_model
 from policies.by_vertical import GLOBAL, ByVertical, VerticalSplit
 from policies.desk import CampaignDesk
 from policies.policy import Policy
@@ -36,11 +38,14 @@ RULE_BASE: Final = "value-aware"
 """The team that a rule joins, and whose knobs it takes what it does not set from."""
 BY_VERTICAL: Final = "@vertical"
 _CAMPAIGN_ROLES: Final = ("creative", "bidding")
+SEQUENCE: Final = "sequence"
+"""Listener-aware's audience with the model that reads the order of plays: no team has it of its own."""
 
 _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     "audience": {
         "segment-average": ("siloed", MODEL_FREE),
         "collaborative": ("listener-aware", MODEL_AWARE),
+        SEQUENCE: ("listener-aware", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
     "creative": {
@@ -98,6 +103,8 @@ def make_policy(role: str, name: str) -> Policy:
             raise ConfigurationError(f"audience policy {name!r}: {error}; as in noisy:0.3") from error
     if name not in policy_names(role):
         raise UnknownNameError(f"{role} policy", name, policy_names(role))
+    if role == "audience" and name == SEQUENCE:
+        return CollaborativeAudience(name=SEQUENCE, model=shipped_session_model())
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
 

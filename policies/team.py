@@ -61,6 +61,11 @@ class Team:
         """Whether any role learns from histories or impressions: give it both (`flight_of`, `act`)."""
         return any(reads_listeners(policy) for policy in self.policies.values())
 
+    @property
+    def reads_order(self) -> bool:
+        """Whether its audience reads the last plays in order, too."""
+        return bool(getattr(self.policies["audience"], "reads_order", False))
+
     def start(self, flight: Flight) -> None:
         """Starts all policies and stand-ins on a new flight; only privileged ones are told of its market."""
         self._interval = 0

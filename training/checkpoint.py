@@ -18,8 +18,12 @@ from torch import Tensor, nn
 
 from envs.errors import InterludeError
 from envs.observation import schema_hash
+from policies.audience.agent import FOLDER as AUDIENCE
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.artefact import save_artefact
 from policies.folders import DamagedFileError, read_folder, write_folder
 from policies.networks import BiddingActor, CreativeActor
+from policies.registry import make_team
 from policies.weights import (
     check_schema,
     load_actors,
@@ -168,7 +172,7 @@ def networks_of(checkpoint: Checkpoint, configuration: TrainingConfiguration) ->
 def save_policies(
     run: Path, checkpoint: Checkpoint, configuration: TrainingConfiguration, *, keep_actors: bool = False
 ) -> None:
-    """Writes `<run>/policies`: what evaluation, export and serving read.
+    """Writes `<run>/policies`, and `<run>/audience` once: what evaluation, export and serving read.
 
     With `keep_actors` those that are there stay, beside the checkpoint's critic: they are the best so far.
     """
@@ -186,6 +190,9 @@ def save_policies(
     if keep_actors:
         networks |= load_actors(run / POLICIES)
     save_networks(run / POLICIES, networks, configuration.networks, about)
+    audience = make_team(configuration.base_team).policies["audience"]
+    if isinstance(audience, CollaborativeAudience) and not (run / AUDIENCE).exists():
+        save_artefact(run / AUDIENCE, audience.artefact(configuration.load_scenario()))
 
 
 def _fill(network: nn.Module, module: str, prefix: str, checkpoint: Checkpoint) -> None:

@@ -22,7 +22,8 @@ from envs import catalogue as cat
 from envs import response as res
 from envs.kernel import allocating_kernel, kernel
 from envs.state import Float
-from policies.audience.taste_embedding import FACTORS, solve_in_place
+from policies.audience.cholesky import solve_in_place
+from policies.audience.taste_embedding import FACTORS
 from policies.impression_likelihood import score_counts
 
 _FIT, _FATIGUE = cat.ARM_FIT, cat.ARM_FATIGUE
