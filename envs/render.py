@@ -19,6 +19,8 @@ from envs.catalogue import (
     ARMS,
     FORMATS,
     INCIDENT_KINDS,
+    INCIDENTS_ON_CAMPAIGNS,
+    INCIDENTS_ON_PLACEMENTS,
     MAX_CAMPAIGNS,
     PLACEMENTS,
     SEGMENTS,
@@ -93,12 +95,12 @@ class Viewer:
             name = INCIDENT_KINDS[int(kind)]
             if name == "none" or m.incident_start[b, slot] >= self.market.interval:
                 continue
-            if name in ("invalid_traffic", "tracking_outage"):
+            if name in INCIDENTS_ON_PLACEMENTS:
                 where = f" on {PLACEMENTS[int(m.incident_placement[b, slot])]}"
-            elif name == "rival_surge":
-                where = ""
-            else:
+            elif name in INCIDENTS_ON_CAMPAIGNS:
                 where = f" of campaign {int(m.incident_campaign[b, slot])}"
+            else:
+                where = ""
             start = int(m.incident_start[b, slot])
             end = min(start + int(m.incident_length[b, slot]), self.market.scenario.intervals)
             found.append(((name + where).replace("_", " "), start, end))
