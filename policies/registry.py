@@ -32,6 +32,7 @@ from policies.specs import (
 )
 from policies.team import Team
 from policies.teams import TEAMS, desk_of
+from policies.watchdog.oracle import OracleMonitor
 
 RULE_BASE: Final = "value-aware"
 """The team that a rule joins, and whose knobs it takes what it does not set from."""
@@ -61,7 +62,11 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "certainty-equivalent": ("certainty-equivalent", TEAMS["certainty-equivalent"].knowledge),
         "oracle": ("oracle", PRIVILEGED),
     },
-    "monitor": {"quiet": ("random", MODEL_FREE), "ratio-detectors": ("siloed", MODEL_FREE)},
+    "monitor": {
+        "quiet": ("random", MODEL_FREE),
+        "watchdog": ("siloed", MODEL_FREE),
+        "oracle": ("oracle", PRIVILEGED),
+    },
     "orchestrator": {"rotation": ("siloed", MODEL_FREE), "rule-book": ("value-aware", MODEL_FREE)},
 }
 """Policies of teams by role and name: the team whose tuned knobs each takes, and what it knows alone."""
@@ -97,6 +102,8 @@ def make_policy(role: str, name: str) -> Policy:
             raise ConfigurationError(f"audience policy {name!r}: {error}; as in noisy:0.3") from error
     if name not in policy_names(role):
         raise UnknownNameError(f"{role} policy", name, policy_names(role))
+    if role == "monitor" and name == "oracle":  # of no team: the oracle's has the monitor of all
+        return OracleMonitor()
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
 

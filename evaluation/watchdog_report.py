@@ -1,0 +1,266 @@
+"""The watchdog's report: every kind of incident on held-out flights, with it, without one, and with an oracle.
+
+`python -m evaluation.watchdog_report docs [--flights N] [--workers N]` plays the flights and writes
+`docs/watchdog.md` and `docs/watchdog.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from scipy.stats import beta, chi2, poisson
+
+from envs.catalogue import ALERT_KINDS
+from envs.output import write_json, write_text_atomically
+from envs.protocol import Alert
+from envs.scenario import load_scenario
+from envs.state import Bool, Float, Int, MarketParameters
+from evaluation.rollout import Course, opened, worker_pool
+from evaluation.watchdog import Watch, Watchdog
+from evaluation.watchdog_calibration import Recorder, Streams, clean, joined, quiet, struck, weeks_of
+from policies.registry import make_policy
+from policies.team import Team
+from policies.watchdog.monitor import DETECTORS
+from policies.watchdog.signals import KINDS, SCOPE, Signal
+from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, thresholds
+
+TEAM: Final = "shadow-price"
+FLIGHTS: Final = 500
+SEED: Final = 7100
+BATCH: Final = 125
+SCENARIO: Final = "default"
+CLEAN: Final = "clean"
+MONITORS: Final = ("quiet", "watchdog", "oracle")
+NEEDED_RECALL, ALLOWED_RATE, NEEDED_SHARE, ALLOWED_COST = 0.9, 0.25, 0.6, 0.005
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """What one monitor did in some flights."""
+
+    objective_usd: Float  # [n]
+    watch: Watch  # fields [n, kinds]
+    streams: Streams | None  # of the quiet monitor's flights
+    struck_where: Mapping[str, Bool]  # by kind, [T, n, places] where an incident struck
+    delays: Int  # [n, slots] intervals to the first right alert, −1 without one
+
+
+def play(task: tuple[str, str, int, int]) -> Played:
+    """Plays one kind of flights (or clean ones) with a monitor: (kind, monitor, first flight, how many)."""
+    kind, monitor, first, count = task
+    base = load_scenario(SCENARIO)
+    scenario = clean(base) if kind == CLEAN else struck(base, kind)
+    policies = quiet(TEAM).policies
+    team = Team(TEAM, {**policies, "monitor": make_policy("monitor", monitor)})
+    market, observations = opened(team, Course(scenario, "held_out", SEED, count), first, count)
+    judge = Watchdog(market.parameters, scenario.intervals)
+    recorder = Recorder(scenario, count) if monitor == "quiet" else None
+    objective, watches = np.zeros(count), []
+    for t in range(scenario.intervals):
+        if recorder is not None:
+            recorder.add(observations.monitor)
+        step = market.step(team.act(observations, market.impressions))
+        told = Alert(*(field[:, : scenario.campaigns] for field in market.board.alert))
+        watches.append(judge.add(told, t))
+        objective += step.rewards.team
+        observations = step.observations
+    total = Watch(*(np.sum(field, 0) for field in zip(*watches, strict=True)))
+    streams = None if recorder is None else recorder.streams()
+    where = {kind: struck_places(market.parameters, kind, scenario.intervals)} if kind != CLEAN else {}
+    return Played(objective, total, streams, where, judge.delays)
+
+
+def struck_places(m: MarketParameters, kind: str, intervals: int) -> Bool:
+    """[T, B, places] where and when an incident of a kind struck, in the places of the kind's signal."""
+    scope, index = SCOPE[kind], ALERT_KINDS.index(kind)
+    place = {"placement": m.incident_placement, "campaign": m.incident_campaign}.get(scope)
+    places = {"placement": 3, "campaign": 4, "market": 1}[scope]
+    where = np.zeros((intervals, len(m.seed), places), bool)
+    for slot in range(m.incident_kind.shape[1]):
+        start, end = m.incident_start[:, slot], m.incident_start[:, slot] + m.incident_length[:, slot]
+        t = np.arange(intervals)[:, None]
+        on = (t >= start) & (t < end) & (m.incident_kind[:, slot] == index)
+        at = np.zeros(len(m.seed), np.int64) if place is None else place[:, slot]
+        where |= on[..., None] & (at[:, None] == np.arange(places))
+    return where
+
+
+def collected(tasks: Sequence[tuple[str, str]], flights: int, workers: int) -> dict[tuple[str, str], Played]:
+    """Plays every (kind, monitor), in batches spread over processes."""
+    batches = [(start, min(BATCH, flights - start)) for start in range(0, flights, BATCH)]
+    jobs = [(*task, *batch) for task in tasks for batch in batches]
+    with worker_pool(workers) as pool:
+        parts = list(map(play, jobs) if pool is None else pool.map(play, jobs))
+    found = {}
+    for n, task in enumerate(tasks):
+        some = parts[n * len(batches) : (n + 1) * len(batches)]
+        streams = [part.streams for part in some if part.streams is not None]
+        found[task] = Played(
+            np.concatenate([part.objective_usd for part in some]),
+            Watch(*(np.concatenate(field) for field in zip(*(part.watch for part in some), strict=True))),
+            joined(streams) if streams else None,
+            {k: np.concatenate([part.struck_where[k] for part in some], 1) for k in some[0].struck_where},
+            np.concatenate([part.delays for part in some]),
+        )
+    return found
+
+
+def share_interval(successes: float, trials: float) -> tuple[float, float]:
+    """95 % interval of a share (Clopper & Pearson 1934)."""
+    low = beta.ppf(0.025, successes, trials - successes + 1.0) if successes > 0 else 0.0
+    high = beta.ppf(0.975, successes + 1.0, trials - successes) if successes < trials else 1.0
+    return float(low), float(high)
+
+
+def rate_interval(count: float, exposure: float) -> tuple[float, float]:
+    """95 % interval of a Poisson rate (Garwood 1936)."""
+    low = chi2.ppf(0.025, 2.0 * count) / 2.0 if count > 0 else 0.0
+    return float(low / exposure), float(chi2.ppf(0.975, 2.0 * count + 2.0) / 2.0 / exposure)
+
+
+def mean_interval(values: Float) -> tuple[float, float, float]:
+    """Mean of paired differences with its 95 % interval."""
+    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+
+
+def power(kind: str, streams: Streams, where: Bool, level: float) -> dict[str, float]:
+    """What the counts of an incident can tell at best.
+
+    `expected` is the median count that was to be expected over an incident, in units of the kind's dispersion;
+    `ratio` what came instead. `ceiling` is the power of the test that is told when the incident starts and how
+    large it is, sums all of it up, and alarms at the watchdog's level: no detector at that level does better.
+    """
+    detector: Any = DETECTORS[kind]()
+    signal = streams[kind]
+    late = np.concatenate([np.zeros_like(where[:1]), where[:-1]])  # news is an interval old
+    observed, expected, clear = [], [], []
+    starts = late & ~np.concatenate([np.zeros_like(late[:1]), late[:-1]])
+    for t, b, place in np.argwhere(starts):
+        on = late[t:, b, place]
+        end = t + (int(np.argmin(on)) if not on.all() else len(on))
+        observed.append(signal.observed[t:end, b, place].sum())
+        expected.append(signal.expected[t:end, b, place].sum())
+        clear.append(end - t)
+    n, mu = np.array(observed), np.array(expected)
+    ratio = float(n.sum() / max(1e-9, mu.sum()))
+    size = mu / detector.dispersion
+    return {
+        "expected": float(np.median(size)),
+        "nothing_to_see": float((mu <= 0.0).mean()),
+        "ratio": ratio,
+        "ceiling": float(_ceiling(size, ratio, level).mean()),
+        "needed": needed(ratio, level),
+    }
+
+
+def _ceiling(size: Float, ratio: float, level: float) -> Float:
+    """P(n ln ρ − (ρ − 1) μ > level) of counts n with mean ρ μ."""
+    ratio = max(ratio, 1e-3)
+    if abs(np.log(ratio)) < 1e-3:
+        return np.zeros(len(size))
+    edge = (level + (ratio - 1.0) * size) / np.log(ratio)
+    if ratio > 1.0:
+        return np.asarray(poisson.sf(np.floor(edge), ratio * size), np.float64)
+    return np.where(edge >= 0.0, poisson.cdf(np.ceil(edge) - 1.0, ratio * size), 0.0)
+
+
+def needed(ratio: float, level: float, share: float = NEEDED_RECALL) -> float:
+    """The expected count from which on that test finds `share` of incidents; inf if none up to 10 000 does."""
+    sizes = np.geomspace(0.1, 1e4, 400)
+    enough = _ceiling(sizes, ratio, level) >= share
+    steady = np.flatnonzero(~enough)  # counts are whole: power is not quite monotone
+    first = 0 if not len(steady) else int(steady[-1]) + 1
+    return float(sizes[first]) if first < len(sizes) else float("inf")
+
+
+def measure(flights: int, workers: int, *, references: int = 0) -> dict[str, Any]:
+    """Everything that the report tells, as one object."""
+    scenario = load_scenario(SCENARIO)
+    weeks = weeks_of(scenario) * scenario.campaigns * flights
+    tasks = [(CLEAN, "quiet"), (CLEAN, "watchdog")]
+    tasks += [(kind, monitor) for kind in KINDS for monitor in MONITORS]
+    played = collected(tasks, flights, workers)
+    level = thresholds()
+    false = (played[CLEAN, "watchdog"].watch.alerts).sum(0)
+    false_pauses = played[CLEAN, "watchdog"].watch.pauses.sum(0)
+    found: dict[str, Any] = {
+        "team": TEAM,
+        "scenario": scenario.name,
+        "split": "held_out",
+        "seed": SEED,
+        "flights_of_each_kind": flights,
+        "clean_campaign_weeks": weeks,
+        "false_alarms_per_campaign_week_set": FALSE_ALARMS_PER_CAMPAIGN_WEEK,
+        "kinds": {},
+    }
+    saved, possible = [], []
+    for kind in KINDS:
+        k = ALERT_KINDS.index(kind)
+        quiet_, dog, oracle = (played[kind, monitor] for monitor in MONITORS)
+        watch = dog.watch
+        incidents, hits = watch.incidents[:, k].sum(), watch.found[:, k].sum()
+        alerts, right = watch.alerts[:, k].sum(), watch.right[:, k].sum()
+        gain, best = dog.objective_usd - quiet_.objective_usd, oracle.objective_usd - quiet_.objective_usd
+        saved.append(gain)
+        possible.append(best)
+        assert quiet_.streams is not None
+        found["kinds"][kind] = {
+            "incidents": incidents,
+            "recall": hits / max(1.0, incidents),
+            "recall_interval": share_interval(hits, incidents),
+            "precision": right / (alerts + false[k]) if alerts + false[k] > 0 else None,
+            "median_delay_intervals": float(np.median(known)) if len(known := dog.delays[dog.delays >= 0]) else None,
+            "false_alarms_per_campaign_week": false[k] / weeks,
+            "false_alarms_interval": rate_interval(false[k], weeks),
+            "false_pauses_per_campaign_week": false_pauses[k] / weeks,
+            "saved_usd_per_flight": mean_interval(gain),
+            "oracle_saves_usd_per_flight": mean_interval(best),
+            "quiet_objective_usd": float(quiet_.objective_usd.mean()),
+            "power": power(kind, quiet_.streams, quiet_.struck_where[kind], level[kind]),
+        }
+    base, guarded = played[CLEAN, "quiet"].objective_usd, played[CLEAN, "watchdog"].objective_usd
+    found["all_kinds"] = {
+        "false_alarms_per_campaign_week": false.sum() / weeks,
+        "false_alarms_interval": rate_interval(false.sum(), weeks),
+        "false_pauses_per_campaign_week": false_pauses.sum() / weeks,
+        "saved_share_of_oracle": float(np.mean(saved) / np.mean(possible)),
+        "clean_cost_fraction": float((base - guarded).mean() / base.mean()),
+        "clean_cost_interval": [float(v / base.mean()) for v in mean_interval(base - guarded)[1:]],
+    }
+    if references:
+        found["references"] = compared(played, level, references)
+    return found
+
+
+def compared(played: Mapping[tuple[str, str], Played], level: Mapping[str, float], flights: int) -> dict[str, Any]:
+    """Ours and the libraries' detectors on the same signals of some flights, half of the clean ones to set by."""
+    from evaluation.watchdog_references import score
+
+    scenario = load_scenario(SCENARIO)
+
+    def some(streams: Streams | None, first: int, end: int) -> Streams:
+        assert streams is not None
+        return {k: Signal(*(field[:, first:end] for field in signal)) for k, signal in streams.items()}
+
+    quiet_ = played[CLEAN, "quiet"].streams
+    tuned, counted = some(quiet_, 0, flights), some(quiet_, flights, 2 * flights)
+    rate = FALSE_ALARMS_PER_CAMPAIGN_WEEK / len(KINDS)
+    return {
+        kind: score(
+            kind,
+            level[kind],
+            (tuned, counted, some(played[kind, "quiet"].streams, 0, flights)),
+            played[kind, "quiet"].struck_where[kind][:, :flights],
+            rate,
+            scenario.campaigns,
+            weeks_of(scenario),
+        )
+        for kind in KINDS
+    }

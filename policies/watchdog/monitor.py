@@ -1,0 +1,141 @@
+"""The watchdog as a policy: alerts of episodes, advice to throttle or pause, and probes to resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+
+from envs.catalogue import ADVICE, ALERT_KINDS, MAX_CAMPAIGNS, P
+from envs.observation import Observation
+from envs.protocol import Alert
+from envs.state import Bool, Float, Int
+from policies.policy import Flight
+from policies.watchdog.detectors import Cusum, Detector, GeneralisedLikelihoodRatio
+from policies.watchdog.episodes import Episodes
+from policies.watchdog.signals import KINDS, PLACES, SCOPE, Signals
+from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, thresholds
+
+DETECTORS: Final[dict[str, Callable[[], Detector]]] = {
+    "invalid_traffic": lambda: Cusum(10.0),
+    "rival_surge": lambda: Cusum(1.5, dispersion=2.0),
+    "tracking_outage": lambda: Cusum(10.0),
+    "creative_burn_out": lambda: GeneralisedLikelihoodRatio(1.15, dispersion=40.0),
+    "overspend": lambda: Cusum(2.5, dispersion=1.5),
+    "frequency_breach": lambda: Cusum(3.0),
+    "dislike_surge": lambda: Cusum(3.0, dispersion=2.0),
+    "silent_agent": lambda: Cusum(0.05),
+    "ctr_drop": lambda: Cusum(0.15, dispersion=1.3),
+    "cpa_breach": lambda: Cusum(0.3),
+}
+"""What watches each kind's signal: its size is known where a fault has one, and searched for where not."""
+RESPONSE: Final[dict[str, tuple[str, str]]] = {
+    "invalid_traffic": ("pause", "critical"),
+    "rival_surge": ("none", "notice"),
+    "tracking_outage": ("none", "notice"),
+    "creative_burn_out": ("none", "notice"),
+    "overspend": ("throttle", "critical"),
+    "frequency_breach": ("pause", "critical"),
+    "dislike_surge": ("pause", "warning"),
+    "silent_agent": ("none", "warning"),
+    "ctr_drop": ("throttle", "warning"),
+    "cpa_breach": ("pause", "warning"),
+}
+"""Advice and severity of each kind's alert."""
+URGENCY: Final = (
+    *("invalid_traffic", "tracking_outage", "frequency_breach", "overspend", "dislike_surge"),
+    *("cpa_breach", "ctr_drop", "silent_agent", "rival_surge", "creative_burn_out"),
+)
+"""Which alert a campaign and placement carries where several are due."""
+PAUSED_INTERVALS: Final = 3
+"""How long a pause is advised before a probe."""
+DELIVERY: Final = 2
+"""Intervals from an alert to its enforcement: it is read one later, and directed one after that."""
+_LET: Final = {"none": 1.0, "throttle": 0.4, "pause": 0.0, "resume": 1.0}
+"""About what advice leaves of the bids: the orchestrator has its own mind."""
+
+
+class Advisor:
+    """Turns running episodes of every kind into alerts [B, C, P], pauses and probes."""
+
+    def start(self, markets: int) -> None:
+        """A new flight."""
+        self._shape = (markets, MAX_CAMPAIGNS, P)
+        self._held = np.zeros(self._shape, np.int64)
+
+    def advise(self, running: Mapping[str, Bool]) -> Alert:
+        """The alert message.
+
+        Args:
+            running: by kind, [B, C, P] where an episode runs.
+        """
+        kind, severity = np.zeros(self._shape, np.int64), np.zeros(self._shape, np.int64)
+        throttle, pause = np.zeros(self._shape, bool), np.zeros(self._shape, bool)
+        for name in reversed(URGENCY):
+            advice, level = RESPONSE[name]
+            where = running[name]
+            kind = np.where(where, ALERT_KINDS.index(name), kind)
+            severity = np.where(where, SEVERITY[level], severity)
+            pause |= where & (advice == "pause")
+            throttle |= where & (advice == "throttle")
+        return Alert(self._paused(pause, throttle), kind, severity)
+
+    def _paused(self, pause: Bool, throttle: Bool) -> Int:
+        """Advice: pauses last some intervals, then one is let through to see whether all is well."""
+        probing = pause & (self._held >= PAUSED_INTERVALS)
+        self._held = np.where(pause, np.where(probing, -DELIVERY, self._held + 1), 0)
+        told = np.where(throttle, ADVICE.index("throttle"), 0)
+        told = np.where(pause & (self._held > 0), ADVICE.index("pause"), told)
+        return np.where(pause & (self._held <= 0), ADVICE.index("resume"), told)
+
+
+SEVERITY: Final = {"none": 0, "notice": 1, "warning": 2, "critical": 3}
+
+
+class SequentialMonitor:
+    """Sequential detectors on every kind's signal, at a false-alarm rate that is set and kept."""
+
+    privileged = False
+
+    def __init__(
+        self,
+        false_alarms_per_campaign_week: float = FALSE_ALARMS_PER_CAMPAIGN_WEEK,
+        name: str = "watchdog",
+        levels: Mapping[str, float] | None = None,
+    ) -> None:
+        """The rate is of all kinds together, in a campaign and week; `levels` are thresholds in its place."""
+        self.name = name
+        levels = levels or thresholds(false_alarms_per_campaign_week)
+        self.episodes = {kind: Episodes(DETECTORS[kind](), levels[kind]) for kind in KINDS}
+        self._advisor = Advisor()
+
+    def start(self, flight: Flight) -> None:
+        """A new flight."""
+        self._signals = Signals(flight.scenario)
+        self._signals.start(flight.num_markets)
+        for kind, episodes in self.episodes.items():
+            episodes.start((flight.num_markets, PLACES[SCOPE[kind]]))
+        self._advisor.start(flight.num_markets)
+        self._let: list[Float] = [np.ones((flight.num_markets, MAX_CAMPAIGNS, P))] * (DELIVERY + 1)
+        self._campaigns = flight.num_campaigns
+
+    def act(self, observation: Observation) -> Alert:
+        """Alerts for every campaign and placement."""
+        troubled = {kind: episodes.open for kind, episodes in self.episodes.items()}
+        signals = self._signals.read(observation, self._let.pop(0), troubled)
+        for kind, signal in signals.items():
+            self.episodes[kind].update(signal.observed, signal.expected)
+        alert = self._advisor.advise(
+            {kind: spread(kind, episodes.open, self._campaigns) for kind, episodes in self.episodes.items()}
+        )
+        self._let.append(np.choose(alert.advice, [_LET[name] for name in ADVICE]))
+        return alert
+
+
+def spread(kind: str, where: Bool, campaigns: int) -> Bool:
+    """A kind's places as campaigns and placements: [B, MAX_CAMPAIGNS, P], where campaigns exist."""
+    scope = SCOPE[kind]
+    by_cell = where[:, :, None] if scope == "campaign" else where[:, None, :]
+    exists = np.arange(MAX_CAMPAIGNS)[:, None] < campaigns
+    return np.broadcast_to(by_cell, (len(where), MAX_CAMPAIGNS, P)) & exists
