@@ -72,7 +72,7 @@ _ROWS: Final = (
     Kpi("creative/video_share", "fraction", "impressions of video / impressions", "0", "neither"),
     Kpi("creative/display_share", "fraction", "impressions of display / impressions", "0", "neither"),
     Kpi("creative/entropy", "fraction", "entropy of impressions over creatives / ln K", "0", "neither"),
-    Kpi("monitor/alerts", "count", "alerts raised, each campaign and kind apart, one an episode", "", "neither"),
+    Kpi("monitor/alerts", "count", "alerts raised, one a campaign, kind and episode", "", "neither"),
     Kpi("monitor/incidents", "count", "incidents that began", "", "neither", True),
     Kpi("monitor/precision", "fraction", "alerts that were right / alerts", LEFT_OUT, "more", True),
     Kpi("monitor/recall", "fraction", "incidents found / incidents", LEFT_OUT, "more", True),

@@ -17,7 +17,7 @@ from envs.protocol import Alert
 from envs.rewards import segment_size
 from envs.state import Float
 from evaluation.metric_table import HEADLINES, KPIS, OBJECTIVE, PARTS, Kpi
-from evaluation.watchdog import Watch, Watchdog
+from evaluation.watchdog.scoring import Watch, Watchdog
 
 __all__ = ["HEADLINES", "KPIS", "OBJECTIVE", "PARTS", "FlightLedger", "Kpi", "gini", "mean_over_markets"]
 
@@ -115,6 +115,7 @@ class FlightLedger:
 
     def _tally(self, step: Step) -> Tally:
         out, worth, market = step.outcome, step.worth, self._market
+        alert = Alert(*(field[:, : market.num_campaigns] for field in market.board.alert))
         return Tally(
             intervals=np.ones(()),
             objective_usd=step.rewards.campaign,
@@ -128,9 +129,7 @@ class FlightLedger:
             pacing_error=np.abs(market.pacing_error()).mean(1),
             campaign_spend_usd=_array(out.spend_usd.sum((2, 3))),
             attributed=_array((out.conversions + out.conversions_settled).sum(2)),
-            watch=self._watchdog.add(
-                Alert(*(field[:, : market.num_campaigns] for field in market.board.alert)), market.interval - 1
-            ),
+            watch=self._watchdog.add(alert, market.interval - 1),
             won_by_arm=_by_arm(out.wins.sum(3), market.aired),
             **{name: _per_market(getattr(out, name)) for name in _SUMMED},
         )

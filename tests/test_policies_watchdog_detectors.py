@@ -33,7 +33,9 @@ def statistics(detector: Detector, observed: Float, expected: Float) -> Float:
     return np.stack([detector.update(n, mu) for n, mu in zip(observed, expected, strict=True)])
 
 
-def run_lengths(detector: Detector, ratio: float, level: float, streams: int = 400, most: int = 4000) -> Float:
+def run_lengths(
+    detector: Detector, ratio: float, level: float, streams: int = 400, most: int = 4000
+) -> Float:
     """Intervals to the first alarm of Poisson streams with mean 3 × ratio where 3 is expected."""
     rng = np.random.default_rng(1)
     detector.start((streams,))

@@ -1,9 +1,9 @@
 """Sequential detectors of a change in a stream of counts, each at any number of places at once.
 
 A detector is told, interval by interval, how many were observed and how many were expected, and gives a
-statistic: natural log of a likelihood ratio, or standard deviations for `Ewma`. It alarms where that exceeds a
-threshold. Looking after every interval is what they are made for. Counts may be overdispersed: `dispersion` is
-their variance / mean, by which evidence is divided (quasi-likelihood, Wedderburn 1974).
+statistic: natural log of a likelihood ratio, or standard deviations for `Ewma`. It alarms where that exceeds
+a threshold. Looking after every interval is what they are made for. Counts may be overdispersed: `dispersion`
+is their variance / mean, by which evidence is divided (quasi-likelihood, Wedderburn 1974).
 """
 
 from __future__ import annotations
@@ -65,26 +65,50 @@ class Ewma:
 
 
 class Cusum:
-    """Cumulated log-likelihood ratio of Poisson counts `ratio` times as many as expected (Page 1954).
+    """Cumulated log-likelihood ratio of counts `ratio` times as many as expected (Page 1954).
 
-    S ← max(0, S + (n ln ρ − (ρ − 1) μ) / dispersion): the quickest of all detectors of a jump to that ratio
-    at a given rate of false alarms (Lorden 1971, Moustakides 1986).
+    S ← max(0, S + l(n) / dispersion), the quickest of all detectors of a jump to that ratio at a given rate
+    of false alarms (Lorden 1971, Moustakides 1986). Poisson counts: l = n ln ρ − (ρ − 1) μ. Where the mean
+    itself varies from interval to interval, as Gamma(k, k) times μ, counts are negative binomial and
+
+        l = n ln(ρ (k + μ) / (k + ρ μ)) − k ln((k + ρ μ) / (k + μ)):
+
+    a single wild interval then tells little, and many in a row tell all.
     """
 
-    def __init__(self, ratio: float, *, dispersion: float = 1.0) -> None:
-        """A ratio above 1 watches for a rise, one below 1 for a fall."""
+    def __init__(
+        self, ratio: float, *, dispersion: float = 1.0, shape: float = np.inf, most: float = np.inf
+    ) -> None:
+        """A ratio above 1 watches for a rise, one below 1 for a fall.
+
+        Args:
+            ratio: ρ.
+            dispersion: variance / mean beyond what the model says.
+            shape: k; infinite for Poisson counts.
+            most: an interval's evidence is cut here: so much may one interval say, and no more.
+        """
         if ratio <= 0.0 or ratio == 1.0:
             raise ValueError(f"ratio must be above 0 and not 1, got {ratio}")
-        self.ratio, self.dispersion = ratio, dispersion
+        self.ratio, self.dispersion, self.gamma, self.most = ratio, dispersion, shape, most
 
     def start(self, shape: tuple[int, ...]) -> None:
         """Forgets everything."""
         self._sum = np.zeros(shape)
 
+    def evidence(self, observed: Float, expected: Float) -> Float:
+        """Log-likelihood ratio of one interval's counts."""
+        k, rho = self.gamma, self.ratio
+        if np.isinf(k):
+            log: Float = observed * np.log(rho) - (rho - 1.0) * expected
+        else:
+            less = (k + expected) / (k + rho * expected)
+            log = observed * np.log(rho * less) + k * np.log(less)
+        return np.minimum(self.most, log / self.dispersion)
+
     def update(self, observed: Float, expected: Float) -> Float:
         """The log-likelihood ratio since the likeliest moment of a change."""
-        evidence = observed * np.log(self.ratio) - (self.ratio - 1.0) * expected
-        self._sum = np.maximum(0.0, self._sum + np.where(expected > 0.0, evidence, 0.0) / self.dispersion)
+        known = expected > 0.0
+        self._sum = np.maximum(0.0, self._sum + np.where(known, self.evidence(observed, expected), 0.0))
         return self._sum.copy()
 
     def restart(self, where: Bool) -> None:

@@ -1,4 +1,4 @@
-"""From statistics to episodes: one alert for each stretch in which something is wrong, not one an interval."""
+"""From statistics to episodes: one alert for a stretch in which something is wrong, not one an interval."""
 
 from __future__ import annotations
 

@@ -12,22 +12,22 @@ from envs.observation import Observation
 from envs.protocol import Alert
 from envs.state import Bool, Float, Int
 from policies.policy import Flight
-from policies.watchdog.detectors import Cusum, Detector, GeneralisedLikelihoodRatio
+from policies.watchdog.detectors import ConfidenceSequence, Cusum, Detector, GeneralisedLikelihoodRatio
 from policies.watchdog.episodes import Episodes
 from policies.watchdog.signals import KINDS, PLACES, SCOPE, Signals
-from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, thresholds
+from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, season, thresholds
 
 DETECTORS: Final[dict[str, Callable[[], Detector]]] = {
     "invalid_traffic": lambda: Cusum(10.0),
-    "rival_surge": lambda: Cusum(1.5, dispersion=2.0),
+    "rival_surge": lambda: Cusum(1.4, shape=40.0),
     "tracking_outage": lambda: Cusum(10.0),
     "creative_burn_out": lambda: GeneralisedLikelihoodRatio(1.15, dispersion=40.0),
-    "overspend": lambda: Cusum(2.5, dispersion=1.5),
+    "overspend": lambda: Cusum(2.0, shape=4.0),
     "frequency_breach": lambda: Cusum(3.0),
-    "dislike_surge": lambda: Cusum(3.0, dispersion=2.0),
-    "silent_agent": lambda: Cusum(0.05),
-    "ctr_drop": lambda: Cusum(0.15, dispersion=1.3),
-    "cpa_breach": lambda: Cusum(0.3),
+    "dislike_surge": lambda: Cusum(4.0, shape=3.0),
+    "silent_agent": lambda: Cusum(0.02, shape=1.0),
+    "ctr_drop": lambda: Cusum(0.12, shape=2.0),
+    "cpa_breach": lambda: ConfidenceSequence(rises=False),
 }
 """What watches each kind's signal: its size is known where a fault has one, and searched for where not."""
 RESPONSE: Final[dict[str, tuple[str, str]]] = {
@@ -105,15 +105,15 @@ class SequentialMonitor:
         levels: Mapping[str, float] | None = None,
     ) -> None:
         """The rate is of all kinds together, in a campaign and week; `levels` are thresholds in its place."""
-        self.name = name
-        levels = levels or thresholds(false_alarms_per_campaign_week)
-        self.episodes = {kind: Episodes(DETECTORS[kind](), levels[kind]) for kind in KINDS}
+        self.name, self.rate, self.levels = name, false_alarms_per_campaign_week, levels
         self._advisor = Advisor()
 
     def start(self, flight: Flight) -> None:
         """A new flight."""
-        self._signals = Signals(flight.scenario)
+        self._signals = Signals(flight.scenario, season())
         self._signals.start(flight.num_markets)
+        levels = self.levels or thresholds(self.rate)
+        self.episodes = {kind: Episodes(DETECTORS[kind](), levels[kind]) for kind in KINDS}
         for kind, episodes in self.episodes.items():
             episodes.start((flight.num_markets, PLACES[SCOPE[kind]]))
         self._advisor.start(flight.num_markets)

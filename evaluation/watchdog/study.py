@@ -1,34 +1,35 @@
-"""The watchdog's report: every kind of incident on held-out flights, with it, without one, and with an oracle.
-
-`python -m evaluation.watchdog_report docs [--flights N] [--workers N]` plays the flights and writes
-`docs/watchdog.md` and `docs/watchdog.json`.
-"""
+"""The watchdog on trial: every kind of incident on held-out flights, with it, without one, with an oracle."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from scipy.stats import beta, chi2, poisson
 
 from envs.catalogue import ALERT_KINDS
-from envs.output import write_json, write_text_atomically
 from envs.protocol import Alert
-from envs.scenario import load_scenario
+from envs.scenario import Scenario, load_scenario
 from envs.state import Bool, Float, Int, MarketParameters
 from evaluation.rollout import Course, opened, worker_pool
-from evaluation.watchdog import Watch, Watchdog
-from evaluation.watchdog_calibration import Recorder, Streams, clean, joined, quiet, struck, weeks_of
+from evaluation.watchdog.calibration import (
+    Recorder,
+    Streams,
+    alarm_rate,
+    alarms,
+    clean,
+    joined,
+    quiet,
+    struck,
+    weeks_of,
+)
+from evaluation.watchdog.power import mean_interval, power, rate_interval, share_interval
+from evaluation.watchdog.scoring import Watch, Watchdog
 from policies.registry import make_policy
 from policies.team import Team
-from policies.watchdog.monitor import DETECTORS
 from policies.watchdog.signals import KINDS, SCOPE, Signal
-from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, thresholds
+from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, season, threshold_at, thresholds
 
 TEAM: Final = "shadow-price"
 FLIGHTS: Final = 500
@@ -37,7 +38,8 @@ BATCH: Final = 125
 SCENARIO: Final = "default"
 CLEAN: Final = "clean"
 MONITORS: Final = ("quiet", "watchdog", "oracle")
-NEEDED_RECALL, ALLOWED_RATE, NEEDED_SHARE, ALLOWED_COST = 0.9, 0.25, 0.6, 0.005
+ALLOWED_RATE: Final = 0.25
+"""False alarms a campaign-week."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ def play(task: tuple[str, str, int, int]) -> Played:
     team = Team(TEAM, {**policies, "monitor": make_policy("monitor", monitor)})
     market, observations = opened(team, Course(scenario, "held_out", SEED, count), first, count)
     judge = Watchdog(market.parameters, scenario.intervals)
-    recorder = Recorder(scenario, count) if monitor == "quiet" else None
+    recorder = Recorder(scenario, count, season()) if monitor == "quiet" else None
     objective, watches = np.zeros(count), []
     for t in range(scenario.intervals):
         if recorder is not None:
@@ -111,75 +113,6 @@ def collected(tasks: Sequence[tuple[str, str]], flights: int, workers: int) -> d
     return found
 
 
-def share_interval(successes: float, trials: float) -> tuple[float, float]:
-    """95 % interval of a share (Clopper & Pearson 1934)."""
-    low = beta.ppf(0.025, successes, trials - successes + 1.0) if successes > 0 else 0.0
-    high = beta.ppf(0.975, successes + 1.0, trials - successes) if successes < trials else 1.0
-    return float(low), float(high)
-
-
-def rate_interval(count: float, exposure: float) -> tuple[float, float]:
-    """95 % interval of a Poisson rate (Garwood 1936)."""
-    low = chi2.ppf(0.025, 2.0 * count) / 2.0 if count > 0 else 0.0
-    return float(low / exposure), float(chi2.ppf(0.975, 2.0 * count + 2.0) / 2.0 / exposure)
-
-
-def mean_interval(values: Float) -> tuple[float, float, float]:
-    """Mean of paired differences with its 95 % interval."""
-    half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
-
-
-def power(kind: str, streams: Streams, where: Bool, level: float) -> dict[str, float]:
-    """What the counts of an incident can tell at best.
-
-    `expected` is the median count that was to be expected over an incident, in units of the kind's dispersion;
-    `ratio` what came instead. `ceiling` is the power of the test that is told when the incident starts and how
-    large it is, sums all of it up, and alarms at the watchdog's level: no detector at that level does better.
-    """
-    detector: Any = DETECTORS[kind]()
-    signal = streams[kind]
-    late = np.concatenate([np.zeros_like(where[:1]), where[:-1]])  # news is an interval old
-    observed, expected, clear = [], [], []
-    starts = late & ~np.concatenate([np.zeros_like(late[:1]), late[:-1]])
-    for t, b, place in np.argwhere(starts):
-        on = late[t:, b, place]
-        end = t + (int(np.argmin(on)) if not on.all() else len(on))
-        observed.append(signal.observed[t:end, b, place].sum())
-        expected.append(signal.expected[t:end, b, place].sum())
-        clear.append(end - t)
-    n, mu = np.array(observed), np.array(expected)
-    ratio = float(n.sum() / max(1e-9, mu.sum()))
-    size = mu / detector.dispersion
-    return {
-        "expected": float(np.median(size)),
-        "nothing_to_see": float((mu <= 0.0).mean()),
-        "ratio": ratio,
-        "ceiling": float(_ceiling(size, ratio, level).mean()),
-        "needed": needed(ratio, level),
-    }
-
-
-def _ceiling(size: Float, ratio: float, level: float) -> Float:
-    """P(n ln ρ − (ρ − 1) μ > level) of counts n with mean ρ μ."""
-    ratio = max(ratio, 1e-3)
-    if abs(np.log(ratio)) < 1e-3:
-        return np.zeros(len(size))
-    edge = (level + (ratio - 1.0) * size) / np.log(ratio)
-    if ratio > 1.0:
-        return np.asarray(poisson.sf(np.floor(edge), ratio * size), np.float64)
-    return np.where(edge >= 0.0, poisson.cdf(np.ceil(edge) - 1.0, ratio * size), 0.0)
-
-
-def needed(ratio: float, level: float, share: float = NEEDED_RECALL) -> float:
-    """The expected count from which on that test finds `share` of incidents; inf if none up to 10 000 does."""
-    sizes = np.geomspace(0.1, 1e4, 400)
-    enough = _ceiling(sizes, ratio, level) >= share
-    steady = np.flatnonzero(~enough)  # counts are whole: power is not quite monotone
-    first = 0 if not len(steady) else int(steady[-1]) + 1
-    return float(sizes[first]) if first < len(sizes) else float("inf")
-
-
 def measure(flights: int, workers: int, *, references: int = 0) -> dict[str, Any]:
     """Everything that the report tells, as one object."""
     scenario = load_scenario(SCENARIO)
@@ -201,6 +134,9 @@ def measure(flights: int, workers: int, *, references: int = 0) -> dict[str, Any
         "kinds": {},
     }
     saved, possible = [], []
+    calm = played[CLEAN, "quiet"].streams
+    assert calm is not None
+    in_week = 7.0 * scenario.intervals_per_day
     for kind in KINDS:
         k = ALERT_KINDS.index(kind)
         quiet_, dog, oracle = (played[kind, monitor] for monitor in MONITORS)
@@ -216,14 +152,17 @@ def measure(flights: int, workers: int, *, references: int = 0) -> dict[str, Any
             "recall": hits / max(1.0, incidents),
             "recall_interval": share_interval(hits, incidents),
             "precision": right / (alerts + false[k]) if alerts + false[k] > 0 else None,
-            "median_delay_intervals": float(np.median(known)) if len(known := dog.delays[dog.delays >= 0]) else None,
+            "median_delay_intervals": float(np.median(known))
+            if len(known := dog.delays[dog.delays >= 0])
+            else None,
             "false_alarms_per_campaign_week": false[k] / weeks,
             "false_alarms_interval": rate_interval(false[k], weeks),
             "false_pauses_per_campaign_week": false_pauses[k] / weeks,
             "saved_usd_per_flight": mean_interval(gain),
             "oracle_saves_usd_per_flight": mean_interval(best),
             "quiet_objective_usd": float(quiet_.objective_usd.mean()),
-            "power": power(kind, quiet_.streams, quiet_.struck_where[kind], level[kind]),
+            "alone": alone(kind, quiet_, calm, scenario),
+            "power": power(kind, quiet_.streams, quiet_.struck_where[kind], calm, ALLOWED_RATE / in_week),
         }
     base, guarded = played[CLEAN, "quiet"].objective_usd, played[CLEAN, "watchdog"].objective_usd
     found["all_kinds"] = {
@@ -239,9 +178,35 @@ def measure(flights: int, workers: int, *, references: int = 0) -> dict[str, Any
     return found
 
 
-def compared(played: Mapping[tuple[str, str], Played], level: Mapping[str, float], flights: int) -> dict[str, Any]:
-    """Ours and the libraries' detectors on the same signals of some flights, half of the clean ones to set by."""
-    from evaluation.watchdog_references import score
+def alone(kind: str, without: Played, calm: Streams, scenario: Scenario) -> dict[str, float]:
+    """What a kind's detector does with all of the allowed false alarms for itself, on the same flights."""
+    assert without.streams is not None
+    level = threshold_at(kind, ALLOWED_RATE)
+    return {
+        "threshold": level,
+        "recall": recall(alarms(kind, without.streams[kind], level), without.struck_where[kind]),
+        "false_alarms_per_campaign_week": alarm_rate(
+            kind, calm[kind], level, scenario.campaigns, weeks_of(scenario)
+        ),
+    }
+
+
+def recall(told: Float, where: Bool) -> float:
+    """Share of incidents [T, B, places] told of from their first interval to one after their last."""
+    starts = where & ~np.concatenate([np.zeros_like(where[:1]), where[:-1]])
+    found = 0
+    for t, b, place in np.argwhere(starts):
+        struck_on = where[t:, b, place]
+        end = t + (int(np.argmin(struck_on)) if not struck_on.all() else len(struck_on))
+        found += bool(told[t : end + 1, b, place].any())
+    return found / max(1, int(starts.sum()))
+
+
+def compared(
+    played: Mapping[tuple[str, str], Played], level: Mapping[str, float], flights: int
+) -> dict[str, Any]:
+    """Ours and the libraries' detectors on the same signals of some flights, as many clean ones to set by."""
+    from evaluation.watchdog.references import score
 
     scenario = load_scenario(SCENARIO)
 

@@ -1,6 +1,6 @@
 """Thresholds of the watchdog for given rates of false alarms, found on clean training flights.
 
-`python -m evaluation.watchdog_calibration` writes `configs/watchdog.json`.
+`python -m evaluation.watchdog.calibration` writes `configs/watchdog.json`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from envs.catalogue import ALERT_KINDS
+from envs.catalogue import ALERT_KINDS, INCIDENT_KINDS
 from envs.output import write_json
 from envs.scenario import Incidents, Scenario, load_scenario
 from envs.state import Float
@@ -21,15 +21,19 @@ from policies.scripted_monitor import QuietMonitor
 from policies.team import Team
 from policies.watchdog.episodes import Episodes
 from policies.watchdog.monitor import DETECTORS
-from policies.watchdog.signals import KINDS, PLACES, SCOPE, Signal, Signals
+from policies.watchdog.signals import KINDS, PLACES, SCOPE, Signal, Signals, harmonics
 from policies.watchdog.thresholds import calibration_file
 
-RATES: Final = (0.0125, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+RATES: Final = (0.005, 0.0125, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """False alarms of one kind in a campaign and week for which thresholds are written."""
 TEAMS: Final = ("shadow-price", "certainty-equivalent", "siloed")
-FLIGHTS: Final = 256
+FLIGHTS: Final = 192
 """Of each team."""
 SEED: Final = 7001
+LEAST: Final = 1.0
+"""No threshold lies below: where nothing ever alarms on clean flights, any would do."""
+SEASONAL: Final = ("rival_surge", "overspend", "dislike_surge", "silent_agent", "ctr_drop")
+"""Kinds whose expected counts go with the hour beyond what traffic and briefs tell."""
 Streams = Mapping[str, Signal]
 """By kind, counts of whole flights: [T, B, places] each."""
 
@@ -42,11 +46,12 @@ def clean(scenario: Scenario) -> Scenario:
 
 
 def struck(scenario: Scenario, kind: str) -> Scenario:
-    """The same kind of market with two incidents of one kind in every flight, on every split."""
+    """The same kind of market with two incidents of an alert's kind in every flight, on every split."""
+    name = INCIDENT_KINDS[ALERT_KINDS.index(kind)]
     return scenario.model_copy(
         update={
-            "incidents": Incidents.model_validate({"incident_probability": 1.0, "kinds": (kind,)}),
-            "held_out": scenario.held_out.model_copy(update={"incident_kinds": (kind,)}),
+            "incidents": Incidents.model_validate({"incident_probability": 1.0, "kinds": (name,)}),
+            "held_out": scenario.held_out.model_copy(update={"incident_kinds": (name,)}),
         }
     )
 
@@ -60,9 +65,11 @@ def quiet(name: str) -> Team:
 class Recorder:
     """Reads a flight's signals without acting on them."""
 
-    def __init__(self, scenario: Scenario, markets: int) -> None:
-        """For so many markets of a scenario."""
-        self._signals = Signals(scenario)
+    def __init__(
+        self, scenario: Scenario, markets: int, by_hour: Mapping[str, Sequence[float]] | None = None
+    ) -> None:
+        """For so many markets of a scenario, with a season or without."""
+        self._signals = Signals(scenario, by_hour)
         self._signals.start(markets)
         self._calm = {kind: np.zeros((markets, PLACES[SCOPE[kind]]), bool) for kind in KINDS}
         self._heard: list[dict[str, Signal]] = []
@@ -75,7 +82,9 @@ class Recorder:
     def streams(self) -> Streams:
         """All that was heard."""
         return {
-            kind: Signal(*(np.stack(field) for field in zip(*(one[kind] for one in self._heard), strict=True)))
+            kind: Signal(
+                *(np.stack(field) for field in zip(*(one[kind] for one in self._heard), strict=True))
+            )
             for kind in KINDS
         }
 
@@ -96,7 +105,9 @@ def record(team: Team, course: Course) -> Streams:
 def joined(parts: Sequence[Streams]) -> Streams:
     """Flights of several batches as one."""
     return {
-        kind: Signal(*(np.concatenate(field, 1) for field in zip(*(part[kind] for part in parts), strict=True)))
+        kind: Signal(
+            *(np.concatenate(field, 1) for field in zip(*(part[kind] for part in parts), strict=True))
+        )
         for kind in KINDS
     }
 
@@ -121,10 +132,10 @@ def alarm_rate(kind: str, stream: Signal, level: float, campaigns: int, weeks: f
 
 def threshold(kind: str, stream: Signal, rate: float, campaigns: int, weeks: float) -> float:
     """The least statistic at which alarms are no more frequent than `rate`, by bisection."""
-    low, high = 0.0, 1.0
+    low, high = 0.0, LEAST
     while alarm_rate(kind, stream, high, campaigns, weeks) > rate:
         low, high = high, 2.0 * high
-    for _ in range(12):
+    for _ in range(12 if low > 0.0 else 0):
         middle = 0.5 * (low + high)
         if alarm_rate(kind, stream, middle, campaigns, weeks) > rate:
             low = middle
@@ -133,21 +144,56 @@ def threshold(kind: str, stream: Signal, rate: float, campaigns: int, weeks: flo
     return high
 
 
+def fit_season(stream: Signal, scenario: Scenario) -> list[float]:
+    """Coefficients of `harmonics` that make up for the hour, from the second day on; wild counts are cut."""
+    day = scenario.intervals_per_day
+    t = np.arange(len(stream.observed))
+    # observation t tells of interval t - 1, under the clock of interval t
+    ratio = np.ones(day)
+    for hour in range(day):
+        at = (t % day == hour) & (t >= day)
+        observed, expected = stream.observed[at], stream.expected[at]
+        known = expected > 0.0
+        ratio[hour] = np.minimum(observed, 4.0 * expected + 4.0)[known].sum() / max(
+            1e-9, expected[known].sum()
+        )
+    angle = 2.0 * np.pi * np.arange(day) / day
+    log = np.log(np.maximum(ratio, 1e-3))
+    basis = harmonics(np.sin(angle), np.cos(angle))
+    found: list[float] = np.linalg.lstsq(basis, log - log.mean(), rcond=None)[0].tolist()
+    return found
+
+
+def in_season(stream: Signal, coefficients: Sequence[float], scenario: Scenario) -> Signal:
+    """The same counts, with what is to be expected by the hour."""
+    angle = 2.0 * np.pi * (np.arange(len(stream.observed)) % scenario.intervals_per_day)
+    angle = angle / scenario.intervals_per_day
+    factor = np.exp(harmonics(np.sin(angle), np.cos(angle)) @ np.array(coefficients))
+    return Signal(stream.observed, stream.expected * factor[:, None, None])
+
+
 def weeks_of(scenario: Scenario) -> float:
     """How long a flight lasts."""
     return scenario.intervals / scenario.intervals_per_day / 7.0
 
 
-def calibrate(streams: Streams, scenario: Scenario) -> dict[str, list[float]]:
-    """By kind, a threshold for each of `RATES`."""
+def calibrate(streams: Streams, scenario: Scenario) -> dict[str, Any]:
+    """Seasons, and by kind a threshold for each of `RATES`."""
+    season = {kind: fit_season(streams[kind], scenario) for kind in SEASONAL}
     shape = (scenario.campaigns, weeks_of(scenario))
-    return {kind: [threshold(kind, streams[kind], rate, *shape) for rate in RATES] for kind in ALERT_KINDS[1:]}
+    levels = {}
+    for kind in KINDS:
+        stream = streams[kind]
+        if kind in season:
+            stream = in_season(stream, season[kind], scenario)
+        levels[kind] = [threshold(kind, stream, rate, *shape) for rate in RATES]
+    return {"season": season, "thresholds": levels}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Plays clean training flights and writes the thresholds."""
     if arguments:
-        print("usage: python -m evaluation.watchdog_calibration", file=sys.stderr)
+        print("usage: python -m evaluation.watchdog.calibration", file=sys.stderr)
         return 2
     scenario = clean(load_scenario("default"))
     course = Course(scenario, "train", SEED, FLIGHTS)
@@ -155,7 +201,7 @@ def main(arguments: Sequence[str]) -> int:
     write_json(
         calibration_file(),
         {
-            "written_by": "python -m evaluation.watchdog_calibration",
+            "written_by": "python -m evaluation.watchdog.calibration",
             "scenario": scenario.name,
             "split": course.split,
             "seed": SEED,
@@ -163,7 +209,7 @@ def main(arguments: Sequence[str]) -> int:
             "flights": FLIGHTS * len(TEAMS),
             "campaign_weeks": FLIGHTS * len(TEAMS) * scenario.campaigns * weeks_of(scenario),
             "false_alarms_per_campaign_week_and_kind": list(RATES),
-            "thresholds": calibrate(streams, scenario),
+            **calibrate(streams, scenario),
         },
     )
     return 0

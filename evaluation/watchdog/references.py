@@ -1,19 +1,21 @@
 """Detectors of well-kept libraries on the watchdog's own signals: what a benchmark compares with.
 
-`river` (ADWIN, Page-Hinkley) reads as the flight goes; `ruptures` (PELT) reads whole flights afterwards, and so
-says what hindsight would find. Neither is needed to run anything.
+`river` (ADWIN, Page-Hinkley) reads as the flight goes; `ruptures` (PELT) reads whole flights afterwards, and
+so says what hindsight would find. Neither is needed to run anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 
 from envs.errors import InterludeError
 from envs.state import Bool, Float
-from evaluation.watchdog_calibration import Streams, alarms
+from evaluation.watchdog.calibration import Streams, alarms
+from evaluation.watchdog.study import recall
 from policies.watchdog.monitor import DETECTORS
 from policies.watchdog.signals import SCOPE, Signal
 
@@ -35,12 +37,13 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise InterludeError(
-            f"{name} is not installed: pip install 'interlude[watchdog-references]' (it is only compared with)"
+            f"{name} is not installed, with which the watchdog is compared: "
+            "pip install 'interlude[watchdog-references]'"
         ) from error
 
 
 def residuals(kind: str, signal: Signal) -> Float:
-    """[T, B, places] standardised, upwards where the kind's detector watches for it; 0 where nothing is known."""
+    """[T, B, places] standardised, upwards as the kind's detector watches; 0 where nothing is known."""
     detector: Any = DETECTORS[kind]()
     rises = getattr(detector, "ratio", getattr(detector, "least", 2.0)) > 1.0
     known = signal.expected > 0.0
@@ -79,7 +82,7 @@ def pelt(series: Float, setting: float) -> list[int]:
     """Ruptures' PELT with squared errors; `setting` is the penalty of a change. Rises only, in hindsight."""
     cut = library("ruptures").Pelt(model="l2", min_size=2, jump=1).fit(series).predict(pen=setting)
     edges = [0, *cut]
-    means = [series[a:b].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    means = [series[a:b].mean() for a, b in pairwise(edges)]
     return [edge for edge, low, high in zip(cut[:-1], means[:-1], means[1:], strict=True) if high > low]
 
 
@@ -140,18 +143,6 @@ def score(
             _rate(kind, begun(finder, counted, kept), campaigns, weeks),
         )
     return found
-
-
-def recall(told: Float, where: Bool) -> float:
-    """Share of incidents [T, B, places] told of from their first interval to one after their last."""
-    starts = where & ~np.concatenate([np.zeros_like(where[:1]), where[:-1]])
-    count, found = 0, 0
-    for t, b, place in np.argwhere(starts):
-        struck = where[t:, b, place]
-        end = t + (int(np.argmin(struck)) if not struck.all() else len(struck))
-        count += 1
-        found += bool(told[t : end + 1, b, place].any())
-    return found / max(1, count)
 
 
 def _rate(kind: str, told: Float, campaigns: int, weeks: float) -> float:

@@ -83,7 +83,7 @@ class Watchdog:
 
 
 def _fresh(kind: Int, before: Int, hit: Bool) -> tuple[Float, Float]:
-    """Campaigns that now carry a kind and did not before, and those of them that are right: [B, kinds] each."""
+    """Campaigns that carry a kind and did not before, and those of them that are right: [B, kinds] each."""
     is_kind = kind[..., None] == np.arange(KINDS)  # [B, C, P, kinds]
     fresh = is_kind.any(2) & ~(before[..., None] == np.arange(KINDS)).any(2)  # [B, C, kinds]
     right = fresh & (is_kind & hit[..., None]).any(2)

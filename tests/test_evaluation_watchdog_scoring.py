@@ -9,7 +9,7 @@ from envs.state import Int, MarketParameters
 from envs.truth import incident_labels
 from evaluation.metrics import mean_over_markets
 from evaluation.rollout import Course, play
-from evaluation.watchdog import Watch, Watchdog
+from evaluation.watchdog.scoring import Watch, Watchdog
 from policies.registry import make_team
 
 INTERVALS, C = 12, 3
