@@ -32,6 +32,14 @@ def mean_interval(values: Float) -> tuple[float, float, float]:
     return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
 
 
+def share_of_means(part: Float, whole: Float, draws: int = 2000) -> tuple[float, float, float]:
+    """Mean of a part over the mean of the whole, with its 95 % interval by the bootstrap over flights."""
+    rng = np.random.Generator(np.random.Philox(17))
+    pick = rng.integers(0, len(part), (draws, len(part)))
+    low, high = np.quantile(part[pick].mean(1) / whole[pick].mean(1), (0.025, 0.975))
+    return float(part.mean() / whole.mean()), float(low), float(high)
+
+
 def power(
     kind: str, struck: Streams, where: Bool, calm: Streams, alarms_per_interval: float
 ) -> dict[str, float]:

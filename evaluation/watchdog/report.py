@@ -69,8 +69,8 @@ def text(found: Mapping[str, Any]) -> str:
         f"{every['false_pauses_per_campaign_week']:.3f} false pauses. Precision counts the alerts of the "
         "flights with that kind and of the clean ones. News is an interval old, so the soonest possible "
         f"delay is 1. The last figures are a kind's detector alone, with all of the {ALLOWED_RATE:g} for "
-        "itself (in brackets its false alarms on the clean held-out flights). The bar is *met* by the watchdog as "
-        "it is, or *met alone*.\n",
+        "itself (in brackets its false alarms on the clean held-out flights). The bar is *met* by the "
+        "watchdog as it is, or *met alone*.\n",
         "## What it saves\n",
         markdown_table(
             ("incident", "saved, USD a flight", "an oracle watchdog saves", "share"),
@@ -84,9 +84,10 @@ def text(found: Mapping[str, Any]) -> str:
                 for kind, one in kinds.items()
             ],
         ),
-        f"Over all kinds the watchdog saves {every['saved_share_of_oracle']:.0%} of what the oracle watchdog "
-        f"does (bar {NEEDED_SHARE:.0%}). The oracle knows which incident strikes in the interval about to be "
-        "played, gives the same advice and is obeyed as late. Kinds whose advice is none save nothing by it; "
+        f"Over all kinds the watchdog saves {_percent(every['saved_share_of_oracle'])} of what the oracle "
+        f"watchdog does (bar {NEEDED_SHARE:.0%}). The oracle knows which incident strikes in the "
+        "interval about to be played, gives the same advice and is obeyed as late. "
+        "Kinds whose advice is none save nothing by it; "
         "a share is told where the oracle's saving is sure. On clean flights the watchdog costs "
         f"{every['clean_cost_fraction']:.2%} [{every['clean_cost_interval'][0]:.2%}, "
         f"{every['clean_cost_interval'][1]:.2%}] of the objective (bar {ALLOWED_COST:.1%}).\n",
@@ -132,6 +133,11 @@ def text(found: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def _percent(values: Sequence[float]) -> str:
+    share, low, high = values
+    return f"{share:.0%} [{low:.0%}, {high:.0%}]"
+
+
 def _plain(kind: str) -> str:
     return kind.replace("_", " ")
 
@@ -151,8 +157,8 @@ INTRODUCTION: Final = """\
 counts against what was to be expected (by briefs, by traffic now, by the flight so far, by the hour), so that
 season, events and levels are gone; `detectors.py` holds the detectors behind one small interface (EWMA,
 CUSUM, generalised likelihood ratio, time-uniform confidence sequence); `episodes.py` makes one alert of a
-whole episode; `monitor.py` says which detector watches which kind and what it advises: to pause, to throttle, or
-nothing but the news. A pause is probed after three intervals. The orchestrator enforces advice an interval
+whole episode; `monitor.py` says which detector watches which kind and what it advises: to pause, to throttle,
+or nothing but the news. A pause is probed after three intervals. The orchestrator enforces advice an interval
 after it has read it. `python -m evaluation.watchdog.calibration` finds the thresholds anew.
 """
 POWER: Final = """\
@@ -165,8 +171,8 @@ Where the expected count lies far below what is needed, a kind cannot reach 90 %
 """
 REFERENCES: Final = """\
 Recall at false alarms a campaign-week, on the same signals of some of the flights, nothing enforced. Each
-detector's setting is the most sensitive of eight that kept a tenth of the allowed rate on other clean
-flights; ours stands at its thresholds. `ruptures` reads whole flights in hindsight.
+detector's setting is the most sensitive of eight that kept the allowed rate on other clean flights; ours
+stands at its calibrated threshold of that rate. `ruptures` reads whole flights in hindsight.
 `pip install 'interlude[watchdog-references]'` brings both libraries.
 """
 

@@ -24,12 +24,13 @@ from evaluation.watchdog.calibration import (
     struck,
     weeks_of,
 )
-from evaluation.watchdog.power import mean_interval, power, rate_interval, share_interval
+from evaluation.watchdog.power import mean_interval, power, rate_interval, share_interval, share_of_means
 from evaluation.watchdog.scoring import Watch, Watchdog
 from policies.registry import make_policy
 from policies.team import Team
+from policies.watchdog.monitor import RESPONSE
 from policies.watchdog.signals import KINDS, SCOPE, Signal
-from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, season, threshold_at, thresholds
+from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, season, threshold_at
 
 TEAM: Final = "shadow-price"
 FLIGHTS: Final = 500
@@ -118,9 +119,9 @@ def measure(flights: int, workers: int, *, references: int = 0) -> dict[str, Any
     scenario = load_scenario(SCENARIO)
     weeks = weeks_of(scenario) * scenario.campaigns * flights
     tasks = [(CLEAN, "quiet"), (CLEAN, "watchdog")]
-    tasks += [(kind, monitor) for kind in KINDS for monitor in MONITORS]
+    acted = {kind: MONITORS if RESPONSE[kind][0] != "none" else MONITORS[:2] for kind in KINDS}
+    tasks += [(kind, monitor) for kind in KINDS for monitor in acted[kind]]
     played = collected(tasks, flights, workers)
-    level = thresholds()
     false = (played[CLEAN, "watchdog"].watch.alerts).sum(0)
     false_pauses = played[CLEAN, "watchdog"].watch.pauses.sum(0)
     found: dict[str, Any] = {
@@ -139,7 +140,8 @@ def measure(flights: int, workers: int, *, references: int = 0) -> dict[str, Any
     in_week = 7.0 * scenario.intervals_per_day
     for kind in KINDS:
         k = ALERT_KINDS.index(kind)
-        quiet_, dog, oracle = (played[kind, monitor] for monitor in MONITORS)
+        quiet_, dog = (played[kind, monitor] for monitor in MONITORS[:2])
+        oracle = played[kind, acted[kind][-1]] if len(acted[kind]) > 2 else quiet_  # news alone moves nobody
         watch = dog.watch
         incidents, hits = watch.incidents[:, k].sum(), watch.found[:, k].sum()
         alerts, right = watch.alerts[:, k].sum(), watch.right[:, k].sum()
@@ -169,12 +171,12 @@ def measure(flights: int, workers: int, *, references: int = 0) -> dict[str, Any
         "false_alarms_per_campaign_week": false.sum() / weeks,
         "false_alarms_interval": rate_interval(false.sum(), weeks),
         "false_pauses_per_campaign_week": false_pauses.sum() / weeks,
-        "saved_share_of_oracle": float(np.mean(saved) / np.mean(possible)),
+        "saved_share_of_oracle": share_of_means(np.sum(saved, 0), np.sum(possible, 0)),
         "clean_cost_fraction": float((base - guarded).mean() / base.mean()),
         "clean_cost_interval": [float(v / base.mean()) for v in mean_interval(base - guarded)[1:]],
     }
     if references:
-        found["references"] = compared(played, level, references)
+        found["references"] = compared(played, references)
     return found
 
 
@@ -202,9 +204,7 @@ def recall(told: Float, where: Bool) -> float:
     return found / max(1, int(starts.sum()))
 
 
-def compared(
-    played: Mapping[tuple[str, str], Played], level: Mapping[str, float], flights: int
-) -> dict[str, Any]:
+def compared(played: Mapping[tuple[str, str], Played], flights: int) -> dict[str, Any]:
     """Ours and the libraries' detectors on the same signals of some flights, as many clean ones to set by."""
     from evaluation.watchdog.references import score
 
@@ -216,14 +216,13 @@ def compared(
 
     quiet_ = played[CLEAN, "quiet"].streams
     tuned, counted = some(quiet_, 0, flights), some(quiet_, flights, 2 * flights)
-    rate = FALSE_ALARMS_PER_CAMPAIGN_WEEK / len(KINDS)
     return {
         kind: score(
             kind,
-            level[kind],
+            threshold_at(kind, ALLOWED_RATE),
             (tuned, counted, some(played[kind, "quiet"].streams, 0, flights)),
             played[kind, "quiet"].struck_where[kind][:, :flights],
-            rate,
+            ALLOWED_RATE,
             scenario.campaigns,
             weeks_of(scenario),
         )

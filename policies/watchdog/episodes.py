@@ -31,21 +31,17 @@ class Episodes:
         """Nothing is wrong anywhere."""
         self.detector.start(shape)
         self.open = np.zeros(shape, bool)
-        self.statistic = np.zeros(shape)
+        self.alarmed = np.zeros(shape, bool)
         self._quiet = np.zeros(shape, np.int64)
 
     def update(self, observed: Float, expected: Float) -> Bool:
         """Takes an interval in and gives where an episode runs: [*shape]."""
-        self.statistic = self.detector.update(observed, expected)
-        fresh = self.statistic > np.where(self.open, GOES_ON * self.threshold, self.threshold)
+        statistic = self.detector.update(observed, expected)
+        self.alarmed = statistic > self.threshold
+        fresh = statistic > np.where(self.open, GOES_ON * self.threshold, self.threshold)
         known = expected > 0.0
         self._quiet = np.where(fresh, 0, self._quiet + (self.open & known))
         over = self.open & (self._quiet >= PATIENCE)
         self.open = (self.open | fresh) & ~over
         self.detector.restart(fresh | over)
         return self.open
-
-    def end(self, where: Bool) -> None:
-        """Ends episodes that something else explains."""
-        self.open = self.open & ~where
-        self.detector.restart(where)

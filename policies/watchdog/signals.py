@@ -42,6 +42,9 @@ _PRICE_JUMP: Final = 0.5
 """Log factor at which a placement's price is cut: a mean of few prices is wild."""
 _DISLIKES_OF_LOSS, _CLICKS_OF_LOSS = 2.2, -1.2
 """How dislikes and clicks go with skips: a weak response brings more dislikes and skips, and fewer clicks."""
+_SUSPECT: Final = 0.3
+"""Share of a placement's impressions that robots clicked, or that left no trace, beyond which it tells of
+nothing else."""
 _IN_WINS: Final = 4.0
 """USD that about one impression costs: money in units of counts."""
 
@@ -99,10 +102,13 @@ class Signals:
         """
         row = observation[:, 0].astype(np.float64)
         seen = {field.name: _SCHEMA.view(row, field.name) for field in _SCHEMA.fields}
+        frauds = self._frauds(seen)
         dark = troubled["invalid_traffic"] | troubled["tracking_outage"]  # [B, P]
+        for signal in frauds.values():
+            dark = dark | (signal.observed > _SUSPECT * seen["wins"].sum(1))
         held = troubled["overspend"] | troubled["silent_agent"] | (let < 1.0).any(2)
         found = {
-            **self._frauds(seen),
+            **frauds,
             "rival_surge": self._prices(seen, troubled["rival_surge"]),
             **self._spending(seen, let, held),
             "frequency_breach": self._hearings(seen),
