@@ -30,8 +30,13 @@ USUAL: dict[str, Any] = {
     "clicks": 4.0,
     "expected_clicks": 4.0,
     "dislikes": 3.0,
+    "conversions": 0.6,
     "price_usd": 4.0,
 }
+
+
+OF_CAMPAIGNS = ("wins", "spend_usd", "completions", "expected_completions", "clicks", "expected_clicks")
+OF_CAMPAIGNS += ("dislikes", "skips", "conversions", "price_usd")
 
 
 class Market:
@@ -107,7 +112,7 @@ ON_ONE = {(c, 2) for c in range(2)}
         ("ctr_drop", {"clicks": only(1, 0.0)}, OF_ONE),
         (
             "silent_agent",
-            {n: only(1, 0.0) for n in USUAL if n not in ("campaign_mask", "opportunities", "price_usd")},
+            {name: only(1, 0.0) for name in OF_CAMPAIGNS if name not in ("price_usd", "conversions")},
             OF_ONE,
         ),
         ("frequency_breach", {"repeats": np.array([1.0, 4.0, 1.0, 1.0])}, OF_ONE),
