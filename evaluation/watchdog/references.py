@@ -45,9 +45,11 @@ def library(name: str) -> Any:
 def residuals(kind: str, signal: Signal) -> Float:
     """[T, B, places] standardised, upwards as the kind's detector watches; 0 where nothing is known."""
     detector: Any = DETECTORS[kind]()
-    rises = getattr(detector, "ratio", getattr(detector, "least", 2.0)) > 1.0
+    change = getattr(detector, "ratio", getattr(detector, "least", 2.0))
+    rises = getattr(detector, "rises", change > 1.0)
     known = signal.expected > 0.0
-    sd = np.sqrt(detector.dispersion * np.where(known, signal.expected, 1.0))
+    usual = np.where(known, signal.expected, 1.0)
+    sd = np.sqrt(detector.dispersion * usual + usual**2 / getattr(detector, "gamma", np.inf))
     off = np.where(known, (signal.observed - signal.expected) / sd, 0.0)
     found: Float = np.clip(off if rises else -off, -_LIMIT, _LIMIT)
     return found
@@ -79,8 +81,12 @@ def _online(detector: Any, series: Float) -> list[int]:
 
 
 def pelt(series: Float, setting: float) -> list[int]:
-    """Ruptures' PELT with squared errors; `setting` is the penalty of a change. Rises only, in hindsight."""
-    cut = library("ruptures").Pelt(model="l2", min_size=2, jump=1).fit(series).predict(pen=setting)
+    """Ruptures' PELT with squared errors; `setting` is the penalty of a change. Rises only, in hindsight.
+
+    `KernelCPD` with the linear kernel is the same search, compiled.
+    """
+    search = library("ruptures").KernelCPD(kernel="linear", min_size=2, jump=1)
+    cut = [int(edge) for edge in search.fit(series.reshape(-1, 1)).predict(pen=setting)]
     edges = [0, *cut]
     means = [series[a:b].mean() for a, b in pairwise(edges)]
     return [edge for edge, low, high in zip(cut[:-1], means[:-1], means[1:], strict=True) if high > low]
