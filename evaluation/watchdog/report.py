@@ -111,12 +111,13 @@ def text(found: Mapping[str, Any]) -> str:
                     f"{one['power']['ratio']:.2f}",
                     f"{one['power']['nothing_to_see']:.1%}",
                     f"{one['power']['ceiling']:.0%}",
-                    f"{one['power']['needed']:.1f}" if np.isfinite(one["power"]["needed"]) else "over 10 000",
+                    f"{one['power']['needed']:.1f}" if one["power"]["needed"] < 1e4 else "over 10 000",
                 )
                 for kind, one in kinds.items()
             ],
         ),
     ]
+    parts.append(WHY)
     if "references" in found:
         names = list(next(iter(found["references"].values())))
         parts += [
@@ -168,6 +169,14 @@ starts and how large it is, sums up its counts (evidence divided by their disper
 asks for so much. A detector that models the variation better than by one number can do better,
 one that has to search does worse.
 Where the expected count lies far below what is needed, a kind cannot reach 90 %, whatever watches it.
+"""
+WHY: Final = """\
+Why kinds fall short. **Burn-out**: a campaign that rotates its creatives wears none of them far enough to show.
+**CPA breach**: a campaign reports about two purchases in the time of an incident, most of them bought before it.
+**Overspend**: bidders pace against it within three intervals, so that two intervals of evidence are all there
+is. **Dislike surge** and **CTR drop**: a few listeners bring most of the dislikes and clicks, so that counts vary
+far more than chance (dispersion); what skips foretell is taken out, the rest stays. **Rival surge**: prices vary
+with rivals' budgets through the day, and all of an incident's intervals are needed to tell.
 """
 REFERENCES: Final = """\
 Recall at false alarms a campaign-week, on the same signals of some of the flights, nothing enforced. Each
