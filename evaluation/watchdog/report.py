@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from envs.output import write_json, write_text_atomically
 from evaluation.reference import markdown_table
 from evaluation.watchdog.power import NEEDED_RECALL
@@ -171,12 +169,13 @@ one that has to search does worse.
 Where the expected count lies far below what is needed, a kind cannot reach 90 %, whatever watches it.
 """
 WHY: Final = """\
-Why kinds fall short. **Burn-out**: a campaign that rotates its creatives wears none of them far enough to show.
-**CPA breach**: a campaign reports about two purchases in the time of an incident, most of them bought before it.
-**Overspend**: bidders pace against it within three intervals, so that two intervals of evidence are all there
-is. **Dislike surge** and **CTR drop**: a few listeners bring most of the dislikes and clicks, so that counts vary
-far more than chance (dispersion); what skips foretell is taken out, the rest stays. **Rival surge**: prices vary
-with rivals' budgets through the day, and all of an incident's intervals are needed to tell.
+Why kinds fall short. **Burn-out**: a campaign that rotates its creatives wears none of them far enough to
+show. **CPA breach**: a campaign reports about two purchases in the time of an incident, most of them bought
+before it. **Overspend**: bidders pace against it within three intervals, so that two intervals of evidence
+are all there is. **Dislike surge** and **CTR drop**: a few listeners bring most of the dislikes and clicks,
+so that counts vary far more than chance (dispersion); what skips foretell is taken out, the rest stays.
+**Rival surge**: prices vary with rivals' budgets through the day, and all of an incident's intervals are
+needed to tell.
 """
 REFERENCES: Final = """\
 Recall at false alarms a campaign-week, on the same signals of some of the flights, nothing enforced. Each
