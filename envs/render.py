@@ -79,15 +79,22 @@ class Viewer:
         market, b, out = self.market, self.index, step.outcome
         campaigns = market.num_campaigns
         wins = out.wins[b].sum((1, 2)) * market.scenario.impression_weight  # [C]
-        rates = [
+        completed, clicked = (
             np.where(wins > 0, (counts[b] * out.tracked[b]).sum((1, 2)) / np.maximum(1.0, wins), np.nan)
             for counts in (out.completions, out.clicks)
-        ]
+        )
         let = np.ones((campaigns, P))
         if self._board is not None:
             order = self._board.directive
             let = order.throttle[b, :campaigns] * (1 - order.pause[b, :campaigns, None])
-        return Frame(float(step.rewards.team[b]), spent, *rates, market.board.alert.kind[b, :campaigns], let)
+        return Frame(
+            float(step.rewards.team[b]),
+            spent,
+            completed,
+            clicked,
+            market.board.alert.kind[b, :campaigns],
+            let,
+        )
 
     @property
     def objective_usd(self) -> float:

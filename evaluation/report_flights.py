@@ -148,7 +148,7 @@ def _alerts(axes: Any, story: Story) -> None:
     """A lane a campaign: dots where alerts began, and what they told; bars where bids were held back."""
     for c in range(len(story.names)):
         lane = len(story.names) - 1 - c
-        for t in np.flatnonzero((story.let[:, c] < 1.0).any(1)):
+        for t in np.flatnonzero((story.let[:, c] < 1.0).any(1)).tolist():
             paused = (story.let[t, c] == 0.0).any()
             axes.barh(lane, 1.0, 0.5 if paused else 0.22, t, color=CAMPAIGNS[c], alpha=0.45, linewidth=0)
         for t, kind in begun(story.alerts[:, c]):
@@ -168,7 +168,8 @@ def _alerts(axes: Any, story: Story) -> None:
 
 def begun(alerts: Int) -> list[tuple[int, int]]:
     """(interval, kind) of every alert [T, P] of a campaign that was not there an interval before."""
-    found, before = [], set()
+    found: list[tuple[int, int]] = []
+    before: set[int] = set()
     for t, kinds in enumerate(alerts):
         now = {int(kind) for kind in kinds if kind > 0}
         found += [(t, kind) for kind in sorted(now - before)]

@@ -127,7 +127,7 @@ def alarm_rate(kind: str, stream: Signal, level: float, campaigns: int, weeks: f
     """False alarms in a campaign and week on clean flights that last so many weeks."""
     begun = float(alarms(kind, stream, level).sum())
     told = begun if SCOPE[kind] == "campaign" else begun * campaigns  # all of them are told
-    return told / (stream.observed.shape[1] * campaigns * weeks)
+    return float(told / (stream.observed.shape[1] * campaigns * weeks))
 
 
 def threshold(kind: str, stream: Signal, rate: float, campaigns: int, weeks: float) -> float:

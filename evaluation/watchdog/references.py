@@ -154,4 +154,4 @@ def score(
 def _rate(kind: str, told: Float, campaigns: int, weeks: float) -> float:
     """A campaign's false alarms a week; those of placements and of the market reach every campaign."""
     campaigns = campaigns if SCOPE[kind] == "campaign" else 1
-    return float(told.sum()) / (told.shape[1] * campaigns * weeks)
+    return float(told.sum() / (told.shape[1] * campaigns * weeks))

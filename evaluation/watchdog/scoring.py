@@ -54,15 +54,16 @@ class Watchdog:
         Alert kinds share their numbers with the incidents they tell of.
         """
         hit = self._hit(alert.kind, interval)  # [slots, B, C, P]
+        anywhere: Bool = np.any(hit, axis=0)
         found = (hit.any((2, 3)).T) & ~self._found  # [B, slots]
         self._found |= found
         self.delays[found] = (interval - self._start)[found]
         starts = (self._kind > 0) & (self._start == interval)
-        alerts, right = _fresh(alert.kind, self._before.kind, hit.any(0))
+        alerts, right = _fresh(alert.kind, self._before.kind, anywhere)
         paused, paused_before = (
             np.where(told.advice == _PAUSE, told.kind, 0) for told in (alert, self._before)
         )
-        pauses, right_pauses = _fresh(paused, paused_before, hit.any(0))
+        pauses, right_pauses = _fresh(paused, paused_before, anywhere)
         self._before = Alert(*(field.copy() for field in alert))
         return Watch(
             alerts=alerts,
