@@ -51,6 +51,10 @@ class Story:
     """[C] number and vertical."""
     spent_fraction: Float  # [T, C] of the budget, so far
     objective_usd: Float  # [T]
+    completion_rate: Float  # [T, C] as tracked; NaN where nothing was won
+    click_rate: Float  # [T, C] as tracked; NaN where nothing was won
+    alerts: Int  # [T, C, P] kind of the alert posted in each interval
+    let: Float  # [T, C, P] factor on bids that was in force, 0 = paused
     messages: list[tuple[int, Bulletin]]
     """Interval after which each was delivered, 1 the first, and what it said."""
     incidents: list[tuple[str, int, int]]
@@ -153,6 +157,10 @@ def _story(viewer: Viewer) -> Story:
         names=[viewer.campaign_name(c) for c in range(market.num_campaigns)],
         spent_fraction=np.stack([frame.spent_fraction for frame in viewer.frames]),
         objective_usd=np.array([frame.objective_usd for frame in viewer.frames]),
+        completion_rate=np.stack([frame.completion_rate for frame in viewer.frames]),
+        click_rate=np.stack([frame.click_rate for frame in viewer.frames]),
+        alerts=np.stack([frame.alert for frame in viewer.frames]),
+        let=np.stack([frame.let for frame in viewer.frames]),
         messages=list(viewer.bulletins),
         incidents=viewer.incidents(),
     )

@@ -217,7 +217,8 @@ def _story(story: Story, intervals_per_day: int) -> list[str]:
         ),
         _figure(
             lambda: flights.timeline_figure(story, intervals_per_day),
-            "A flight's spend by campaign, objective by interval and messages by sender; incidents: "
+            "A flight's spend, completion and click rates, alerts and pauses by campaign, objective by "
+            "interval and messages by sender; incidents: "
             f"{incidents}.",
         ),
         f"<details open><summary>What monitor and orchestrator said first ({len(loud)} messages)</summary>"

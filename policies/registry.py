@@ -33,6 +33,7 @@ from policies.specs import (
 )
 from policies.team import Team
 from policies.teams import TEAMS, filter_desk
+from policies.watchdog.oracle import OracleMonitor
 
 RULE_BASE: Final = "value-aware"
 """The team that a rule joins, and whose knobs it takes what it does not set from."""
@@ -67,7 +68,11 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "listener-aware": ("listener-aware", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
-    "monitor": {"quiet": ("random", MODEL_FREE), "ratio-detectors": ("siloed", MODEL_FREE)},
+    "monitor": {
+        "quiet": ("random", MODEL_FREE),
+        "watchdog": ("siloed", MODEL_FREE),
+        "oracle": ("oracle", PRIVILEGED),
+    },
     "orchestrator": {"rotation": ("siloed", MODEL_FREE), "rule-book": ("value-aware", MODEL_FREE)},
 }
 """Policies of teams by role and name: the team whose tuned knobs each takes, and what it knows alone."""
@@ -105,6 +110,8 @@ def make_policy(role: str, name: str) -> Policy:
         raise UnknownNameError(f"{role} policy", name, policy_names(role))
     if role == "audience" and name == SEQUENCE:
         return CollaborativeAudience(name=SEQUENCE, model=shipped_session_model())
+    if role == "monitor" and name == "oracle":  # of no team: the oracle's has the monitor of all
+        return OracleMonitor()
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.catalogue import ADVICE, MAX_CAMPAIGNS, S
+from envs.catalogue import ADVICE, MAX_CAMPAIGNS, SEVERITIES, S
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import MAX_AGGRESSION, Directive
 from envs.state import Float, Int
@@ -12,6 +12,8 @@ from policies.policy import Flight
 
 _SCHEMA = SCHEMAS["orchestrator"]
 _THROTTLE, _PAUSE = ADVICE.index("throttle"), ADVICE.index("pause")
+CRITICAL_THROTTLE = 1.0 / 3.0
+"""Factor on bids where an alert to throttle is critical: what undoes bids that a fault has tripled."""
 
 
 class RuleBook:
@@ -27,7 +29,7 @@ class RuleBook:
     def __init__(
         self, *, rotate: bool = False, throttle: float = 0.5, pressure: float = 0.5, name: str = ""
     ) -> None:
-        """`throttle` is the factor on bids that advice to throttle brings."""
+        """`throttle` is the factor on bids that advice to throttle brings, a third at most if critical."""
         self.name = name or ("rotation" if rotate else "rule-book")
         self.rotate, self.throttle, self.pressure = rotate, throttle, pressure
 
@@ -40,7 +42,9 @@ class RuleBook:
         row = observation[:, 0].astype(np.float64)
         markets = len(row)
         advice = _SCHEMA.view(row, "alert_advice")
-        throttle = np.where(advice == _THROTTLE, self.throttle, 1.0)
+        critical = _SCHEMA.view(row, "alert_severity") == SEVERITIES.index("critical")
+        reduced = np.where(critical, np.minimum(self.throttle, CRITICAL_THROTTLE), self.throttle)
+        throttle = np.where(advice == _THROTTLE, reduced, 1.0)
         throttle = np.where(advice == _PAUSE, 0.0, throttle)
         grant = self._rotation(markets) if self.rotate else self._by_claim(row)
         self._interval += 1

@@ -14,7 +14,7 @@ from policies.ratio import RatioBelief
 from policies.scripted_audience import SegmentAverage, TrueAffinity
 from policies.scripted_bidding import DeskBidding, PacedBidding, RandomBidding
 from policies.scripted_creative import DeskCreative, RandomCreative, RotatingCreative
-from policies.scripted_monitor import QuietMonitor, RatioMonitor
+from policies.scripted_monitor import QuietMonitor
 from policies.scripted_orchestrator import RuleBook
 from policies.specs import (
     MODEL_AWARE,
@@ -26,6 +26,7 @@ from policies.specs import (
     Knobs,
     TeamSpec,
 )
+from policies.watchdog.monitor import SequentialMonitor
 
 _VALUE = {**PACING, "price_sd": Knob(0.3, 1.5, 0.45), "exploration": Knob(0.0, 2.0, 0.3)}
 _SHADOW = {
@@ -39,7 +40,7 @@ _SHADOW = {
 def _common(audience: Policy | None = None, orchestrator: Policy | None = None) -> dict[str, Policy]:
     return {
         "audience": audience or SegmentAverage(),
-        "monitor": RatioMonitor(),
+        "monitor": SequentialMonitor(),
         "orchestrator": orchestrator or RuleBook(),
     }
 
