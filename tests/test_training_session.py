@@ -427,7 +427,7 @@ def test_the_policies_that_are_best_on_development_markets_are_kept(
     looks: list[float] = []
 
     def worse(team: Team, course: Course) -> SimpleNamespace:
-        looks.append(-float(len(looks)))
+        looks.append(100.0 - len(looks))
         return SimpleNamespace(metrics={OBJECTIVE: np.full(course.num_markets, looks[-1])})
 
     monkeypatch.setattr("training.session.play", worse)
