@@ -18,6 +18,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(tmp_path_factory.getbasetemp())[0]
 
 
+OF_NO_TEAM = {"collaborative", "sequence", "noisy", "oracle"}
+
+
 def test_teams_and_policies_are_listed_for_people_and_machines(tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["policies", "--json", str(tmp_path / "policies.json")])
     assert told.exit_code == 0
@@ -27,7 +30,7 @@ def test_teams_and_policies_are_listed_for_people_and_machines(tmp_path: Path) -
     assert found == {(role, name) for role in ROLES for name in policy_names(role)}
     for policy in listing["policies"]:
         assert policy["description"]
-        assert policy["teams"] or policy["name"].partition(":")[0] in {"collaborative", "sequence", "noisy", "oracle"}
+        assert policy["teams"] or policy["name"].partition(":")[0] in OF_NO_TEAM
         assert policy["name"] in told.stdout
         assert (policy["knowledge"] == "privileged") is policy["name"].startswith(("oracle", "noisy"))
 
