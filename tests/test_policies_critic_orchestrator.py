@@ -1,4 +1,4 @@
-"""Budgets go where a critic sees most use for another dollar, within bounds, and every move has its reason."""
+"""Budgets go where a critic sees most use for another dollar, within bounds, and every move has a reason."""
 
 from __future__ import annotations
 

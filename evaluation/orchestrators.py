@@ -1,0 +1,159 @@
+"""Orchestrators compared, and why one said what it said.
+
+`python -m evaluation.orchestrators docs [--critic RUN] [--markets N]` plays one team under each orchestrator
+and writes `orchestrators.md`; `python -m evaluation.orchestrators audit TEAM [--scenario NAME] [--market N]`
+prints every decision of one flight's orchestrator with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from envs.errors import InterludeError
+from envs.output import write_text_atomically
+from envs.scenario import load_scenario
+from evaluation.intervals import over_markets
+from evaluation.metrics import OBJECTIVE
+from evaluation.reference import markdown_table
+from evaluation.rollout import Course, TeamResult, opened, play
+from evaluation.sources import BY_CRITIC, REFERENCE, TeamSource
+
+DOCUMENT: Final = "orchestrators.md"
+NOTE: Final = (
+    "<!-- written by `python -m evaluation.orchestrators docs`: change the code, not this file -->\n"
+)
+BASE: Final = "listener-aware"
+SCENARIO: Final = "four-tight-budgets"
+RULE_BOOK: Final = "rule-book"
+WORST: Final = "fairness/worst_objective_per_budget"
+DESCRIBED: Final = {
+    "none": "video by turns; no advice is followed, no money moved",
+    "rotation": "video by turns; the monitor's advice is followed",
+    RULE_BOOK: "video to the highest claim; advice is followed",
+}
+INTRODUCTION: Final = """\
+An orchestrator grants video, follows the monitor's advice or not, and may move budgets between campaigns.
+All here drive the same team, and can take the place of any other's: `interlude evaluate
+TEAM+orchestrator=none`, `=rotation`, `=rule-book` or `=critic:RUN`, RUN being a run directory, a bundle
+or `reference`.
+
+`critic:RUN` is the rule book, and every four intervals splits the money that is left by what another
+dollar is worth to each campaign in the eyes of the run's critic: the difference of its values with 10 %
+more and 10 % less of the campaign's money in its inputs. Weights go with the fourth root of that worth
+over the mean, are smoothed, and stay within 0.5 and 2, as does a campaign's whole budget against its
+first. Beliefs stay as they are.
+"""
+REASONS: Final = """\
+The rule book and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
+
+```bash
+python -m evaluation.orchestrators audit listener-aware --market 0
+```
+"""
+
+
+def compared(orchestrators: Sequence[str], course: Course) -> dict[str, TeamResult]:
+    """What the same team does under each orchestrator."""
+    return {one: play(TeamSource(f"{BASE}+orchestrator={one}")(), course) for one in orchestrators}
+
+
+def text(results: dict[str, TeamResult], course: Course, command: str) -> str:
+    """`docs/orchestrators.md`."""
+    rows = []
+    base = results[RULE_BOOK].metrics
+    for name, result in results.items():
+        found, own = result.metrics, name == RULE_BOOK
+        difference = over_markets(found[WORST], base[WORST], relative=False)
+        lift = over_markets(found[OBJECTIVE], base[OBJECTIVE])
+        rows.append(
+            (
+                f"`{name}`",
+                DESCRIBED.get(name, "the rule book, and budgets by the critic"),
+                f"{found[OBJECTIVE].mean():,.0f}",
+                "–" if own else f"{lift.estimate:+.1%} [{lift.low:+.1%}, {lift.high:+.1%}]",
+                f"{found[WORST].mean():.2f}",
+                "–" if own else f"{difference.estimate:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]",
+            )
+        )
+    failed = sorted({i.role for result in results.values() for i in result.incapacities})
+    return "\n".join(
+        [
+            NOTE,
+            "# Orchestrators\n",
+            INTRODUCTION,
+            f"`{BASE}` on {course.num_markets} held-out `{course.scenario.name}` markets, in pairs on the "
+            "same markets; brackets are 95 % intervals. The worst campaign's result is the least J per dollar of "
+            "first budget among a market's campaigns.\n",
+            markdown_table(
+                (
+                    "orchestrator",
+                    "what it does",
+                    "J, USD a market",
+                    "J over the rule book",
+                    "worst campaign",
+                    "over the rule book",
+                ),
+                rows,
+            ),
+            *([f"Roles that failed and were stood in for: {', '.join(failed)}.\n"] if failed else []),
+            f"Written by `{command}`.\n",
+            "## Why it said so\n",
+            REASONS,
+        ]
+    )
+
+
+def audit(team_argument: str, scenario: str, market_number: int) -> list[str]:
+    """Every decision of the orchestrator in one held-out flight, with its reason.
+
+    Raises:
+        InterludeError: the team's orchestrator gives no reasons.
+    """
+    team = TeamSource(team_argument)()
+    orchestrator = team.policies["orchestrator"]
+    if not hasattr(orchestrator, "reasons"):
+        raise InterludeError(f"the orchestrator {orchestrator.name!r} gives no reasons")
+    course = Course(load_scenario(scenario), "held_out", num_markets=1, first_market=market_number)
+    market, observations = opened(team, course, market_number, 1)
+    lines: list[str] = []
+    before: list[str] = []
+    for interval in range(course.scenario.intervals):
+        actions = team.act(observations, market.impressions)
+        reasons = orchestrator.reasons(0)
+        lines += [f"{interval:3d}  {reason}" for reason in reasons if reason not in before]
+        before, observations = reasons, market.step(actions).observations
+    return lines
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compares, or tells reasons."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.orchestrators", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    docs = commands.add_parser("docs", help="compare, and write orchestrators.md into a folder")
+    docs.add_argument("folder", type=Path, nargs="?", default=Path("docs"))
+    docs.add_argument("--critic", default=REFERENCE, help="run, bundle or `reference`")
+    docs.add_argument("--markets", type=int, default=256)
+    reasons = commands.add_parser("audit", help="every decision of one flight with its reason")
+    reasons.add_argument("team")
+    reasons.add_argument("--scenario", default=SCENARIO)
+    reasons.add_argument("--market", type=int, default=0)
+    asked = parser.parse_args(arguments)
+    if asked.command == "audit":
+        print("\n".join(audit(asked.team, asked.scenario, asked.market)))
+        return 0
+    if not asked.folder.is_dir():
+        parser.error(f"{asked.folder} is not a folder")
+    course = Course(load_scenario(SCENARIO), "held_out", num_markets=asked.markets)
+    results = compared([*DESCRIBED, f"{BY_CRITIC}{asked.critic}"], course)
+    settings = f"--critic {Path(asked.critic).name} --markets {asked.markets}"
+    command = f"python -m evaluation.orchestrators docs {settings}"
+    write_text_atomically(asked.folder / DOCUMENT, text(results, course, command))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
