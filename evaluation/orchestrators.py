@@ -86,8 +86,8 @@ def text(results: dict[str, TeamResult], course: Course, command: str) -> str:
             "# Orchestrators\n",
             INTRODUCTION,
             f"`{BASE}` on {course.num_markets} held-out `{course.scenario.name}` markets, in pairs on the "
-            "same markets; brackets are 95 % intervals. The worst campaign's result is the least J per dollar of "
-            "first budget among a market's campaigns.\n",
+            "same markets; brackets are 95 % intervals. The worst campaign is the one with the least J per "
+            "dollar of its first budget.\n",
             markdown_table(
                 (
                     "orchestrator",

@@ -30,5 +30,5 @@ def test_it_drives_one_role_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     told = CliRunner().invoke(app, [*command, "--baseline", "pid", "--json", "found.json"])
     assert told.exit_code == 0, told.output
     found = json.loads((tmp_path / "found.json").read_text())
-    (ours,) = (one for one in found["teams"] if one["name"] == "run+bidding=my_module:EvenSpender")
+    (ours,) = (one for one in found["teams"] if one["team"] == "run+bidding=my_module:EvenSpender")
     assert not ours["incapacities"]
