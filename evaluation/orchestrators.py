@@ -26,7 +26,7 @@ DOCUMENT: Final = "orchestrators.md"
 NOTE: Final = (
     "<!-- written by `python -m evaluation.orchestrators docs`: change the code, not this file -->\n"
 )
-BASE: Final = "listener-aware"
+BASE: Final = "certainty-equivalent"
 SCENARIO: Final = "four-tight-budgets"
 RULE_BOOK: Final = "rule-book"
 WORST: Final = "fairness/worst_objective_per_budget"
@@ -51,7 +51,7 @@ REASONS: Final = """\
 The rule book and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
 
 ```bash
-python -m evaluation.orchestrators audit listener-aware --market 0
+python -m evaluation.orchestrators audit certainty-equivalent --market 0
 ```
 """
 

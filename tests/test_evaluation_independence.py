@@ -29,8 +29,7 @@ AT = 2
 def test_a_flight_survives_every_fault_of_every_role(
     role: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if fault == "late":
-        monkeypatch.setattr("evaluation.independence.study.DEADLINE_SECONDS", 2.0)
+    monkeypatch.setattr("evaluation.independence.faults.DEADLINE_SECONDS", 1.0)
     one = faulted(COURSE, role, fault, AT, "shadow-price")
     assert one.ledger_balances and one.within_budget
     assert np.isfinite(one.objective_usd).all() and one.objective_usd.shape == (2,)

@@ -12,7 +12,7 @@ import numpy as np
 from envs.impressions import ImpressionLog
 from policies.policy import Flight, Policy, reads_listeners
 
-DEADLINE_SECONDS: Final = 3.0
+DEADLINE_SECONDS = 10.0
 """After which an answer counts as late: far beyond what any role takes, on a busy machine too."""
 
 
@@ -50,12 +50,12 @@ def _late(answer: Any) -> Any:
     return answer
 
 
-STUCK, RESTART = "stuck output", "restart"
+LATE, STUCK, RESTART = "late", "stuck output", "restart"
 FAULTS: Final[dict[str, Fault]] = {
     "exception": Fault("raises", _raises),
     "NaN": Fault("answers with numbers that are none", _not_a_number),
     "silence": Fault("answers nothing", lambda answer: None),
-    "late": Fault(f"answers after more than {DEADLINE_SECONDS:g} s", _late),
+    LATE: Fault(f"answers after more than {DEADLINE_SECONDS:g} s", _late),
     "out of space": Fault("answers beyond every bound", _out_of_space),
     STUCK: Fault("repeats its first answer to the flight's end", lambda answer: answer, noticed=False),
     RESTART: Fault(

@@ -117,11 +117,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--markets", type=int, default=256, help="for the table of messages")
     parser.add_argument("--fault-markets", type=int, default=128, help="for the table of faults")
+    parser.add_argument("--workers", type=int, default=1, help="processes that play; no figure depends on it")
     chosen = parser.parse_args(arguments)
     if not chosen.folder.is_dir():
         print(f"{chosen.folder} is no folder", file=sys.stderr)
         return 2
-    found = measure(chosen.markets, min(chosen.markets, chosen.fault_markets))
+    found = measure(chosen.markets, min(chosen.markets, chosen.fault_markets), chosen.workers)
     write_json(chosen.folder / "independence.json", found)
     write_text_atomically(chosen.folder / "independence.md", text(found))
     return 0

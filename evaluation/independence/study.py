@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
+from math import inf
 from typing import Any, Final
 
 import numpy as np
@@ -11,11 +13,12 @@ from envs.market import VectorMarket
 from envs.observation import ROLES
 from envs.scenario import load_scenario
 from envs.state import Float
-from evaluation.independence.faults import DEADLINE_SECONDS, FAULTS, FaultyPolicy
+from evaluation.independence import faults as broken
+from evaluation.independence.faults import FAULTS, LATE, FaultyPolicy
 from evaluation.independence.messages import MESSAGES, MutedTeam
 from evaluation.intervals import Interval, over_markets
 from evaluation.metrics import OBJECTIVE
-from evaluation.rollout import Course, opened, play
+from evaluation.rollout import Course, opened, play, worker_pool
 from evaluation.sources import STAND_IN_TEAM
 from policies.registry import make_team
 from policies.team import Team
@@ -65,7 +68,8 @@ def _broken(name: str, role: str, fault: str, at: int) -> Team:
     policies = dict(make_team(name).policies)
     policies[role] = FaultyPolicy(policies[role], fault, at)
     stand_ins = make_team(STAND_IN_TEAM).policies
-    return Team(f"{role} {fault}", policies, stand_ins=stand_ins, deadline_seconds=DEADLINE_SECONDS)
+    deadline = broken.DEADLINE_SECONDS if fault == LATE else inf  # a busy machine is no fault of the others
+    return Team(f"{role} {fault}", policies, stand_ins=stand_ins, deadline_seconds=deadline)
 
 
 def _balances(market: VectorMarket, spent: Float, total: Float) -> bool:
@@ -73,36 +77,37 @@ def _balances(market: VectorMarket, spent: Float, total: Float) -> bool:
     return np.allclose(spent + left, budget, rtol=1e-9) and np.allclose(budget.sum(1), total, rtol=1e-9)
 
 
-def silenced(course: Course, name: str = TEAM) -> dict[str, Float]:
-    """[n] J by message that nobody hears, and of the whole team under its own name."""
-    found = {name: play(make_team(name), course).metrics[OBJECTIVE]}
-    for message in MESSAGES:
-        team = MutedTeam(f"without {message}", make_team(name).policies, muted=message)
-        found[message] = play(team, course).metrics[OBJECTIVE]
-    return found
+def muted(course: Course, message: str | None, name: str = TEAM) -> Float:
+    """[n] J of a team in which nobody hears a message; of the whole team for None."""
+    policies = make_team(name).policies
+    team = Team(name, policies) if message is None else MutedTeam(message, policies, muted=message)
+    return play(team, course).metrics[OBJECTIVE]
 
 
-def measure(markets: int, fault_markets: int) -> dict[str, Any]:
+def measure(markets: int, fault_markets: int, workers: int = 1) -> dict[str, Any]:
     """Everything that the report tells, as one object."""
     scenario = load_scenario(SCENARIO)
     course = Course(scenario, "held_out", num_markets=markets)
-    objective = silenced(course)
-    whole = objective[TEAM]
-    fault_course = Course(scenario, "held_out", num_markets=fault_markets, batch_size=fault_markets)
+    few = Course(scenario, "held_out", num_markets=fault_markets)
     at = scenario.intervals // 3
-    plain = play(make_team(STAND_IN_TEAM), fault_course).metrics[OBJECTIVE]
-    faults: dict[str, Any] = {}
-    for role in ROLES:
-        for fault in FAULTS:
-            one = faulted(fault_course, role, fault, at)
-            faults.setdefault(role, {})[fault] = {
-                "over_stand_in_team": _listed(over_markets(one.objective_usd, plain)),
-                "over_whole_team": _listed(over_markets(one.objective_usd, whole[:fault_markets])),
-                "noticed": FAULTS[fault].noticed,
-                "intervals_to_stand_in": one.intervals_to_stand_in,
-                "ledger_balances": one.ledger_balances,
-                "within_budget": one.within_budget,
-            }
+    cases = [(role, fault) for role in ROLES for fault in FAULTS]
+    with worker_pool(workers) as pool:
+        each = map if pool is None else pool.map
+        told = each(muted, repeat(course), (None, *MESSAGES))
+        went = each(faulted, repeat(few), *zip(*cases, strict=True), repeat(at))
+        objective, flights = list(told), list(went)
+    whole, *without = objective
+    plain = play(make_team(STAND_IN_TEAM), few).metrics[OBJECTIVE]
+    faults: dict[str, Any] = {role: {} for role in ROLES}
+    for (role, fault), one in zip(cases, flights, strict=True):
+        faults[role][fault] = {
+            "over_stand_in_team": _listed(over_markets(one.objective_usd, plain)),
+            "over_whole_team": _listed(over_markets(one.objective_usd, whole[:fault_markets])),
+            "noticed": FAULTS[fault].noticed,
+            "intervals_to_stand_in": one.intervals_to_stand_in,
+            "ledger_balances": one.ledger_balances,
+            "within_budget": one.within_budget,
+        }
     return {
         "team": TEAM,
         "stand_in_team": STAND_IN_TEAM,
@@ -118,10 +123,10 @@ def measure(markets: int, fault_markets: int) -> dict[str, Any]:
         "messages": {
             name: {
                 "from": message.sender,
-                "lift": _listed(over_markets(objective[name], whole)),
-                "markets_changed": float((objective[name] != whole).mean()),
+                "lift": _listed(over_markets(found, whole)),
+                "markets_changed": float((found != whole).mean()),
             }
-            for name, message in MESSAGES.items()
+            for (name, message), found in zip(MESSAGES.items(), without, strict=True)
         },
         "faults": faults,
     }
