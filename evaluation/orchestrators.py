@@ -47,6 +47,19 @@ more and 10 % less of the campaign's money in its inputs. Weights go with the fo
 over the mean, are smoothed, and stay within 0.5 and 2, as does a campaign's whole budget against its
 first. Beliefs stay as they are.
 """
+LIMITS: Final = """\
+The market keeps these itself, whatever any role says (`tests/test_envs_hard_limits.py` tries random actions):
+
+| limit | where | kept by |
+| --- | --- | --- |
+| a campaign spends no more than its budget; a new split makes and loses no money | budgets | `envs/opportunities.py` |
+| nor more in a day than its share of the first budget | `daily_cap_fraction` of the scenario | `envs/bids.py` |
+| no listener meets a campaign more often in a day | `listeners.daily_frequency_cap` | `envs/bids.py` |
+| a paused campaign bids nothing, nor a placement throttled to 0 | directive in force | `envs/controls.py` |
+| no video without a grant: audio airs instead | directive in force | `envs/controls.py` |
+
+The incidents `overspend_fault` and `frequency_breach` break bids and counts on purpose: the platform is at fault.
+"""
 REASONS: Final = """\
 The rule book and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
 
@@ -101,6 +114,8 @@ def text(results: dict[str, TeamResult], course: Course, command: str) -> str:
             ),
             *([f"Roles that failed and were stood in for: {', '.join(failed)}.\n"] if failed else []),
             f"Written by `{command}`.\n",
+            "## What none of them can break\n",
+            LIMITS,
             "## Why it said so\n",
             REASONS,
         ]
