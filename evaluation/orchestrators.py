@@ -50,15 +50,16 @@ first. Beliefs stay as they are.
 LIMITS: Final = """\
 The market keeps these itself, whatever any role says (`tests/test_envs_hard_limits.py` tries random actions):
 
-| limit | where | kept by |
+| limit | where it is set | kept by |
 | --- | --- | --- |
-| a campaign spends no more than its budget; a new split makes and loses no money | budgets | `envs/opportunities.py` |
-| nor more in a day than its share of the first budget | `daily_cap_fraction` of the scenario | `envs/bids.py` |
-| no listener meets a campaign more often in a day | `listeners.daily_frequency_cap` | `envs/bids.py` |
-| a paused campaign bids nothing, nor a placement throttled to 0 | directive in force | `envs/controls.py` |
+| no campaign spends more than its budget; a split makes no money | budgets | `envs/opportunities.py` |
+| nor more in a day than its share of the first budget | `daily_cap_fraction` | `envs/opportunities.py` |
+| no listener is served by a campaign more often in a day | `listeners.daily_frequency_cap` | `envs/bids.py` |
+| no bid while paused, nor where throttled to 0 | directive in force | `envs/controls.py` |
 | no video without a grant: audio airs instead | directive in force | `envs/controls.py` |
 
-The incidents `overspend_fault` and `frequency_breach` break bids and counts on purpose: the platform is at fault.
+The incidents `overspend_fault` and `frequency_breach` are faults of the platform: bids are tripled (the budget
+still holds), and what was served once is heard several times.
 """
 REASONS: Final = """\
 The rule book and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
