@@ -58,8 +58,8 @@ The market keeps these itself, whatever any role says (`tests/test_envs_hard_lim
 | no bid while paused, nor where throttled to 0 | directive in force | `envs/controls.py` |
 | no video without a grant: audio airs instead | directive in force | `envs/controls.py` |
 
-The incidents `overspend_fault` and `frequency_breach` are faults of the platform: bids are tripled (the budget
-still holds), and what was served once is heard several times.
+The incidents `overspend_fault` and `frequency_breach` are faults of the platform: bids are tripled (budgets
+still hold), and what was served once is heard several times.
 """
 REASONS: Final = """\
 The rule book and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
