@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from envs.output import write_json, write_text_atomically
 from evaluation.independence.faults import FAULTS
-from evaluation.independence.study import ALLOWED_LOSS, measure
+from evaluation.independence.study import ALLOWED_LOSS, TEAM, measure
 from evaluation.reference import markdown_table
 
 NOTE: Final = "<!-- written by `python -m evaluation.independence docs`: change the code, not this file -->\n"
@@ -117,12 +117,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--markets", type=int, default=256, help="for the table of messages")
     parser.add_argument("--fault-markets", type=int, default=128, help="for the table of faults")
+    parser.add_argument("--team", default=TEAM, help="a scripted team")
     parser.add_argument("--workers", type=int, default=1, help="processes that play; no figure depends on it")
     chosen = parser.parse_args(arguments)
     if not chosen.folder.is_dir():
         print(f"{chosen.folder} is no folder", file=sys.stderr)
         return 2
-    found = measure(chosen.markets, min(chosen.markets, chosen.fault_markets), chosen.workers)
+    found = measure(chosen.markets, min(chosen.markets, chosen.fault_markets), chosen.workers, chosen.team)
     write_json(chosen.folder / "independence.json", found)
     write_text_atomically(chosen.folder / "independence.md", text(found))
     return 0

@@ -84,7 +84,7 @@ def muted(course: Course, message: str | None, name: str = TEAM) -> Float:
     return play(team, course).metrics[OBJECTIVE]
 
 
-def measure(markets: int, fault_markets: int, workers: int = 1) -> dict[str, Any]:
+def measure(markets: int, fault_markets: int, workers: int = 1, name: str = TEAM) -> dict[str, Any]:
     """Everything that the report tells, as one object."""
     scenario = load_scenario(SCENARIO)
     course = Course(scenario, "held_out", num_markets=markets)
@@ -93,8 +93,8 @@ def measure(markets: int, fault_markets: int, workers: int = 1) -> dict[str, Any
     cases = [(role, fault) for role in ROLES for fault in FAULTS]
     with worker_pool(workers) as pool:
         each = map if pool is None else pool.map
-        told = each(muted, repeat(course), (None, *MESSAGES))
-        went = each(faulted, repeat(few), *zip(*cases, strict=True), repeat(at))
+        told = each(muted, repeat(course), (None, *MESSAGES), repeat(name))
+        went = each(faulted, repeat(few), *zip(*cases, strict=True), repeat(at), repeat(name))
         objective, flights = list(told), list(went)
     whole, *without = objective
     plain = play(make_team(STAND_IN_TEAM), few).metrics[OBJECTIVE]
@@ -109,7 +109,7 @@ def measure(markets: int, fault_markets: int, workers: int = 1) -> dict[str, Any
             "within_budget": one.within_budget,
         }
     return {
-        "team": TEAM,
+        "team": name,
         "stand_in_team": STAND_IN_TEAM,
         "scenario": scenario.name,
         "split": course.split,
