@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from envs.errors import InterludeError
 from envs.output import write_text_atomically
 from envs.scenario import load_scenario
+from envs.state import Float
 from evaluation.intervals import over_markets
 from evaluation.metrics import OBJECTIVE
 from evaluation.reference import markdown_table
@@ -44,8 +45,8 @@ or `reference`.
 `critic:RUN` is the rule book, and every four intervals splits the money that is left by what another
 dollar is worth to each campaign in the eyes of the run's critic: the difference of its values with 10 %
 more and 10 % less of the campaign's money in its inputs. Weights go with the fourth root of that worth
-over the mean, are smoothed, and stay within 0.5 and 2, as does a campaign's whole budget against its
-first. Beliefs stay as they are.
+over the mean, are smoothed, and stay within 0.5 and 2, as does (nearly) a campaign's whole budget
+against its first. Beliefs stay as they are.
 """
 LIMITS: Final = """\
 The market keeps these itself, whatever any role says (`tests/test_envs_hard_limits.py` tries random actions):
@@ -60,6 +61,11 @@ The market keeps these itself, whatever any role says (`tests/test_envs_hard_lim
 
 The incidents `overspend_fault` and `frequency_breach` are faults of the platform: bids are tripled (budgets
 still hold), and what was served once is heard several times.
+"""
+TRADED: Final = """\
+Moving budgets brings more in all and is paid for by the campaign that does worst: its money goes to others.
+Where each
+campaign is another advertiser's, whose budget is nobody else's to spend, take the rule book.
 """
 REASONS: Final = """\
 The rule book and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
@@ -93,6 +99,7 @@ def text(results: dict[str, TeamResult], course: Course, command: str) -> str:
                 "–" if own else f"{difference.estimate:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]",
             )
         )
+    split = next((result.metrics for name, result in results.items() if name.startswith(BY_CRITIC)), None)
     failed = sorted({i.role for result in results.values() for i in result.incapacities})
     return "\n".join(
         [
@@ -113,6 +120,7 @@ def text(results: dict[str, TeamResult], course: Course, command: str) -> str:
                 ),
                 rows,
             ),
+            *([TRADED] if split is not None and _traded(split, base) else []),
             *([f"Roles that failed and were stood in for: {', '.join(failed)}.\n"] if failed else []),
             f"Written by `{command}`.\n",
             "## What none of them can break\n",
@@ -121,6 +129,13 @@ def text(results: dict[str, TeamResult], course: Course, command: str) -> str:
             REASONS,
         ]
     )
+
+
+def _traded(split: Mapping[str, Float], base: Mapping[str, Float]) -> bool:
+    """Whether moving budgets gains in all and costs the worst campaign, beyond chance."""
+    gained = over_markets(split[OBJECTIVE], base[OBJECTIVE])
+    lost = over_markets(split[WORST], base[WORST], relative=False)
+    return gained.low > 0.0 and lost.high < 0.0
 
 
 def audit(team_argument: str, scenario: str, market_number: int) -> list[str]:
