@@ -64,8 +64,7 @@ still hold), and what was served once is heard several times.
 """
 TRADED: Final = """\
 Moving budgets brings more in all and is paid for by the campaign that does worst: its money goes to others.
-Where each
-campaign is another advertiser's, whose budget is nobody else's to spend, take the rule book.
+Where each campaign is another advertiser's, whose budget is nobody else's to spend, take the rule book.
 """
 REASONS: Final = """\
 The rule book and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
