@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ SCENARIO = tiny(
 )
 
 
-def orders(draw: st.DrawFn, actions: Actions) -> Actions:
+def orders(draw: Callable[[st.SearchStrategy[Any]], Any], actions: Actions) -> Actions:
     """Random actions with bids and orders at the ends of their ranges, where limits would break."""
     pause = np.zeros((1, MAX_CAMPAIGNS), np.int64)
     throttle = np.ones((1, MAX_CAMPAIGNS, P))

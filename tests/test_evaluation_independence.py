@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,12 @@ def test_a_muted_plan_is_seen_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None
     market, observations = opened(team, COURSE, 0, 2)
     seen = []
     act = team.policies["orchestrator"].act
-    monkeypatch.setattr(team.policies["orchestrator"], "act", lambda row: (seen.append(row), act(row))[1])
+
+    def watched(row: Any) -> Any:
+        seen.append(row)
+        return act(row)
+
+    monkeypatch.setattr(team.policies["orchestrator"], "act", watched)
     for _ in range(3):
         observations = market.step(team.act(observations)).observations
     schema = SCHEMAS["orchestrator"]

@@ -21,9 +21,9 @@ when a role fails. Brackets are 95 % intervals over markets, in pairs on the sam
 """
 MUTED: Final = """\
 All roles act as ever, but one kind of message is lost: what is posted counts as never said, what the
-environment makes of actions (plans) is 0 in every observation. Where no market changes, nobody who reads
-the message acts on it in this team: the rule book moves no budgets, caps no bids and never pauses a whole
-campaign, and nobody needs the spend plan, for desks and watchdog count the money themselves.
+environment makes of actions (plans) is 0 in every observation. Where no market
+changes, nobody who reads the message acts on it in this team: the rule book moves no budgets, caps no bids
+and never pauses a whole campaign; nobody but the watchdog reads the spend plan.
 """
 FAILED: Final = """\
 One role fails from that interval on. Where an answer is none, is no action or is late, the team's stand-in
@@ -85,6 +85,8 @@ def text(found: Mapping[str, Any]) -> str:
             ),
             f"{len(rows) - len(missed)} of {len(rows)} meet the bar. "
             + (f"Missed: {'; '.join(missed)}.\n" if missed else "\n"),
+            f"Written by `python -m evaluation.independence docs --team {found['team']} --markets "
+            f"{found['markets']} --fault-markets {found['fault_markets']}`.\n",
         ]
     )
 
