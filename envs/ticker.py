@@ -35,7 +35,7 @@ def news(before: Board, after: Board, market: int, campaigns: int) -> list[Bulle
     for c in range(campaigns):
         found += _monitor(before.alert, after.alert, market, c)
     for c in range(campaigns):
-        found += _directive(before.directive, after.directive, market, c, campaigns)
+        found += _directive(before, after.directive, market, c, campaigns)
     return found + _grants(before, after, market, campaigns)
 
 
@@ -93,8 +93,8 @@ def _monitor(before: Alert, after: Alert, b: int, c: int) -> list[Bulletin]:
     return found
 
 
-def _directive(before: Directive, after: Directive, b: int, c: int, campaigns: int) -> list[Bulletin]:
-    found = []
+def _directive(board: Board, after: Directive, b: int, c: int, campaigns: int) -> list[Bulletin]:
+    found, before = [], board.directive
     if before.pause[b, c] != after.pause[b, c]:
         found.append(f"{'pauses' if after.pause[b, c] else 'resumes'} campaign {c}")
     weight = after.budget_share[b]
@@ -107,8 +107,19 @@ def _directive(before: Directive, after: Directive, b: int, c: int, campaigns: i
     changed = np.abs(after.throttle[b, c] - before.throttle[b, c]) > LEAST_CHANGE
     if changed.any():
         where = _names(changed, PLACEMENTS).replace("_", " ")
-        found.append(f"throttles campaign {c} on {where} to {after.throttle[b, c][changed].mean():.0%}")
+        text = f"throttles campaign {c} on {where} to {after.throttle[b, c][changed].mean():.0%}"
+        found.append(text + _advised(board.alert, b, c, changed))
     return [Bulletin("orchestrator_0", text, c) for text in found]
+
+
+def _advised(alert: Alert, b: int, c: int, where: NDArray[Any]) -> str:
+    """What the monitor had said of these placements, which the orchestrator read when it directed so."""
+    told = {
+        f"{ADVICE[advice]} for {ALERT_KINDS[kind].replace('_', ' ')}"
+        for advice, kind in zip(alert.advice[b, c][where], alert.kind[b, c][where], strict=True)
+        if advice and kind
+    }
+    return f", advised to {' and '.join(sorted(told))}" if told else ""
 
 
 def _grants(before: Board, after: Board, b: int, campaigns: int) -> list[Bulletin]:

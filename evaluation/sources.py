@@ -3,7 +3,7 @@
 A TEAM is a scripted team's name, a run directory, a bundle directory or `reference`; with `@vertical` behind
 it, a scripted team has the knobs of each campaign's vertical. `BASE+role=SOURCE` replaces roles, SOURCE
 being any of these, a scripted policy of the role (`creative=thompson`), or `module:Class` for a policy of
-the user's own.
+the user's own. `orchestrator=critic:RUN` splits budgets by the critic of a run or bundle.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from envs.paths import ROOT
 from policies import load_team
 from policies.audience.agent import FOLDER as AUDIENCE
 from policies.audience.agent import load_audience
+from policies.critic_orchestrator import load_critic_orchestrator
 from policies.policy import Policy
 from policies.registry import (
     is_policy,
@@ -50,6 +51,8 @@ ALL_RULES: Final = "rules"
 REFERENCE: Final = "reference"
 STAND_IN_TEAM: Final = "pid"
 """Its policies stand in for roles that fail: plain, quick, and they never read more than observations."""
+BY_CRITIC: Final = "critic:"
+"""`critic:RUN` as an orchestrator: the rule book, and budgets split by the run's critic."""
 BUNDLE_KIND: Final = "interlude-bundle"
 _ACTING: Final = ("creative", "bidding")
 """Roles by which a team's knowledge acts; the others follow rules that know no equation."""
@@ -159,6 +162,10 @@ class _Workshop:
     def policy(self, source: str, role: str) -> Origin:
         """One role of a source, or the user's own policy."""
         scripted = source not in TEAMS and is_policy(role, source)
+        if role == "orchestrator" and source.startswith(BY_CRITIC):
+            directory = _directory(source.removeprefix(BY_CRITIC))
+            split = load_critic_orchestrator(directory)
+            return Origin(f"{BY_CRITIC}{directory.resolve().name}", {role: split}, "model-aware")
         if not scripted and re.fullmatch(r"[\w.]+:\w+", source):
             return Origin(source, {role: _own_policy(source)}, "model-free")
         if scripted:
@@ -180,7 +187,7 @@ class _Workshop:
     def _make(self, source: str) -> Origin:
         if is_team(source):
             return Origin(source, dict(make_team(source).policies), _knowledge(team_knowledge(source)))
-        directory = ROOT / "checkpoints" / REFERENCE if source == REFERENCE else Path(source)
+        directory = _directory(source)
         if _manifest(directory).get("kind") == BUNDLE_KIND:
             return self._bundle(directory)
         if (directory / "config.yaml").is_file():
@@ -261,6 +268,11 @@ def _entrant(argument: str, base: Origin, chosen: dict[str, Origin]) -> Entrant:
         training_seeds=tuple(sorted({o.training_seed for o in trained if o.training_seed is not None})),
         method=base.method if not changed else None,
     )
+
+
+def _directory(source: str) -> Path:
+    """A run or a bundle by its path, or the reference."""
+    return ROOT / "checkpoints" / REFERENCE if source == REFERENCE else Path(source)
 
 
 def _own_policy(source: str) -> Policy:

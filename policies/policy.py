@@ -15,7 +15,7 @@ from envs.scenario import Scenario
 if TYPE_CHECKING:
     from envs.histories import Listening
     from envs.impressions import ImpressionLog
-    from envs.market import VectorMarket
+    from envs.market import Observations, VectorMarket
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,17 @@ class ListenerReader(Protocol):
 
     def read_impressions(self, impressions: ImpressionLog) -> None:
         """Takes in an interval's impressions, before `act` on the observation that follows it."""
+
+
+@runtime_checkable
+class StateReader(Protocol):
+    """A policy that needs more than its own role sees: what the critic sees, all observable.
+
+    Only within a team, whose roles are in one process; it is not served alone.
+    """
+
+    def read_observations(self, observations: Observations) -> None:
+        """Takes in what every role sees, before `act` on its own part of it."""
 
 
 def reads_listeners(policy: Policy) -> bool:

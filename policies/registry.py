@@ -21,6 +21,7 @@ from policies.desk import CampaignDesk
 from policies.policy import Policy
 from policies.rules import RULES
 from policies.scripted_audience import NoisyAffinity
+from policies.scripted_orchestrator import NoOrchestrator
 from policies.specs import (
     MODEL_AWARE,
     MODEL_FREE,
@@ -41,6 +42,8 @@ BY_VERTICAL: Final = "@vertical"
 _CAMPAIGN_ROLES: Final = ("creative", "bidding")
 SEQUENCE: Final = "sequence"
 """Listener-aware's audience with the model that reads the order of plays: no team has it of its own."""
+NOBODY: Final = "none"
+"""The orchestrator that directs nothing."""
 
 _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     "audience": {
@@ -73,7 +76,11 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "watchdog": ("siloed", MODEL_FREE),
         "oracle": ("oracle", PRIVILEGED),
     },
-    "orchestrator": {"rotation": ("siloed", MODEL_FREE), "rule-book": ("value-aware", MODEL_FREE)},
+    "orchestrator": {
+        NOBODY: ("siloed", MODEL_FREE),
+        "rotation": ("siloed", MODEL_FREE),
+        "rule-book": ("value-aware", MODEL_FREE),
+    },
 }
 """Policies of teams by role and name: the team whose tuned knobs each takes, and what it knows alone."""
 
@@ -112,6 +119,8 @@ def make_policy(role: str, name: str) -> Policy:
         return CollaborativeAudience(name=SEQUENCE, model=shipped_session_model())
     if role == "monitor" and name == "oracle":  # of no team: the oracle's has the monitor of all
         return OracleMonitor()
+    if role == "orchestrator" and name == NOBODY:
+        return NoOrchestrator()
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
 

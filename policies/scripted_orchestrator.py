@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.catalogue import ADVICE, MAX_CAMPAIGNS, SEVERITIES, S
+from envs.catalogue import ADVICE, ALERT_KINDS, MAX_CAMPAIGNS, PLACEMENTS, SEGMENTS, SEVERITIES, P, S
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import MAX_AGGRESSION, Directive
+from envs.protocol import MAX_AGGRESSION, Alert, Directive
 from envs.state import Float, Int
 from policies.policy import Flight
 
@@ -21,7 +21,7 @@ class RuleBook:
 
     The grant goes to the highest claim (`CreativePlan.premium_value_usd`). Where nobody claims a segment it
     goes by promise: affinity × brief's video effect × budget pressure (share of budget left over share of
-    flight left). `rotate` deals it out by turns instead, blind to both.
+    flight left). `rotate` deals it out by turns instead, blind to both. `reasons` tells why.
     """
 
     privileged = False
@@ -48,13 +48,47 @@ class RuleBook:
         throttle = np.where(advice == _PAUSE, 0.0, throttle)
         grant = self._rotation(markets) if self.rotate else self._by_claim(row)
         self._interval += 1
-        return Directive(
-            budget_share=np.ones((markets, MAX_CAMPAIGNS)),
-            aggression_cap=np.full((markets, MAX_CAMPAIGNS), MAX_AGGRESSION),
-            throttle=throttle,
-            pause=np.zeros((markets, MAX_CAMPAIGNS), np.int64),
-            premium_grant=grant,
+        self._row, self._directive = (
+            row,
+            Directive(
+                budget_share=np.ones((markets, MAX_CAMPAIGNS)),
+                aggression_cap=np.full((markets, MAX_CAMPAIGNS), MAX_AGGRESSION),
+                throttle=throttle,
+                pause=np.zeros((markets, MAX_CAMPAIGNS), np.int64),
+                premium_grant=grant,
+            ),
         )
+        return self._directive
+
+    def reasons(self, market: int = 0) -> list[str]:
+        """Why the last directive says what it says to one market: a line a decision."""
+        return [*self._throttled(market), *self._granted(market)]
+
+    def _throttled(self, b: int) -> list[str]:
+        told = [_SCHEMA.view(self._row, f"alert_{part}")[b].astype(int) for part in Alert._fields]
+        lines = []
+        for c, p in np.argwhere(self._directive.throttle[b, : self._campaigns] < 1.0):
+            advice, kind, severity = (int(part[c, p]) for part in told)
+            lines.append(
+                f"bids of campaign {c} on {PLACEMENTS[p]} x {self._directive.throttle[b, c, p]:.2f}: the "
+                f"monitor advises to {ADVICE[advice]} for {ALERT_KINDS[kind]} ({SEVERITIES[severity]})"
+            )
+        return lines
+
+    def _granted(self, b: int) -> list[str]:
+        claimed, promise = _SCHEMA.view(self._row, "premium_value_usd")[b], self._promise(self._row)[b]
+        lines = []
+        for s, name in enumerate(SEGMENTS):
+            c = int(self._directive.premium_grant[b, s]) - 1
+            if self.rotate:
+                why = "its turn"
+            elif claimed[c, s] > 0.0:
+                rest = float(np.delete(claimed[: self._campaigns, s], c).max(initial=0.0))
+                why = f"it claims {claimed[c, s]:.2f} USD an interval, the next {rest:.2f}"
+            else:
+                why = f"nobody claims it, and its promise is highest ({np.exp(promise[c, s]):.2f})"
+            lines.append(f"video for {name} to campaign {c}: {why}")
+        return lines
 
     def _rotation(self, markets: int) -> Int:
         turn = (self._interval // 4 + np.arange(S)) % self._campaigns
@@ -75,3 +109,18 @@ class RuleBook:
         exists = _SCHEMA.view(row, "campaign_mask")[..., None] > 0.5
         promise: Float = np.where(exists, affinity + log_video + pressure[..., None], -np.inf)
         return promise
+
+
+class NoOrchestrator(RuleBook):
+    """Nobody directs: video by turns, for somebody must have it; no advice is followed, no money moved."""
+
+    def __init__(self) -> None:
+        """What there is without an orchestrator."""
+        super().__init__(rotate=True, throttle=1.0, name="none")
+
+    def act(self, observation: Observation) -> Directive:
+        """Grants by turns."""
+        self._directive = (
+            super().act(observation)._replace(throttle=np.ones((len(observation), MAX_CAMPAIGNS, P)))
+        )
+        return self._directive

@@ -15,7 +15,7 @@ from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue, action_shape
-from policies.policy import Flight, ListenerReader, Policy, reads_listeners
+from policies.policy import Flight, ListenerReader, Policy, StateReader, reads_listeners
 
 BESIDE_THE_ACTION: Final = {"audience": "listener_affinity", "creative": "premium_value_usd"}
 """What a policy of the role may say beside its action: an attribute, read after `act`; None says nothing."""
@@ -92,7 +92,7 @@ class Team:
             observations: what every role sees.
             impressions: of the interval before, for roles that read them (`reads_listeners`).
         """
-        self._impressions = impressions
+        self._impressions, self._seen = impressions, observations
         answers = {role: self._answer(role, getattr(observations, role)) for role in ROLES}
         self._interval += 1
         return Actions(
@@ -120,6 +120,8 @@ class Team:
             policy = self.policies[role]
             if self._impressions is not None and isinstance(policy, ListenerReader):
                 policy.read_impressions(self._impressions)
+            if isinstance(policy, StateReader):
+                policy.read_observations(self._seen)
             answer = policy.act(observation)
             problem = _problem(role, answer, self._flight)
             if problem is None and role in BESIDE_THE_ACTION:

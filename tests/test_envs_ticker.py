@@ -74,3 +74,11 @@ def test_random_boards_are_quoted_without_fail() -> None:
         market.step(RandomTeam()(market))
         for b in range(2):
             assert all(bulletin.text for bulletin in news(before, market.board, b, 4))
+
+
+def test_a_throttle_is_told_with_the_advice_that_it_follows() -> None:
+    before, after = quiet_board(1, 2), quiet_board(1, 2)
+    before.alert.advice[0, 1, 0], before.alert.kind[0, 1, 0] = 1, 1
+    after.directive.throttle[0, 1, 0] = 0.5
+    (line,) = (b.text for b in news(before, after, 0, 2) if b.sender == "orchestrator_0")
+    assert line == "throttles campaign 1 on music break to 50%, advised to throttle for invalid traffic"

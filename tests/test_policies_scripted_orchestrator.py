@@ -4,11 +4,11 @@ import numpy as np
 from support.flights import flight
 from support.markets import started, tiny
 
-from envs.catalogue import ADVICE, MAX_CAMPAIGNS, P, S
+from envs.catalogue import ADVICE, ALERT_KINDS, MAX_CAMPAIGNS, P, S
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import MAX_AGGRESSION, Directive
 from policies.policy import flight_of
-from policies.registry import make_team
+from policies.registry import make_policy, make_team
 from policies.scripted_orchestrator import RuleBook
 from policies.team import Team
 
@@ -122,3 +122,30 @@ def test_what_the_monitor_wants_paused_spends_nothing_two_intervals_later() -> N
     ]
     assert min(spent[:2]) > 0.0
     assert max(spent[2:]) == 0.0
+
+
+def test_every_decision_carries_its_reason() -> None:
+    advice, kind = np.zeros((MAX_CAMPAIGNS, P)), np.zeros((MAX_CAMPAIGNS, P))
+    advice[1, 0], kind[1, 0] = ADVICE.index("pause"), ALERT_KINDS.index("invalid_traffic")
+    claims = np.zeros((MAX_CAMPAIGNS, S))
+    claims[:2, 0] = [3.0, 2.0]
+    made = rules()
+    direct(made, alert_advice=advice, alert_kind=kind, premium_value_usd=claims)
+    throttled, *granted = made.reasons()
+    assert "campaign 1 on music_break x 0.00" in throttled
+    assert "advises to pause for invalid_traffic" in throttled
+    assert len(granted) == S
+    assert "to campaign 0: it claims 3.00 USD an interval, the next 2.00" in granted[0]
+    assert all("nobody claims it" in line for line in granted[1:])
+    turns = rules(rotate=True)
+    direct(turns)
+    assert all("its turn" in line for line in turns.reasons())
+
+
+def test_without_an_orchestrator_video_goes_by_turns_and_advice_is_not_followed() -> None:
+    nobody, turns = make_policy("orchestrator", "none"), rules(rotate=True)
+    nobody.start(TOLD)
+    advice = np.full((MAX_CAMPAIGNS, P), ADVICE.index("pause"))
+    directive = direct(nobody, alert_advice=advice)  # type: ignore[arg-type]
+    assert (directive.throttle == 1.0).all()
+    np.testing.assert_array_equal(directive.premium_grant, direct(turns).premium_grant)

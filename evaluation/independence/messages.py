@@ -1,0 +1,112 @@
+"""A team of which one kind of message reaches nobody: what it is worth that roles hear each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from envs.impressions import ImpressionLog
+from envs.market import Observations
+from envs.observation import SCHEMAS
+from envs.protocol import Actions, Board, Directive, quiet_board
+from policies.team import Team
+
+Seen = Mapping[str, tuple[str, ...]]
+"""By role, the fields of its observation that carry a message."""
+
+
+class Message(NamedTuple):
+    """One kind of message and how it is muted."""
+
+    sender: str
+    unsaid: Callable[[Actions], Actions] | None = None
+    """What is posted without it; None where the environment makes it of actions."""
+    unseen: Seen = MappingProxyType({})
+    """Where it is made by the environment: fields that are 0, as before anybody has spoken."""
+
+
+def _audience(actions: Actions) -> Actions:
+    return actions._replace(audience=_quiet(actions).segment_value)
+
+
+def _table(actions: Actions) -> Actions:
+    return actions._replace(listener_affinity=None)
+
+
+def _claims(actions: Actions) -> Actions:
+    return actions._replace(premium_value_usd=None)
+
+
+def _alerts(actions: Actions) -> Actions:
+    return actions._replace(monitor=_quiet(actions).alert)
+
+
+def _directive(*fields: str) -> Callable[[Actions], Actions]:
+    """Leaves fields of the directive as they are before anybody has spoken."""
+
+    def unsaid(actions: Actions) -> Actions:
+        quiet = _quiet(actions).directive
+        said = {name: getattr(quiet, name) for name in fields}
+        return actions._replace(orchestrator=actions.orchestrator._replace(**said))
+
+    return unsaid
+
+
+def _quiet(actions: Actions) -> Board:
+    markets, campaigns = actions.bidding.shape[:2]
+    return quiet_board(markets, campaigns)
+
+
+_PLAN: Final[Seen] = {
+    "creative": ("expected_completion",),
+    "bidding": ("expected_completion",),
+    "orchestrator": ("plan_video", "expected_completion", "premium_value_usd"),
+}
+_SPEND: Final[Seen] = {
+    "creative": ("pacing_error", "win_rate_plan", "marginal_price_usd"),
+    "bidding": ("pacing_error", "win_rate_plan", "marginal_price_usd"),
+    "monitor": ("pacing_error",),
+    "orchestrator": ("pacing_error", "win_rate", "marginal_price_usd"),
+}
+MESSAGES: Final[dict[str, Message]] = {
+    "segment values": Message("audience", _audience),
+    "listener table": Message("audience", _table),
+    "segment values and listener table": Message("audience", lambda actions: _table(_audience(actions))),
+    "creative plan: claims on video": Message("creative", _claims),
+    "creative plan, all of it": Message("creative", None, _PLAN),
+    "spend plan": Message("bidding", None, _SPEND),
+    "alerts": Message("monitor", _alerts),
+    "directive: throttles": Message("orchestrator", _directive("throttle")),
+    "directive: pauses": Message("orchestrator", _directive("pause")),
+    "directive: caps on bids": Message("orchestrator", _directive("aggression_cap")),
+    "directive: budget shares": Message("orchestrator", _directive("budget_share")),
+    "directive: grants of video": Message("orchestrator", _directive("premium_grant")),
+    "directive, all of it": Message("orchestrator", _directive(*Directive._fields)),
+}
+"""Every kind of message, those of several parts also part by part."""
+
+
+@dataclass
+class MutedTeam(Team):
+    """Its roles act as ever; one kind of message (a key of `MESSAGES`) is lost on the way."""
+
+    muted: str = field(default="", kw_only=True)
+
+    def act(self, observations: Observations, impressions: ImpressionLog | None = None) -> Actions:
+        """What the roles do who never hear it, without what nobody is to hear."""
+        message = MESSAGES[self.muted]
+        actions = super().act(_without(observations, message.unseen), impressions)
+        return actions if message.unsaid is None else message.unsaid(actions)
+
+
+def _without(observations: Observations, unseen: Seen) -> Observations:
+    """Observations in which some fields are 0."""
+    changed = {}
+    for role, fields in unseen.items():
+        rows = getattr(observations, role).copy()
+        for name in fields:
+            rows[..., SCHEMAS[role].slices[name]] = 0.0
+        changed[role] = rows
+    return observations._replace(**changed)

@@ -1,0 +1,189 @@
+"""Orchestrators compared, and why one said what it said.
+
+`python -m evaluation.orchestrators docs [--critic RUN] [--markets N]` plays one team under each orchestrator
+and writes `orchestrators.md`; `python -m evaluation.orchestrators audit TEAM [--scenario NAME] [--market N]`
+prints every decision of one flight's orchestrator with its reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from envs.errors import InterludeError
+from envs.output import write_text_atomically
+from envs.scenario import load_scenario
+from envs.state import Float
+from evaluation.intervals import over_markets
+from evaluation.metrics import OBJECTIVE
+from evaluation.reference import markdown_table
+from evaluation.rollout import Course, TeamResult, opened, play
+from evaluation.sources import BY_CRITIC, REFERENCE, TeamSource
+
+DOCUMENT: Final = "orchestrators.md"
+NOTE: Final = (
+    "<!-- written by `python -m evaluation.orchestrators docs`: change the code, not this file -->\n"
+)
+BASE: Final = "certainty-equivalent"
+SCENARIO: Final = "four-tight-budgets"
+RULE_BOOK: Final = "rule-book"
+WORST: Final = "fairness/worst_objective_per_budget"
+DESCRIBED: Final = {
+    "none": "video by turns; no advice is followed, no money moved",
+    "rotation": "video by turns; the monitor's advice is followed",
+    RULE_BOOK: "video to the highest claim; advice is followed",
+}
+INTRODUCTION: Final = """\
+An orchestrator grants video, follows the monitor's advice or not, and may move budgets between campaigns.
+All here drive the same team, and can take the place of any other's: `interlude evaluate
+TEAM+orchestrator=none`, `=rotation`, `=rule-book` or `=critic:RUN`, RUN being a run directory, a bundle
+or `reference`.
+
+`critic:RUN` is the rule book, and every four intervals splits the money that is left by what another
+dollar is worth to each campaign in the eyes of the run's critic: the difference of its values with 10 %
+more and 10 % less of the campaign's money in its inputs. Weights go with the fourth root of that worth
+over the mean, are smoothed, and stay within 0.5 and 2, as does (nearly) a campaign's whole budget
+against its first. Beliefs stay as they are.
+"""
+LIMITS: Final = """\
+The market keeps these itself, whatever any role says (`tests/test_envs_hard_limits.py` tries random actions):
+
+| limit | where it is set | kept by |
+| --- | --- | --- |
+| no campaign spends more than its budget; a split makes no money | budgets | `envs/opportunities.py` |
+| nor more in a day than its share of the first budget | `daily_cap_fraction` | `envs/opportunities.py` |
+| no listener is served by a campaign more often in a day | `listeners.daily_frequency_cap` | `envs/bids.py` |
+| no bid while paused, nor where throttled to 0 | directive in force | `envs/controls.py` |
+| no video without a grant: audio airs instead | directive in force | `envs/controls.py` |
+
+The incidents `overspend_fault` and `frequency_breach` are faults of the platform: bids are tripled (budgets
+still hold), and what was served once is heard several times.
+"""
+TRADED: Final = """\
+Moving budgets brings more in all and is paid for by the campaign that does worst: its money goes to others.
+Where each campaign is another advertiser's, whose budget is nobody else's to spend, take the rule book.
+"""
+REASONS: Final = """\
+The rule book and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
+
+```bash
+python -m evaluation.orchestrators audit certainty-equivalent --market 0
+```
+"""
+
+
+def compared(orchestrators: Sequence[str], course: Course) -> dict[str, TeamResult]:
+    """What the same team does under each orchestrator."""
+    return {one: play(TeamSource(f"{BASE}+orchestrator={one}")(), course) for one in orchestrators}
+
+
+def text(results: dict[str, TeamResult], course: Course, command: str) -> str:
+    """`docs/orchestrators.md`."""
+    rows = []
+    base = results[RULE_BOOK].metrics
+    for name, result in results.items():
+        found, own = result.metrics, name == RULE_BOOK
+        difference = over_markets(found[WORST], base[WORST], relative=False)
+        lift = over_markets(found[OBJECTIVE], base[OBJECTIVE])
+        rows.append(
+            (
+                f"`{name}`",
+                DESCRIBED.get(name, "the rule book, and budgets by the critic"),
+                f"{found[OBJECTIVE].mean():,.0f}",
+                "–" if own else f"{lift.estimate:+.1%} [{lift.low:+.1%}, {lift.high:+.1%}]",
+                f"{found[WORST].mean():.2f}",
+                "–" if own else f"{difference.estimate:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]",
+            )
+        )
+    split = next((result.metrics for name, result in results.items() if name.startswith(BY_CRITIC)), None)
+    failed = sorted({i.role for result in results.values() for i in result.incapacities})
+    return "\n".join(
+        [
+            NOTE,
+            "# Orchestrators\n",
+            INTRODUCTION,
+            f"`{BASE}` on {course.num_markets} held-out `{course.scenario.name}` markets, in pairs on the "
+            "same markets; brackets are 95 % intervals. The worst campaign is the one with the least J per "
+            "dollar of its first budget.\n",
+            markdown_table(
+                (
+                    "orchestrator",
+                    "what it does",
+                    "J, USD a market",
+                    "J over the rule book",
+                    "worst campaign",
+                    "over the rule book",
+                ),
+                rows,
+            ),
+            *([TRADED] if split is not None and _traded(split, base) else []),
+            *([f"Roles that failed and were stood in for: {', '.join(failed)}.\n"] if failed else []),
+            f"Written by `{command}`.\n",
+            "## What none of them can break\n",
+            LIMITS,
+            "## Why it said so\n",
+            REASONS,
+        ]
+    )
+
+
+def _traded(split: Mapping[str, Float], base: Mapping[str, Float]) -> bool:
+    """Whether moving budgets gains in all and costs the worst campaign, beyond chance."""
+    gained = over_markets(split[OBJECTIVE], base[OBJECTIVE])
+    lost = over_markets(split[WORST], base[WORST], relative=False)
+    return gained.low > 0.0 and lost.high < 0.0
+
+
+def audit(team_argument: str, scenario: str, market_number: int) -> list[str]:
+    """Every decision of the orchestrator in one held-out flight, with its reason.
+
+    Raises:
+        InterludeError: the team's orchestrator gives no reasons.
+    """
+    team = TeamSource(team_argument)()
+    orchestrator = team.policies["orchestrator"]
+    if not hasattr(orchestrator, "reasons"):
+        raise InterludeError(f"the orchestrator {orchestrator.name!r} gives no reasons")
+    course = Course(load_scenario(scenario), "held_out", num_markets=1, first_market=market_number)
+    market, observations = opened(team, course, market_number, 1)
+    lines: list[str] = []
+    before: list[str] = []
+    for interval in range(course.scenario.intervals):
+        actions = team.act(observations, market.impressions)
+        reasons = orchestrator.reasons(0)
+        lines += [f"{interval:3d}  {reason}" for reason in reasons if reason not in before]
+        before, observations = reasons, market.step(actions).observations
+    return lines
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compares, or tells reasons."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.orchestrators", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    docs = commands.add_parser("docs", help="compare, and write orchestrators.md into a folder")
+    docs.add_argument("folder", type=Path, nargs="?", default=Path("docs"))
+    docs.add_argument("--critic", default=REFERENCE, help="run, bundle or `reference`")
+    docs.add_argument("--markets", type=int, default=256)
+    reasons = commands.add_parser("audit", help="every decision of one flight with its reason")
+    reasons.add_argument("team")
+    reasons.add_argument("--scenario", default=SCENARIO)
+    reasons.add_argument("--market", type=int, default=0)
+    asked = parser.parse_args(arguments)
+    if asked.command == "audit":
+        print("\n".join(audit(asked.team, asked.scenario, asked.market)))
+        return 0
+    if not asked.folder.is_dir():
+        parser.error(f"{asked.folder} is not a folder")
+    course = Course(load_scenario(SCENARIO), "held_out", num_markets=asked.markets)
+    results = compared([*DESCRIBED, f"{BY_CRITIC}{asked.critic}"], course)
+    settings = f"--critic {Path(asked.critic).name} --markets {asked.markets}"
+    command = f"python -m evaluation.orchestrators docs {settings}"
+    write_text_atomically(asked.folder / DOCUMENT, text(results, course, command))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
