@@ -111,9 +111,9 @@ class Team:
             if role == "audience" and self._impressions is not None and isinstance(policy, ListenerReader):
                 policy.read_impressions(self._impressions)
             answer = policy.act(observation)
-            problem = _problem(role, answer, self._flight)
+            problem = answer_problem(role, answer, self._flight)
             if problem is None and role == "audience":
-                problem = _table_problem(self.policies[role], self._flight)
+                problem = table_problem(getattr(policy, "listener_affinity", None), self._flight)
         except Exception as error:
             if stand_in is None:
                 raise
@@ -126,7 +126,7 @@ class Team:
         return spare
 
 
-def _problem(role: str, answer: Any, flight: Flight) -> str | None:
+def answer_problem(role: str, answer: Any, flight: Flight) -> str | None:
     """Why an answer cannot be used, or None."""
     if role in ("creative", "bidding"):
         arrays = [(next(iter(BOUNDS[role])), np.asarray(answer))]
@@ -147,9 +147,8 @@ def _problem(role: str, answer: Any, flight: Flight) -> str | None:
     return None
 
 
-def _table_problem(audience: Policy, flight: Flight) -> str | None:
-    """Why an audience's table of single listeners cannot be used, or None."""
-    table = getattr(audience, "listener_affinity", None)
+def table_problem(table: Any, flight: Flight) -> str | None:
+    """Why an audience's table of single listeners cannot be used, or None; there may be no table."""
     shape = (flight.num_markets, flight.num_campaigns, flight.scenario.listeners.count)
     if table is None or (np.shape(table) == shape and np.isfinite(table).all()):
         return None
