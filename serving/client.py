@@ -52,15 +52,22 @@ class Connection:
         """
         data = None if body is None else json.dumps(body).encode()
         try:
-            self._http.request(method, path, data, self._headers)
-            response = self._http.getresponse()
-            content = response.read()
-        except (OSError, http.client.HTTPException) as error:
+            response, content = self._send(method, path, data)
+        except (OSError, http.client.HTTPException):  # an idle connection that the service closed
             self._http.close()
-            raise InterludeError(f"{self.url} cannot be reached: {error}") from error
+            try:
+                response, content = self._send(method, path, data)
+            except (OSError, http.client.HTTPException) as error:
+                self._http.close()
+                raise InterludeError(f"{self.url} cannot be reached: {error}") from error
         if response.status >= 400:
             raise InterludeError(f"{method} {path}: {response.status} {content[:300].decode(errors='replace')}")
         return json.loads(content) if content else None
+
+    def _send(self, method: str, path: str, data: bytes | None) -> tuple[http.client.HTTPResponse, bytes]:
+        self._http.request(method, path, data, self._headers)
+        response = self._http.getresponse()
+        return response, response.read()
 
     def close(self) -> None:
         """Closes it."""
