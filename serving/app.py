@@ -166,6 +166,9 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
     async def alerts(request: Request) -> Response:
         return JSONResponse([notice._asdict() for notice in service.alerts])
 
+    async def roles(request: Request) -> Response:
+        return JSONResponse(service.cast.seconds)
+
     async def scenario(request: Request) -> Response:
         return Response(service.bundle.scenario.model_dump_json(), media_type="application/json")
 
@@ -219,6 +222,7 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
             post("/reload", reload),
             get("/campaigns", campaigns),
             get("/alerts", alerts),
+            get("/roles", roles),
             get("/scenario", scenario),
             get("/openapi.json", openapi),
             get("/health", live),

@@ -1,0 +1,20 @@
+"""The simulator against a served team over HTTP, and the same team in this process."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("uvicorn", reason="the serving extra is not installed")
+
+from support.runs import exported
+
+from serving.load_test import served
+from serving.replay import compare
+
+
+def test_a_served_team_earns_what_it_earns_in_this_process(tmp_path_factory: pytest.TempPathFactory) -> None:
+    bundle: Path = exported(tmp_path_factory.getbasetemp())[1]
+    with served(bundle) as (url, token, _):
+        result = compare(bundle, url, token, "development", 3, 2)
+    assert result["served_usd"] == pytest.approx(result["in_process_usd"], rel=1e-6)
+    assert result["equal"] and all(usd != 0 for usd in result["served_usd"])
