@@ -23,6 +23,8 @@ from policies.policy import Flight, ListenerReader, Policy
 from policies.team import Team, answer_problem, table_problem
 
 DEADLINE_SECONDS: Final = 1.0
+CATCH_UPS: Final = 2
+"""Times that a role is told only what it says it missed."""
 
 
 class Answer(NamedTuple):
@@ -198,13 +200,14 @@ class Cast:
 
 
 async def caught_up(role: Role, name: str, history: History) -> Answer:
-    """A role's answer; where it is behind it is told what it missed."""
-    newest = len(history.observations) - 1
-    try:
-        return await role.act(history.flight_id, history.flight, newest, history.seen(name, newest))
-    except BehindError as behind:
-        first = behind.position
-    return await role.act(history.flight_id, history.flight, first, history.seen(name, first))
+    """A role's answer; where it is behind it is told what it missed, in the end everything."""
+    first = len(history.observations) - 1
+    for _ in range(CATCH_UPS):
+        try:
+            return await role.act(history.flight_id, history.flight, first, history.seen(name, first))
+        except BehindError as behind:  # of several replicas each may be behind by its own
+            first = min(behind.position, first - 1)
+    return await role.act(history.flight_id, history.flight, 0, history.seen(name, 0))
 
 
 def local_cast(make_team: Callable[[], Team], deadline_seconds: float = DEADLINE_SECONDS) -> Cast:
