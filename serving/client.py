@@ -81,7 +81,10 @@ def bid_request(opportunity: Opportunity, weight: int) -> dict[str, Any]:
         "id": "1",
         "bidfloor": opportunity.reserve_usd / weight * 1000.0,
         "qty": {"multiplier": weight},
-        "metric": [{"type": "quality", "value": opportunity.quality}],
+        "metric": [
+            {"type": "quality", "value": opportunity.quality},
+            {"type": "viewability", "value": float(opportunity.visible)},
+        ],
         "audio": {"mimes": [MIMES["audio"]], "minduration": 5, "maxduration": 60, "stitched": 1},
     }
     if p != _SCREEN:

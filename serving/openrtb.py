@@ -1,7 +1,8 @@
 """OpenRTB 2.6, as far as a bid for an audio ad break needs it: requests read, responses written.
 
 Fields that are not named here are accepted and ignored. `imp.qty.multiplier` says how many impressions an
-opportunity stands for (1 by default); `imp.metric` of type `quality` its quality (1 on average);
+opportunity stands for (1 by default); `imp.metric` of type `quality` its quality (1 on average), of type
+`viewability` whether the screen is in view;
 `user.data[].segment[].id` the listener's segment.
 """
 
@@ -136,8 +137,8 @@ def read_request(body: bytes) -> BidRequest:
 def read_slot(imp: Imp) -> Slot | None:
     """What an impression takes; None where it takes none of our formats.
 
-    A break is told by the audio's feed; without one the impression is on the screen. A screen is in view
-    where video or banner are asked for.
+    A break is told by the audio's feed; without one the impression is on the screen. Whether a screen is in
+    view is told by its viewability, else by whether video or banner are asked for.
     """
     formats: dict[int, Media | Banner] = {}
     for index, (name, part) in enumerate(
@@ -149,10 +150,12 @@ def read_slot(imp: Imp) -> Slot | None:
         return None
     feed = None if imp.audio is None else imp.audio.feed
     placement = _SCREEN if feed is None else _PLACEMENT_OF_FEED.get(feed, _MUSIC)
-    quality = next((m.value for m in imp.metric if m.type == "quality"), 1.0)
+    measured = {metric.type: metric.value for metric in imp.metric}
+    quality = measured.get("quality", 1.0)
     if not 0.0 < quality <= 100.0:  # NaN is refused too
         return None
-    return Slot(placement, imp.video is not None or imp.banner is not None, formats, quality)
+    screen = imp.video is not None or imp.banner is not None
+    return Slot(placement, measured.get("viewability", float(screen)) > 0.5, formats, quality)
 
 
 def read_segment(user: User) -> int | None:
