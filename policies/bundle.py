@@ -8,7 +8,7 @@ Needs numpy, numba (the desk) and onnxruntime; neither torch nor ray. Nothing is
 | `creative/model.onnx`, `bidding/model.onnx` | learned roles; scaling, masks and decoding in the graph |
 | `critic/model.onnx` | value of the observable state |
 | `scenario.json` | the market it was trained in: horizon, unit values, price level |
-| `schema/<role>.json`, `schema/messages.json` | observation fields and action bounds of every role; messages |
+| `schema/<role>.json`, `schema/messages.json` | observations and actions of every role; messages |
 | `golden.safetensors` | the first flight of development markets: what was seen and what was answered |
 | `MODEL_CARD.md` | what it is, how good it is, what it is not for |
 """

@@ -52,7 +52,9 @@ class Snapshot:
     daily_cap_nano: list[float]
 
 
-def snapshot_of(market: LiveMarket, campaigns: tuple[CampaignBrief, ...], listener: dict[str, int]) -> Snapshot:
+def snapshot_of(
+    market: LiveMarket, campaigns: tuple[CampaignBrief, ...], listener: dict[str, int]
+) -> Snapshot:
     """What the controls in force amount to.
 
     The same formula as the market's own bids: multiplier (capped, throttled) × fit × attention × price level.

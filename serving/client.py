@@ -41,7 +41,10 @@ class Connection:
         parts = urlsplit(url)
         if parts.scheme != "http" or not parts.hostname:
             raise InterludeError(f"{url!r} is no address of a service, such as http://127.0.0.1:8707")
-        self.url, self._headers = url, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self.url, self._headers = (
+            url,
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
         self._http = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=timeout_seconds)
 
     def call(self, method: str, path: str, body: object = None) -> Any:
@@ -61,7 +64,9 @@ class Connection:
                 self._http.close()
                 raise InterludeError(f"{self.url} cannot be reached: {error}") from error
         if response.status >= 400:
-            raise InterludeError(f"{method} {path}: {response.status} {content[:300].decode(errors='replace')}")
+            raise InterludeError(
+                f"{method} {path}: {response.status} {content[:300].decode(errors='replace')}"
+            )
         return json.loads(content) if content else None
 
     def _send(self, method: str, path: str, data: bytes | None) -> tuple[http.client.HTTPResponse, bytes]:
@@ -229,9 +234,7 @@ def play_over_http(connection: Connection, exchange: Exchange, seed: np.uint64) 
         step = exchange.play(bidder, _aired(state))
         objective_usd += float(step.rewards.team[0])
         bidder.convert(interval, step.outcome.conversions[0])
-        state = connection.call(
-            "POST", "/intervals", {"interval": interval, "report": report_of(step)}
-        )
+        state = connection.call("POST", "/intervals", {"interval": interval, "report": report_of(step)})
     return objective_usd
 
 

@@ -15,9 +15,7 @@ BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `in
 
 def serve(
     bundle: BundleArgument,
-    local: Annotated[
-        bool, typer.Option("--local", help="One process on this machine, without Ray.")
-    ] = False,
+    local: Annotated[bool, typer.Option("--local", help="One process on this machine, without Ray.")] = False,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = any free one.")] = 8707,
     flight: Annotated[
@@ -41,8 +39,10 @@ def serve(
     reservation_seconds: Annotated[
         float, typer.Option("--reservation-seconds", min=1.0, help="That a bid's price is kept free.")
     ] = 60.0,
+    json_out: JsonOption = None,
 ) -> None:
     """Serve a bundle: bid requests in, bids out, budgets kept."""
+    check_writable(json_out)
     settings: dict[str, Any] = {
         "deadline_seconds": deadline_seconds,
         "reservation_seconds": reservation_seconds,
@@ -50,11 +50,11 @@ def serve(
     if not local:
         from serving.ray_app import serve_on_ray
 
-        serve_on_ray(bundle, ledger, flight, host, port, interval_seconds, settings)
+        serve_on_ray(bundle, ledger, flight, host, port, interval_seconds, settings, json_out)
         return
     from serving.local import run
 
-    run(bundle, ledger, flight, host, port, interval_seconds, settings)
+    run(bundle, ledger, flight, host, port, interval_seconds, settings, json_out)
 
 
 def replay(

@@ -101,7 +101,9 @@ def run_model(bundle: Bundle, name: str, body: bytes) -> dict[str, Any]:
             "name": output,
             "datatype": DATATYPE[str(array.dtype)],
             "shape": list(array.shape),
-            "data": np.nan_to_num(array).ravel().tolist() if array.dtype.kind == "f" else array.ravel().tolist(),
+            "data": np.nan_to_num(array).ravel().tolist()
+            if array.dtype.kind == "f"
+            else array.ravel().tolist(),
         }
         for output, array in found.items()
         if output in wanted

@@ -27,9 +27,7 @@ from envs.state import Float
 
 NANO: Final = 1_000_000_000
 OPEN, SETTLED, FREED = 0, 1, 2
-KINDS: Final = (
-    *("impression", "loss", "quartile", "complete", "skip", "click", "dislike", "conversion"),
-)
+KINDS: Final = (*("impression", "loss", "quartile", "complete", "skip", "click", "dislike", "conversion"),)
 """What an event may tell."""
 _COUNTED: Final = {"complete": "completions", "skip": "skips", "click": "clicks", "dislike": "dislikes"}
 _TABLES: Final = """
@@ -214,7 +212,8 @@ class Ledger:
             return
         waiting, self._waiting = self._waiting, defaultdict(float)
         db.executemany(
-            "INSERT INTO request VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount",
+            "INSERT INTO request VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET amount = amount + excluded.amount",
             [(t, cell, amount) for (t, cell), amount in waiting.items()],
         )
 
@@ -274,7 +273,8 @@ class Ledger:
         campaign, segment = event.campaign, event.segment
         if event.bid is not None:
             row = db.execute(
-                "SELECT campaign, segment, price, state, user, impressions FROM bid WHERE id = ?", (event.bid,)
+                "SELECT campaign, segment, price, state, user, impressions FROM bid WHERE id = ?",
+                (event.bid,),
             ).fetchone()
             if row is None:
                 return "no such bid"
@@ -346,7 +346,9 @@ class Ledger:
         Opportunities and wins count simulated ones, of `weight` impressions each.
         """
         count = len(self.budget)
-        cell = {n: np.zeros((count, S, P)) for n in ("wins", "spend_usd", "predicted_won", *_COUNTED.values())}
+        cell = {
+            n: np.zeros((count, S, P)) for n in ("wins", "spend_usd", "predicted_won", *_COUNTED.values())
+        }
         with self._lock:
             for c, s, p, impressions, predicted, paid in self._db.execute(
                 "SELECT campaign, segment, placement, impressions, predicted, paid FROM bid WHERE won = ? "
@@ -390,7 +392,8 @@ class Ledger:
             ).fetchall()
             told: dict[str, dict[str, int]] = defaultdict(dict)
             for bid, kind, amount in self._db.execute(
-                "SELECT bid, kind, sum(amount) FROM event WHERE interval = ? AND bid IS NOT NULL GROUP BY 1, 2",
+                "SELECT bid, kind, sum(amount) FROM event WHERE interval = ? AND bid IS NOT NULL "
+                "GROUP BY 1, 2",
                 (interval,),
             ):
                 told[bid][kind] = amount
@@ -452,7 +455,9 @@ class Ledger:
     def totals(self) -> tuple[list[int], list[int]]:
         """Nano-USD spent by campaign twice: by the accounts, and as the sum of impressions on file."""
         accounts = [int(r[0]) for r in self._db.execute("SELECT spent FROM account ORDER BY campaign")]
-        found = dict(self._db.execute("SELECT campaign, sum(paid) FROM bid WHERE state = 1 GROUP BY campaign"))
+        found = dict(
+            self._db.execute("SELECT campaign, sum(paid) FROM bid WHERE state = 1 GROUP BY campaign")
+        )
         return accounts, [int(found.get(c, 0)) for c in range(len(accounts))]
 
     def close_file(self) -> None:

@@ -7,10 +7,10 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import typer
 from pydantic import ValidationError
 
 from envs.errors import ConfigurationError, InterludeError
+from envs.output import emit
 from serving.brief import FlightBrief
 from serving.commands import missing_library
 from serving.service import Service, private_token
@@ -24,6 +24,7 @@ def run(
     port: int,
     interval_seconds: float,
     settings: dict[str, Any],
+    json_out: str | None = None,
 ) -> None:
     """Serves until it is told to stop.
 
@@ -35,6 +36,7 @@ def run(
         port: to listen on, 0 = any.
         interval_seconds: length of an interval; 0 = a client ends them, negative = the scenario's.
         settings: of `Service`.
+        json_out: where the address is told as JSON, too.
 
     Raises:
         InterludeError: bundle, ledger, flight or address cannot be used.
@@ -50,7 +52,9 @@ def run(
         interval_seconds = service.bundle.scenario.hours_per_interval * 3600.0
     app = application(service, private_token(ledger), interval_seconds=interval_seconds)
     listener = _listen(host, port)
-    typer.echo(f"serving {service.bundle.manifest.name} on http://{host}:{listener.getsockname()[1]}")
+    url = f"http://{host}:{listener.getsockname()[1]}"
+    name = service.bundle.manifest.name
+    emit({"bundle": name, "url": url, "ledger": ledger}, f"serving {name} on {url}", json_out)
     config = uvicorn.Config(
         app,
         access_log=False,

@@ -24,7 +24,9 @@ class Metrics:
     def __init__(self, service: Service) -> None:
         """A registry of the service's own, so that several may live in one process."""
         self._registry = CollectorRegistry()
-        self._bids = Counter("interlude_bid_requests", "Answered, by outcome.", ["outcome"], registry=self._registry)
+        self._bids = Counter(
+            "interlude_bid_requests", "Answered, by outcome.", ["outcome"], registry=self._registry
+        )
         self._events = Counter("interlude_events", "Told, by answer.", ["answer"], registry=self._registry)
         self._seconds = Histogram(
             "interlude_bid_seconds", "From body to answer.", buckets=_SECONDS, registry=self._registry
@@ -39,7 +41,9 @@ class Metrics:
 
     def events(self, answers: Sequence[str]) -> None:
         """Events were booked or refused."""
-        for answer, count in Count(a if a in ("accepted", "duplicate") else "refused" for a in answers).items():
+        for answer, count in Count(
+            a if a in ("accepted", "duplicate") else "refused" for a in answers
+        ).items():
             self._events.labels(answer).inc(count)
 
     def text(self) -> bytes:
@@ -74,4 +78,6 @@ class _State(Collector):
             stood_in.add_metric([role], service.failures.get(role, 0))
         yield seconds
         yield stood_in
-        yield GaugeMetricFamily("interlude_interval", "Number of the interval.", value=service.market.interval)
+        yield GaugeMetricFamily(
+            "interlude_interval", "Number of the interval.", value=service.market.interval
+        )

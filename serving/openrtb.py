@@ -141,9 +141,7 @@ def read_slot(imp: Imp) -> Slot | None:
     view is told by its viewability, else by whether video or banner are asked for.
     """
     formats: dict[int, Media | Banner] = {}
-    for index, (name, part) in enumerate(
-        zip(FORMATS, (imp.audio, imp.video, imp.banner), strict=True)
-    ):
+    for index, (name, part) in enumerate(zip(FORMATS, (imp.audio, imp.video, imp.banner), strict=True)):
         if part is not None and (not part.mimes or MIMES[name] in part.mimes):
             formats[index] = part
     if not formats:

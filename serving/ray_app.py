@@ -15,10 +15,9 @@ from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any, Final
 
-import typer
-
 from envs.errors import InterludeError
 from envs.observation import ROLES
+from envs.output import emit
 from policies.bundle import open_bundle
 from policies.policy import Flight
 from policies.team import Team
@@ -152,9 +151,7 @@ def build(
         "max_ongoing_requests": 1000,
     }
     path = str(bundle.resolve())
-    handles = {
-        role: serve.deployment(name=role, **options)(RoleReplica).bind(role, path) for role in ROLES
-    }
+    handles = {role: serve.deployment(name=role, **options)(RoleReplica).bind(role, path) for role in ROLES}
     front = serve.deployment(name=FRONT, **options)(Front)
     told = None if flight is None else str(flight.resolve())
     return front.bind(path, str(ledger.resolve()), told, interval_seconds, settings or {}, **handles)
@@ -177,6 +174,7 @@ def serve_on_ray(
     port: int,
     interval_seconds: float,
     settings: dict[str, Any],
+    json_out: str | None = None,
 ) -> None:
     """Serves on the Ray cluster of this machine, or one started for it, until told to stop.
 
@@ -187,7 +185,8 @@ def serve_on_ray(
     read_flight(flight)
     start(host, port)
     serve.run(build(bundle, ledger, flight, interval_seconds, settings), name=APPLICATION, route_prefix="/")
-    typer.echo(f"serving {bundle} on http://{host}:{port}")
+    url = f"http://{host}:{port}"
+    emit({"bundle": bundle, "url": url, "ledger": ledger}, f"serving {bundle} on {url}", json_out)
     try:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
     finally:

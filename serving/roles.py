@@ -184,9 +184,7 @@ class Cast:
     async def _answer(self, role: str, history: History) -> tuple[Answer, RoleFailure | None]:
         started = asyncio.get_running_loop().time()
         try:
-            answer = await asyncio.wait_for(
-                caught_up(self.roles[role], role, history), self.deadline_seconds
-            )
+            answer = await asyncio.wait_for(caught_up(self.roles[role], role, history), self.deadline_seconds)
             reason = _fault(role, answer, history.flight)
         except TimeoutError:
             reason = f"no answer within {self.deadline_seconds:g} s"

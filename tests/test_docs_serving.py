@@ -24,7 +24,12 @@ def test_the_systemd_unit_starts_a_service() -> None:
     assert unit["Service"]["Restart"] == "always" and unit["Service"]["User"] != "root"
     assert command[command.index("--host") + 1] == "127.0.0.1"
     for option in command:
-        assert not option.startswith("--") or option == "--host" or option in DOCUMENT or option in ("--port", "--flight")
+        assert (
+            not option.startswith("--")
+            or option == "--host"
+            or option in DOCUMENT
+            or option in ("--port", "--flight")
+        )
 
 
 def test_the_kuberay_manifest_has_a_deployment_a_role() -> None:
@@ -41,7 +46,9 @@ def test_the_kuberay_manifest_has_a_deployment_a_role() -> None:
     pod = cluster["headGroupSpec"]["template"]["spec"]
     (container,) = pod["containers"]
     mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
-    assert {"/" + application["args"][name].split("/")[1] for name in ("bundle", "ledger", "flight")} == mounted
+    assert {
+        "/" + application["args"][name].split("/")[1] for name in ("bundle", "ledger", "flight")
+    } == mounted
     assert {volume["name"] for volume in pod["volumes"]} == {m["name"] for m in container["volumeMounts"]}
     assert container["ports"][0]["containerPort"] == serve["http_options"]["port"]
 
@@ -54,7 +61,9 @@ def test_the_example_flight_is_one() -> None:
 
 def test_every_endpoint_is_described() -> None:
     source = (ROOT / "serving" / "app.py").read_text()
-    paths = {line.split('"')[1] for line in source.splitlines() if line.strip().startswith(("get(\"/", "post(\"/"))}
+    paths = {
+        line.split('"')[1] for line in source.splitlines() if line.strip().startswith(('get("/', 'post("/'))
+    }
     assert len(paths) > 12
     for path in paths:
         shown = path.replace("{name}", "NAME").split("/ready")[0] if path.startswith("/v2") else path

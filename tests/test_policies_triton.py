@@ -15,7 +15,11 @@ from policies.triton import triton_files
 # their numbers there: (message, field, number, type, label).
 INT32, INT64, STRING, ENUM, MESSAGE = 5, 3, 9, 14, 11
 FIELDS = {
-    "ModelTensor": [("name", 1, STRING, 1, ""), ("data_type", 2, ENUM, 1, "DataType"), ("dims", 3, INT64, 3, "")],
+    "ModelTensor": [
+        ("name", 1, STRING, 1, ""),
+        ("data_type", 2, ENUM, 1, "DataType"),
+        ("dims", 3, INT64, 3, ""),
+    ],
     "ModelInstanceGroup": [("count", 2, INT32, 1, ""), ("kind", 4, ENUM, 1, "Kind")],
     "ModelConfig": [
         ("name", 1, STRING, 1, ""),
@@ -58,7 +62,9 @@ def files() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", ["bidding", "creative", "critic"])
-def test_a_configuration_is_what_triton_reads_and_what_the_network_takes(files: dict[str, bytes], name: str) -> None:
+def test_a_configuration_is_what_triton_reads_and_what_the_network_takes(
+    files: dict[str, bytes], name: str
+) -> None:
     config = text_format.Parse(files[f"{name}/config.pbtxt"].decode(), model_config()())
     assert (config.name, config.platform, config.max_batch_size) == (name, "onnxruntime_onnx", 0)
     graph = onnx.load_from_string(files[f"{name}/1/model.onnx"]).graph

@@ -29,7 +29,11 @@ def test_a_request_is_bid_for_by_every_campaign(client: Client) -> None:
     assert {bid["cid"] for bid in bids} == {"campaign-0", "campaign-1", "campaign-2"}
     for bid in bids:
         assert bid["impid"] == "1" and bid["price"] > 0 and bid["mtype"] == 3 and bid["dur"] in (15, 30)
-        assert bid["crid"] == bid["adid"] == client.service.state()["campaigns"][int(bid["cid"][-1])]["creatives"]["evening"]
+        assert (
+            bid["crid"]
+            == bid["adid"]
+            == client.service.state()["campaigns"][int(bid["cid"][-1])]["creatives"]["evening"]
+        )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,9 @@ def test_an_interval_ends_once_and_the_service_comes_back_where_it_was(tmp_path:
     client = Client(tmp_path)
     for interval in range(3):
         for number in range(5):
-            bids = bids_of(client("POST", "/openrtb2/bid", a_request(user=f"u{number}", qty={"multiplier": 250})))
+            bids = bids_of(
+                client("POST", "/openrtb2/bid", a_request(user=f"u{number}", qty={"multiplier": 250}))
+            )
             events = [
                 {"id": f"{b['id']}.i", "type": "impression", "bid": b["id"], "price": b["price"] * 0.8}
                 for b in bids[:1]
@@ -183,7 +189,9 @@ def test_where_a_role_fails_its_stand_in_answers_and_bids_go_on(tmp_path: Path, 
     client.close()
 
 
-def test_a_bundle_is_changed_while_bids_go_on_or_stays(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_is_changed_while_bids_go_on_or_stays(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = client.service.bundle
     assert client("POST", "/reload").json == {"bundle": "reference"}
     assert client.service.bundle is not old

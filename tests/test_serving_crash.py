@@ -22,7 +22,9 @@ from serving.load_test import served
 class Load:
     """A client that bids and settles until the service is gone, and books what was acknowledged."""
 
-    def __init__(self, url: str, token: str, wins: dict[str, tuple[int, int]], doubtful: dict[str, Any], seed: int) -> None:
+    def __init__(
+        self, url: str, token: str, wins: dict[str, tuple[int, int]], doubtful: dict[str, Any], seed: int
+    ) -> None:
         self.url, self.token, self.wins, self.doubtful = url, token, wins, doubtful
         self.draw = random.Random(seed)
         self.requests = 0
@@ -40,7 +42,10 @@ class Load:
                     bid = seat["bid"][0]
                     if self.draw.random() < 0.8:
                         price = bid["price"] * self.draw.uniform(0.5, 1.0)
-                        self.tell(connection, {"id": f"{bid['id']}.i", "type": "impression", "bid": bid["id"], "price": price})
+                        self.tell(
+                            connection,
+                            {"id": f"{bid['id']}.i", "type": "impression", "bid": bid["id"], "price": price},
+                        )
         except (InterludeError, OSError):
             return
 

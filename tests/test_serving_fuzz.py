@@ -26,7 +26,9 @@ JSON = st.recursive(
 )
 ODD = st.one_of(
     JSON,
-    st.sampled_from(["evening", "USD", "audio/mpeg", "quality", "1", "\x00", "\ud7ff", "a" * 5000, "'; DROP TABLE bid"]),
+    st.sampled_from(
+        ["evening", "USD", "audio/mpeg", "quality", "1", "\x00", "\ud7ff", "a" * 5000, "'; DROP TABLE bid"]
+    ),
 )
 
 
@@ -102,12 +104,19 @@ def test_ten_thousand_requests_break_nothing(client: Client, body: bytes) -> Non
 
 @settings(max_examples=60, **SOUND)
 @given(
-    path=st.sampled_from(["/events", "/intervals", "/flights", "/v2/models/bidding/infer", "/v2/models/x/infer"]),
+    path=st.sampled_from(
+        ["/events", "/intervals", "/flights", "/v2/models/bidding/infer", "/v2/models/x/infer"]
+    ),
     body=st.one_of(
         st.binary(max_size=100),
         JSON.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")),
         st.fixed_dictionaries(
-            {"id": ODD, "type": st.sampled_from(["impression", "click", "loss", "x"]), "bid": ODD, "price": NUMBERS}
+            {
+                "id": ODD,
+                "type": st.sampled_from(["impression", "click", "loss", "x"]),
+                "bid": ODD,
+                "price": NUMBERS,
+            }
         ).map(lambda event: json.dumps({"events": [event]}).encode("utf-8", "surrogatepass")),
     ),
 )

@@ -119,7 +119,9 @@ def test_no_order_of_events_spends_more_than_the_budget(
         elif known:
             bid = data.draw(st.sampled_from(known))
             usd = data.draw(st.floats(0.0, 1.0))
-            ledger.book([won(bid, usd, f"e{step}") if action == "win" else Event(f"e{step}", "loss", bid, None, None)])
+            ledger.book(
+                [won(bid, usd, f"e{step}") if action == "win" else Event(f"e{step}", "loss", bid, None, None)]
+            )
         assert 0 <= ledger.spent[0] <= ledger.budget[0] and 0 <= ledger.reserved[0]
         assert ledger.spent[0] + ledger.reserved[0] <= ledger.budget[0]
         accounts, impressions = ledger.totals()
