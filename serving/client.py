@@ -222,8 +222,10 @@ def _survey(observations: Observations) -> list[list[float]]:
     return rows
 
 
-def play_over_http(connection: Connection, exchange: Exchange, seed: np.uint64) -> float:
-    """One market's flight by a served team: the team's objective, USD."""
+def play_over_http(
+    connection: Connection, exchange: Exchange, seed: np.uint64
+) -> tuple[float, dict[str, int]]:
+    """One market's flight by a served team: its objective in USD, and how often stand-ins answered, by role."""
     observations = exchange.reset(np.array([seed], np.uint64))
     brief = flight_brief(exchange, observations)
     state = connection.call("POST", "/flights", brief)
@@ -235,7 +237,7 @@ def play_over_http(connection: Connection, exchange: Exchange, seed: np.uint64) 
         objective_usd += float(step.rewards.team[0])
         bidder.convert(interval, step.outcome.conversions[0])
         state = connection.call("POST", "/intervals", {"interval": interval, "report": report_of(step)})
-    return objective_usd
+    return objective_usd, state["stand_ins"]
 
 
 def _aired(state: Mapping[str, Any]) -> Int:

@@ -84,6 +84,8 @@ def replay(
     low, high = result["difference_low_usd"], result["difference_high_usd"]
     table = format_table(("market", "in process, USD", "served, USD", "difference"), rows)
     told = f"mean difference {result['difference_usd']:+,.2f} USD, 95 % interval [{low:+,.2f}, {high:+,.2f}]"
+    failed = ", ".join(f"{role} {count}" for role, count in result["stand_ins"].items()) or "never"
+    told += f"\nstand-ins answered for the served team's roles: {failed}"
     emit(result, f"{table}\n\n{told}\n{result['seconds']:.1f} s", json_out)
     if not result["equal"]:
         raise InterludeError("the served team's result differs from the one in this process")

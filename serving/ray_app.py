@@ -8,6 +8,7 @@ it is back the stand-in in the front answers, and the new replica catches up wit
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import time
@@ -18,7 +19,7 @@ from typing import Any, Final
 from envs.errors import InterludeError
 from envs.observation import ROLES
 from envs.output import emit
-from policies.bundle import open_bundle
+from policies.bundle import MANIFEST, open_bundle
 from policies.policy import Flight
 from policies.team import Team
 from serving.commands import missing_library
@@ -42,35 +43,53 @@ CPUS: Final = 0.1
 
 
 class RoleReplica:
-    """One role in a process of its own."""
+    """One role in a process of its own; it keeps the newest two bundles, for a reload that is taken back."""
 
     def __init__(self, role: str, bundle: str) -> None:
-        """Opens the bundle; the front has checked its golden flights."""
-        opened = open_bundle(bundle, verify=False)
-        self._actor = Actor(role, lambda: opened.team().policies[role])
+        """For the role of a bundle."""
+        self._role, self._path = role, bundle
+        self._actors: dict[str, Actor] = {}
 
-    def act(self, flight_id: str, flight: Flight, first: int, seen: list[Seen]) -> tuple[Answer | None, int]:
-        """The answer, or None and from where the role must be told."""
+    def act(
+        self, key: str, flight_id: str, flight: Flight, first: int, seen: list[Seen]
+    ) -> tuple[Answer | None, int]:
+        """The answer by the bundle of this key, or None and from where the role must be told."""
         try:
-            return self._actor.act(flight_id, flight, first, seen), 0
+            return self._of(key).act(flight_id, flight, first, seen), 0
         except BehindError as behind:
             return None, behind.position
+
+    def _of(self, key: str) -> Actor:
+        if key not in self._actors:
+            found = bundle_key(self._path)
+            if found != key:
+                raise InterludeError(f"{self._path} holds bundle {found}, not {key}: reload it")
+            opened, role = open_bundle(self._path, verify=False), self._role  # the front checked it
+            self._actors[key] = Actor(role, lambda: opened.team().policies[role])
+            while len(self._actors) > 2:
+                self._actors.pop(next(iter(self._actors)))
+        return self._actors[key]
 
     def process(self) -> int:
         """Number of its process."""
         return os.getpid()
 
 
+def bundle_key(path: str | Path) -> str:
+    """What tells a bundle from another: the digest of its manifest, which holds those of its files."""
+    return hashlib.sha256((Path(path) / MANIFEST).read_bytes()).hexdigest()[:16]
+
+
 class RayRole:
     """A role behind a deployment's handle."""
 
-    def __init__(self, handle: Any) -> None:
-        """`handle` of a `RoleReplica` deployment."""
-        self._handle = handle
+    def __init__(self, handle: Any, key: str) -> None:
+        """`handle` of a `RoleReplica` deployment, `key` of the bundle that is to answer."""
+        self._handle, self._key = handle, key
 
     async def act(self, flight_id: str, flight: Flight, first: int, seen: Any) -> Answer:
         """As `Actor.act`."""
-        answer, position = await self._handle.act.remote(flight_id, flight, first, list(seen))
+        answer, position = await self._handle.act.remote(self._key, flight_id, flight, first, list(seen))
         if answer is None:
             raise BehindError(position)
         found: Answer = answer
@@ -94,7 +113,8 @@ class Front:
         from serving.service import Service, private_token
 
         def cast(make_team: Callable[[], Team], deadline_seconds: float) -> Cast:
-            roles: dict[str, Role] = {role: RayRole(handles[role]) for role in ROLES}
+            key = bundle_key(bundle)
+            roles: dict[str, Role] = {role: RayRole(handles[role], key) for role in ROLES}
             return Cast(roles, {role: _stand_in(make_team, role) for role in ROLES}, deadline_seconds)
 
         brief = read_flight(None if flight is None else Path(flight))
@@ -202,6 +222,8 @@ def start(host: str, port: int) -> None:
     """
     if port == 0:
         raise InterludeError("--port 0 is for --local: Ray's proxy needs a number")
+    # Ray gives its proxy 5 s to come up, thrice; a busy machine takes longer to import it.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "60")
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, configure_logging=False)
     serve.start(http_options={"host": host, "port": port})

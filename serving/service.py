@@ -122,6 +122,7 @@ class Service:
             self.brief = brief
             self.ledger.begin(brief.model_dump_json(), [c.budget_usd for c in brief.campaigns])
             self.alerts.clear()
+            self.failures, self._failing = {}, {}
             self._open()
             await self._act()
 
@@ -280,6 +281,7 @@ class Service:
             "interval": market.interval,
             "intervals": market.scenario.intervals,
             "ended": market.ended,
+            "stand_ins": dict(self.failures),
             "campaigns": [
                 {
                     "name": campaign.name,

@@ -37,7 +37,6 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
     monkeypatch.setenv("INTERLUDE_TOKEN", TOKEN)
     port = free_port()
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
     try:
         ray_app.start("127.0.0.1", port)
         settings = {"deadline_seconds": 20.0}

@@ -14,7 +14,8 @@ from serving.replay import compare
 
 def test_a_served_team_earns_what_it_earns_in_this_process(tmp_path_factory: pytest.TempPathFactory) -> None:
     bundle: Path = exported(tmp_path_factory.getbasetemp())[1]
-    with served(bundle) as (url, token, _):
+    with served(bundle, "--deadline-seconds", "60") as (url, token, _):
         result = compare(bundle, url, token, "development", 3, 2)
+    assert not result["stand_ins"]
     assert result["served_usd"] == pytest.approx(result["in_process_usd"], rel=1e-6)
     assert result["equal"] and all(usd != 0 for usd in result["served_usd"])
