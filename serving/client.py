@@ -225,7 +225,7 @@ def _survey(observations: Observations) -> list[list[float]]:
 def play_over_http(
     connection: Connection, exchange: Exchange, seed: np.uint64
 ) -> tuple[float, dict[str, int]]:
-    """One market's flight by a served team: its objective in USD, and how often stand-ins answered, by role."""
+    """One market's flight by a served team: its objective in USD, how often stand-ins answered by role."""
     observations = exchange.reset(np.array([seed], np.uint64))
     brief = flight_brief(exchange, observations)
     state = connection.call("POST", "/flights", brief)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,7 +167,9 @@ def measure(bundle: Path, rate: float, seconds: float) -> dict[str, Any]:
         sender = Sender(url)
         asyncio.run(sender.at_rate(requests(300, weight, 1), rate))  # warm
         latency = sorted(asyncio.run(sender.at_rate(requests(int(rate * seconds), weight), rate)))
+        before = _cpu_seconds(url)
         saturation = asyncio.run(sender.flat_out(requests(int(1000 * seconds), weight, 2)))
+        cpu_seconds = (_cpu_seconds(url) - before) / int(1000 * seconds)
         roles = _role_seconds(connection)
         connection.close()
 
@@ -181,6 +184,7 @@ def measure(bundle: Path, rate: float, seconds: float) -> dict[str, Any]:
         "p90_milliseconds": at(0.90),
         "p99_milliseconds": at(0.99),
         "saturation_per_second": saturation,
+        "cpu_milliseconds_a_request": 1000.0 * cpu_seconds,
         "role_milliseconds": roles,
         "statuses": sender.statuses,
         "cores": os.cpu_count(),
@@ -192,11 +196,19 @@ def measure(bundle: Path, rate: float, seconds: float) -> dict[str, Any]:
         ("p90, ms", f"{at(0.9):.2f}"),
         ("p99, ms", f"{at(0.99):.2f}"),
         ("saturation, requests/s", f"{saturation:.0f}"),
+        ("processor time a request, ms", f"{1000.0 * cpu_seconds:.2f}"),
         *((f"role {role}, once an interval, ms", f"{took:.1f}") for role, took in roles.items()),
         ("answers by status", ", ".join(f"{k}: {v}" for k, v in sorted(sender.statuses.items()))),
         ("load average of the machine", f"{os.getloadavg()[0]:.1f}"),
     ]
     return result
+
+
+def _cpu_seconds(url: str) -> float:
+    """Processor time that the service has used so far."""
+    with urllib.request.urlopen(f"{url}/metrics") as response:
+        lines = response.read().decode().splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("interlude_cpu_seconds ")))
 
 
 def _role_seconds(connection: Connection) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter as Count
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -78,6 +79,8 @@ class _State(Collector):
             stood_in.add_metric([role], service.failures.get(role, 0))
         yield seconds
         yield stood_in
+        cpu = "Processor time of the service."
+        yield GaugeMetricFamily("interlude_cpu_seconds", cpu, value=time.process_time())
         yield GaugeMetricFamily(
             "interlude_interval", "Number of the interval.", value=service.market.interval
         )
