@@ -399,13 +399,14 @@ class Ledger:
                 told[bid][kind] = amount
         whole = np.array([row[1:7] for row in rows], np.int64).reshape(-1, 6)
         placement = whole[:, 3]
-        return ImpressionLog(
+        columns = [
             np.zeros(len(rows), np.int64),
             *(np.ascontiguousarray(column) for column in whole.T),
-            *(np.array([told[row[0]].get(k, 0) for row in rows], np.int64) for k in _IN_LOG),
-            quality=np.array([row[7] for row in rows], np.float64),
-            attention=np.ascontiguousarray(attention[placement]),
-        )
+            *(np.array([told[row[0]].get(kind, 0) for row in rows], np.int64) for kind in _IN_LOG),
+            np.array([row[7] for row in rows], np.float64),
+            np.ascontiguousarray(attention[placement]),
+        ]
+        return ImpressionLog._make(columns)
 
     def act(self, number: int, actions: bytes, before_usd: Float, left_usd: Float) -> bool:
         """Keeps what agents do in an interval, and moves budgets as their directive says.

@@ -69,7 +69,8 @@ class LiveMarket(VectorMarket):
         """Puts actions into force; gives what is left of budgets [C], which a directive may have re-split."""
         self.market_state.budget_left_usd[0] = left_usd
         self._taken = self._begin(actions)
-        return self.market_state.budget_left_usd[0].copy()
+        left: Float = self.market_state.budget_left_usd[0].copy()
+        return left
 
     def close(self, outcome: Outcome, left_usd: Float) -> Observations:
         """Books an interval: its outcome, and what is left of budgets [C]."""

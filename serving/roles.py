@@ -95,14 +95,15 @@ class LocalRole:
 
     def __init__(self, role: str, make: Callable[[], Policy]) -> None:
         """As `Actor`."""
-        self._new = lambda: Actor(role, make)
+        self._new: Callable[[], Actor] = lambda: Actor(role, make)
         self._actor = self._new()
 
     async def act(self, flight_id: str, flight: Flight, first: int, seen: Sequence[Seen]) -> Answer:
         """As `Actor.act`; when it is cancelled the thread is left to itself, and another policy goes on."""
         actor = self._actor
         try:
-            return await in_thread(lambda: actor.act(flight_id, flight, first, seen))
+            answer: Answer = await in_thread(lambda: actor.act(flight_id, flight, first, seen))
+            return answer
         except asyncio.CancelledError:
             self._actor = self._new()
             raise
