@@ -9,6 +9,7 @@ import typer
 
 from envs.errors import InterludeError
 from envs.output import JsonOption, check_writable, emit, format_table
+from envs.seeds import Split
 
 BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `interlude export` wrote.")]
 
@@ -74,7 +75,8 @@ def replay(
         raise typer.BadParameter("must be train or development", param_hint="--split")
     from serving.replay import compare
 
-    result = compare(bundle, against, token, split, seed, episodes)
+    name: Split = "train" if split == "train" else "development"
+    result = compare(bundle, against, token, name, seed, episodes)
     rows = [
         (market, f"{here:,.1f}", f"{there:,.1f}", f"{there - here:+,.2f}")
         for market, here, there in zip(

@@ -165,7 +165,7 @@ def build(
         interval_seconds: as for `interlude serve`.
         settings: of `Service`.
     """
-    options = {
+    options: dict[str, Any] = {
         "ray_actor_options": {"num_cpus": CPUS},
         "health_check_period_s": HEALTH_SECONDS,
         "max_ongoing_requests": 1000,
@@ -210,7 +210,7 @@ def serve_on_ray(
     try:
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
     finally:
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
 
 
