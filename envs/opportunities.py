@@ -92,7 +92,7 @@ def open_sale(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
 
 @inlined
 def _arrive(words, j, edge, guide, start, alias_probability, alias, health, placements, levels):  # type: ignore[no-untyped-def]
-    """Cell, listener, visibility and grade of quality of the opportunity of column j; cell −1: nobody there."""
+    """Cell, listener, visibility and grade of quality of the opportunity of column j; cell −1: nobody."""
     u = (words[0, j] + 0.5) * UNIT
     cell = guide[int(u * GUIDE)]
     while u > edge[cell]:
@@ -117,7 +117,7 @@ def _arrive(words, j, edge, guide, start, alias_probability, alias, health, plac
 
 @kernel
 def find_opportunity(m, st, k, scratch, b, t, item):  # type: ignore[no-untyped-def]
-    """The item-th opportunity of an open sale: (cell, listener, visible, quality); cell −1: nobody is there."""
+    """The item-th opportunity of an open sale: cell (−1: nobody is there), listener, visible, quality."""
     fill_words(m.seed[b], _OPPORTUNITY, t, item, 1, 1, scratch.words)
     levels = k.quality.shape[0]
     tables = m.segment_start[b], m.alias_probability[b], m.alias[b], st.health[b]
