@@ -16,7 +16,7 @@ Agents, in this order, c = 0 ... campaigns - 1:
 | `creative_<c>` | Box [289] | MultiDiscrete [16] | completions + recall - dislikes of campaign c |
 | `bidding_<c>` | Box [289] | Box [8] | value delivered - waste - pacing penalty of campaign c |
 | `monitor_0` | Box [136] | MultiDiscrete [36] | team |
-| `orchestrator_0` | Box [161] | Dict [28] | team |
+| `orchestrator_0` | Box [177] | Dict [28] | team |
 
 The team's reward is the objective of the interval: campaign value + listener health - wasted spend.
 
@@ -37,9 +37,11 @@ them, `envs.observation.SCHEMAS[role].view(observation, field)` reads one. Field
   spend_usd, completions, expected_completions, clicks, expected_clicks, skips, dislikes, price_usd
 * orchestrator: campaign_mask, budget_usd, budget_left_usd, segment_affinity, segment_confidence,
   brief_log_video, plan_video, expected_completion, pacing_error, win_rate, marginal_price_usd, alert_advice,
-  alert_kind, alert_severity, throttle, health
+  alert_kind, alert_severity, throttle, health, premium_value_usd
 
 Actions. `docs/protocol.md` lists fields, units and bounds; `envs.spaces` says how they are laid out.
+A creative agent may also answer with a Dict of its action and of what video is worth to it, to be granted it
+(`envs.spaces.claiming_creative_space`); the plain action claims nothing.
 Global roles address campaigns padded to 4; entries of campaigns that do not exist are ignored.
 `infos["creative_<c>"]["action_mask"]` says which choices are eligible, in the form that
 `action_space.sample(mask)` takes: video without a premium grant airs as audio.
@@ -192,10 +194,13 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
         state: Observation = self.market.privileged_state()[0]
         return state
 
-    def listening(self) -> Listening:
-        """What was known of the listeners before the flight: plays [1, L, items] and segments [1, L]."""
+    def listening(self, *, order: bool = False) -> Listening:
+        """What was known of the listeners before the flight: plays [1, L, items] and segments [1, L].
+
+        With `order` the last plays in order, too: see `envs.recent_plays`.
+        """
         self._check_reset("listening")
-        return self.market.listening()
+        return self.market.listening(order=order)
 
     def messages(self) -> list[dict[str, Any]]:
         """What agents read now, as flat records: interval, sender, message, field, value."""

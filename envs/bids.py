@@ -8,7 +8,7 @@ import numpy as np
 
 from envs import catalogue as cat
 from envs import constants as con
-from envs.constants import active_incident
+from envs.constants import struck_campaign
 from envs.kernel import inlined, kernel
 from envs.state import Float, Int
 
@@ -80,11 +80,11 @@ def prepare_bids(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
     for c in range(campaigns):
         for i in range(listeners):
             believed[i, c] = predicted[c, i]
-    fault = active_incident(
-        m.incident_kind[b], m.incident_start[b], m.incident_length[b], con.OVERSPEND_FAULT, t
-    )
+    overspending = struck_campaign(m, b, con.OVERSPEND_FAULT, t)
+    silent = struck_campaign(m, b, con.SILENT_AGENT, t)
     for c in range(campaigns):
-        factor = con.OVERSPEND_FACTOR if fault >= 0 and m.incident_campaign[b, fault] == c else 1.0
+        factor = con.OVERSPEND_FACTOR if c == overspending else 1.0
+        factor = 0.0 if c == silent else factor
         scratch.own_category[c] = m.vertical[b, c] if k.separation else -1
         for s in range(segments):
             fmt = _ARMS[st.on_air[b, c, s], 0]

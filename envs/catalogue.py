@@ -38,7 +38,16 @@ INCIDENT_KINDS: Final = (
     "tracking_outage",
     "creative_burn_out",
     "overspend_fault",
+    "frequency_breach",
+    "dislike_surge",
+    "silent_agent",
+    "ctr_drop",
+    "cpa_breach",
 )
+INCIDENTS_ON_PLACEMENTS: Final = ("invalid_traffic", "tracking_outage")
+"""They strike one placement, for every campaign; a rival surge strikes everything."""
+INCIDENTS_ON_CAMPAIGNS: Final = INCIDENT_KINDS[INCIDENT_KINDS.index("creative_burn_out") :]
+"""They strike one campaign, on every placement."""
 ADVICE: Final = ("none", "throttle", "pause", "resume")
 ALERT_KINDS: Final = (
     "none",
@@ -50,7 +59,10 @@ ALERT_KINDS: Final = (
     "frequency_breach",
     "dislike_surge",
     "silent_agent",
+    "ctr_drop",
+    "cpa_breach",
 )
+"""What alerts tell of: the incidents, under the same numbers."""
 SEVERITIES: Final = ("none", "notice", "warning", "critical")
 
 S, P, F, V, M = len(SEGMENTS), len(PLACEMENTS), len(FORMATS), len(SCRIPTS), len(ACTIVITIES)

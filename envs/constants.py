@@ -17,10 +17,19 @@ from envs.price_landscape import TABLE_SIZE
 from envs.scenario import Scenario
 
 INVALID_TRAFFIC, RIVAL_SURGE, TRACKING_OUTAGE, CREATIVE_BURN_OUT, OVERSPEND_FAULT = 1, 2, 3, 4, 5
+FREQUENCY_BREACH, DISLIKE_SURGE, SILENT_AGENT, CTR_DROP, CPA_BREACH = 6, 7, 8, 9, 10
 INVALID_SHARE = 0.75
 INVALID_CLICK_RATE = 0.02
 INVALID_DISCOUNT = 0.7
 SURGE_FACTOR, BURN_OUT_FACTOR, OVERSPEND_FACTOR = 1.7, 3.0, 3.0
+REPEATS = 4.0
+"""Times that a listener hears a spot that was bought once, where the frequency cap is breached."""
+DISLIKE_FACTOR, DISLIKED_ANNOYANCE = 5.0, 2.0
+"""On dislikes, and on what each impression annoys, where a creative gives offence."""
+DEAD_LINK_CLICKS, DEAD_LINK_CONVERSIONS = 0.1, 0.5
+"""Shares left where a campaign's link leads nowhere: of clicks, and of purchases, half of them elsewhere."""
+BROKEN_SHOP_CONVERSIONS = 0.2
+"""Share of purchases left where a campaign's shop is broken: what a conversion costs rises fivefold."""
 INATTENTIVE_SHARE = 0.04
 """Share of impressions not heard or seen at all: muted, in a pocket, below the fold."""
 
@@ -124,3 +133,10 @@ def active_incident(kinds, starts, lengths, kind, t):  # type: ignore[no-untyped
         if kinds[slot] == kind and starts[slot] <= t < starts[slot] + lengths[slot]:
             return slot
     return -1
+
+
+@kernel
+def struck_campaign(m, b, kind, t):  # type: ignore[no-untyped-def]
+    """Campaign of market b that an incident of this kind strikes at interval t, or −1."""
+    slot = active_incident(m.incident_kind[b], m.incident_start[b], m.incident_length[b], kind, t)
+    return m.incident_campaign[b, slot] if slot >= 0 else -1

@@ -27,7 +27,7 @@ def _plan(out, affinity, brief, st, multiplier, level_usd, creative, spend, firs
         st.wear,
     )
     log_format, log_script, wear_out = brief.log_format, brief.log_script, brief.wear_out
-    formats, completion, worn = creative
+    formats, completion, worn, _ = creative
     _, win_rate, marginal_price_usd = spend
     for b in range(first, end):
         offered = 0.0
@@ -73,7 +73,13 @@ def deliver(
         price_level_usd: what a multiplier of 1 bids for a predicted value of 1.
     """
     segment = state.on_air.shape
-    creative = CreativePlan(np.empty(segment, np.int64), np.empty(segment), np.empty(segment))
+    claims = actions.premium_value_usd
+    creative = CreativePlan(
+        np.empty(segment, np.int64),
+        np.empty(segment),
+        np.empty(segment),
+        np.zeros(segment) if claims is None else claims,
+    )
     spend = SpendPlan(pacing_error, np.empty_like(pacing_error), np.empty_like(pacing_error))
     level_usd, multiplier = max(1e-9, price_level_usd), controls.multiplier
     _plan(

@@ -10,7 +10,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from envs import catalogue as cat
-from envs import constants as con
 from envs.bids import LOST, SERVED, Bids
 from envs.catalogue import P, S
 from envs.event_schema import TABLES, Column
@@ -19,8 +18,8 @@ from envs.protocol import Actions, log_records
 from envs.seeds import SPLITS
 from envs.state import Int
 
-_ON_PLACEMENT = (con.INVALID_TRAFFIC, con.TRACKING_OUTAGE)
-_ON_CAMPAIGN = (con.CREATIVE_BURN_OUT, con.OVERSPEND_FAULT)
+_ON_PLACEMENT = [cat.INCIDENT_KINDS.index(name) for name in cat.INCIDENTS_ON_PLACEMENTS]
+_ON_CAMPAIGN = [cat.INCIDENT_KINDS.index(name) for name in cat.INCIDENTS_ON_CAMPAIGNS]
 _TYPES: Final = {
     "market": pa.int32(),
     "count": pa.int32(),

@@ -10,7 +10,7 @@ import numpy as np
 from envs import catalogue as cat
 from envs import constants as con
 from envs import response as res
-from envs.constants import active_incident
+from envs.constants import struck_campaign
 from envs.kernel import allocating_kernel, kernel
 from envs.listeners import lingering_response, rested_response
 from envs.state import Float, MarketParameters, MarketState
@@ -33,8 +33,7 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
     segments, arms = response.shape[2], response.shape[3]
     mean, weight = np.zeros(segments), np.zeros(segments)
     for b in range(batch):
-        kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
-        burn = active_incident(kinds, starts, lengths, con.CREATIVE_BURN_OUT, t)
+        burning = struck_campaign(m, b, con.CREATIVE_BURN_OUT, t)
         share = m.listening_share[b]
         segment, health, log_mood, probability = (
             m.listener_segment[b],
@@ -62,7 +61,7 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
                 room[b, c, s] += h * rested * (1.0 - slow[i]) / (1.0 + res.SPACING * recent[i])
                 funnel[b, c, s] += answer * _recall(slow[i], fast[i])
             worn = m.wear_out[b, c]
-            if burn >= 0 and m.incident_campaign[b, burn] == c:
+            if c == burning:
                 worn *= con.BURN_OUT_FACTOR
             for s in range(segments):
                 funnel[b, c, s] /= max(1e-9, mean[s])

@@ -8,7 +8,7 @@ from envs import catalogue as cat
 from envs import constants as con
 from envs import response as res
 from envs.bids import OUTCOME_DRAWS, SERVED
-from envs.constants import active_incident
+from envs.constants import active_incident, struck_campaign
 from envs.kernel import kernel
 from envs.listeners import lingering_response, rested_response
 from envs.philox import UNIT, binomial, fill_words_at, uniform4
@@ -31,11 +31,10 @@ TALLIES = 10
 def prepare_creatives(m, st, scratch, b, t):  # type: ignore[no-untyped-def]
     """Fills scratch.effect [C, S, M]: the effect of what is on air, by the listener's activity."""
     campaigns, segments, moods = scratch.effect.shape
-    kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
-    burn = active_incident(kinds, starts, lengths, con.CREATIVE_BURN_OUT, t)
+    burning = struck_campaign(m, b, con.CREATIVE_BURN_OUT, t)
     for c in range(campaigns):
         worn = m.wear_out[b, c]
-        if burn >= 0 and m.incident_campaign[b, burn] == c:
+        if c == burning:
             worn *= con.BURN_OUT_FACTOR
         for s in range(segments):
             arm = st.on_air[b, c, s]
@@ -79,6 +78,10 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
     kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
     fraud = active_incident(kinds, starts, lengths, con.INVALID_TRAFFIC, t)
     fraud_placement = m.incident_placement[b, fraud] if fraud >= 0 else -1
+    repeated = struck_campaign(m, b, con.FREQUENCY_BREACH, t)
+    offensive = struck_campaign(m, b, con.DISLIKE_SURGE, t)
+    dead_link = struck_campaign(m, b, con.CTR_DROP, t)
+    broken_shop = struck_campaign(m, b, con.CPA_BREACH, t)
     on_air, shown, attention, aired = st.on_air[b], scratch.shown, scratch.attention, scratch.aired
     reached, reached_count = scratch.reached, scratch.reached_count
     effect, waiting = scratch.effect, scratch.waiting
@@ -108,8 +111,9 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
             reached[reached_count[0], 0] = c
             reached[reached_count[0], 1] = i
             reached_count[0] += 1
-        shown[c, i] += 1.0
-        aired[c, s] += 1.0
+        hearings = con.REPEATS if c == repeated else 1.0
+        shown[c, i] += hearings
+        aired[c, s] += hearings
         u0, u1 = (words[0, n] + 0.5) * UNIT, (words[1, n] + 0.5) * UNIT
         if p == fraud_placement and u0 < con.INVALID_SHARE:
             tally[row, _WASTED] += paid
@@ -135,11 +139,15 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
         attention[c, i] += rested * spot * _RECALL[arm] * memorable[c]
         done = binomial(weight, _completion(z, _HAZARD[arm]), (words[2, n] + 0.5) * UNIT)
         skipped = binomial(weight - done, res.SKIP_SHARE, (words[3, n] + 0.5) * UNIT)
-        angry = min(0.5, res.DISLIKE_RATE * math.exp(min(4.0, met[n, 1])) / max(0.2, z))
+        angry = res.DISLIKE_RATE * math.exp(min(4.0, met[n, 1])) / max(0.2, z)
+        angry = min(0.5, angry * con.DISLIKE_FACTOR if c == offensive else angry)
         disliked = binomial(weight, angry, (words[4, n] + 0.5) * UNIT)
         click = _click(z, _CLICK[arm] * _ACTIVITY_CLICK[mood], float(made.visible[n]))
+        click *= con.DEAD_LINK_CLICKS if c == dead_link else 1.0
         clicked = binomial(weight, click, (words[5, n] + 0.5) * UNIT)
         buy = _conversion(z, _CONVERSION[arm] * converting[c], met[n, 4])
+        buy *= con.DEAD_LINK_CONVERSIONS if c == dead_link else 1.0
+        buy *= con.BROKEN_SHOP_CONVERSIONS if c == broken_shop else 1.0
         caused = binomial(weight, buy, (words[6, n] + 0.5) * UNIT)
         tally[row, _COMPLETIONS] += done
         tally[row, _SKIPS] += skipped

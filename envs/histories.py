@@ -34,7 +34,8 @@ LIKING_SD: Final = 0.8
 """Of the log rate's part that is the listener's own."""
 PLAYS_LOG_SD: Final = 1.5
 
-_PLAYS, _TOTAL = 160, 161  # streams, behind the generator's
+PLAYS_STREAM: Final = 160
+_TOTAL = 161  # streams, behind the generator's
 
 
 class Listening(NamedTuple):
@@ -42,6 +43,8 @@ class Listening(NamedTuple):
 
     plays: NDArray[np.int32]  # [B, L, ITEMS] how often each has played each item
     segment: Int  # [B, L] the segment of each
+    recent: NDArray[np.int16] | None = None
+    """[B, L, RECENT] tokens of the last plays in order (`envs.recent_plays`); None unless asked for."""
 
 
 def _catalogue() -> tuple[Float, Float]:
@@ -51,7 +54,7 @@ def _catalogue() -> tuple[Float, Float]:
     return vector / np.linalg.norm(vector, axis=1, keepdims=True), popularity
 
 
-_VECTOR, _POPULARITY = _catalogue()
+ITEM_VECTOR, _POPULARITY = _catalogue()
 
 
 @allocating_kernel
@@ -69,7 +72,7 @@ def _draw_plays(seeds, taste, vector, popularity, median, cold_share, plays):  #
                 continue
             total = 0.0
             for k in range(items):
-                v0, v1, v2, _v3 = uniform4(seeds[b], _PLAYS, i, k, 0)
+                v0, v1, v2, _v3 = uniform4(seeds[b], PLAYS_STREAM, i, k, 0)
                 liking, _ = normal_pair(v0, v1)
                 suits = 0.0
                 for d in range(taste.shape[2]):
@@ -90,5 +93,5 @@ def draw_histories(seeds: NDArray[np.uint64], taste: Float, scenario: Scenario) 
     """Play counts [B, L, ITEMS] of listeners with tastes [B, L, ≥ D], each market's own by its seed [B]."""
     plays = np.zeros((*taste.shape[:2], ITEMS), np.int32)
     listeners = scenario.listeners
-    _draw_plays(seeds, taste, _VECTOR, _POPULARITY, listeners.plays_median, listeners.cold_share, plays)
+    _draw_plays(seeds, taste, ITEM_VECTOR, _POPULARITY, listeners.plays_median, listeners.cold_share, plays)
     return plays

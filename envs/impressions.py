@@ -1,4 +1,4 @@
-"""The last interval's impressions, one row each, as the platform reports them to an audience agent.
+"""The last interval's impressions, one row each, as the platform reports them to who reads impressions.
 
 Who was shown what, and how they answered: the rows that feedback fills, kept only where a `VectorMarket`
 was asked for them. Nothing hidden is among them: clicks include those of invalid traffic, and where
@@ -37,6 +37,7 @@ class ImpressionLog(NamedTuple):
     clicks: Int  # [N] as tracked
     quality: Float  # [N] of the opportunity, seen by every bidder
     attention: Float  # [N] public, of placement and hour
+    affinity: Float  # [N] of the listener to the campaign, as the audience had told the bid
 
 
 class ImpressionRoom(NamedTuple):
@@ -45,6 +46,7 @@ class ImpressionRoom(NamedTuple):
     numbers: Int  # [B, most, NUMBERS]
     quality: Float  # [B, most]
     attention: Float  # [B, most]
+    affinity: Float  # [B, most]
     rows: Int  # [B] how many
 
 
@@ -52,6 +54,7 @@ def new_room(markets: int, most: int) -> ImpressionRoom:
     """Room for `most` impressions of each market."""
     return ImpressionRoom(
         np.empty((markets, most, NUMBERS), np.int64),
+        np.empty((markets, most)),
         np.empty((markets, most)),
         np.empty((markets, most)),
         np.zeros(markets, np.int64),
@@ -98,6 +101,7 @@ def note_interval(m, st, k, ctl, out, scratch, next_on_air, first, end, t, aired
             row[9], row[10] = made.dislikes[n], made.clicks[n] * tracked
             room.quality[b, kept] = made.quality[n]
             room.attention[b, kept] = m.attention[b, t, p]
+            room.affinity[b, kept] = ctl.predicted_affinity[b, c, made.listener[n]]
             kept += 1
         room.rows[b] = kept
 
@@ -105,5 +109,5 @@ def note_interval(m, st, k, ctl, out, scratch, next_on_air, first, end, t, aired
 def impression_log(room: ImpressionRoom) -> ImpressionLog:
     """What was noted, in arrays of its own."""
     noted: NDArray[np.bool_] = np.arange(room.quality.shape[1]) < room.rows[:, None]
-    columns = [*np.ascontiguousarray(room.numbers[noted].T), room.quality[noted], room.attention[noted]]
-    return ImpressionLog._make(columns)
+    numbers = np.ascontiguousarray(room.numbers[noted].T)
+    return ImpressionLog._make([*numbers, room.quality[noted], room.attention[noted], room.affinity[noted]])

@@ -30,6 +30,7 @@ COMPILED_FROM: Final = (
     "observation",
     "opportunities",
     "philox",
+    "recent_plays",
     "reception",
     "response",
     "rewards",

@@ -7,7 +7,9 @@ import math
 import numpy as np
 
 from envs import catalogue as cat
+from envs import constants as con
 from envs import response as res
+from envs.constants import struck_campaign
 from envs.kernel import kernel
 
 _recall = kernel(res.recall_of)
@@ -50,10 +52,10 @@ def lingering_response(rested, own, shared, irritable):  # type: ignore[no-untyp
 
 
 @kernel
-def _remember(m, st, k, scratch, b):  # type: ignore[no-untyped-def]
+def _remember(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
     """Fades memory and annoyance, then adds the interval's impressions; empties what scratch held of them."""
     campaigns, listeners = scratch.shown.shape
-    segment = m.listener_segment[b]
+    segment, offensive = m.listener_segment[b], struck_campaign(m, b, con.DISLIKE_SURGE, t)
     for c in range(campaigns):
         slow, fast, recent = st.memory_slow[b, c], st.memory_fast[b, c], st.recent_exposure[b, c]
         annoyance, decay = st.annoyance[b, c], m.recall_decay[b, c]
@@ -71,7 +73,8 @@ def _remember(m, st, k, scratch, b):  # type: ignore[no-untyped-def]
         st.memory_slow[b, c, i] = slow + (1.0 - slow) * _gain(attention, res.RECALL_GAIN_SLOW, recent)
         st.memory_fast[b, c, i] = fast + (1.0 - fast) * _gain(attention, res.RECALL_GAIN_FAST, 0.0)
         st.recent_exposure[b, c, i] += shown
-        st.annoyance[b, c, i] += _FATIGUE[st.on_air[b, c, segment[i]]] * shown
+        annoying = con.DISLIKED_ANNOYANCE if c == offensive else 1.0
+        st.annoyance[b, c, i] += _FATIGUE[st.on_air[b, c, segment[i]]] * shown * annoying
         st.exposures[b, c, i] += shown
     scratch.reached_count[0] = 0
 
@@ -92,7 +95,7 @@ def update_listeners(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
         t: the interval.
     """
     campaigns, listeners = scratch.shown.shape
-    _remember(m, st, k, scratch, b)
+    _remember(m, st, k, scratch, b, t)
     total = scratch.total
     total[:] = 0.0
     for c in range(campaigns):

@@ -25,6 +25,7 @@ from envs.observation import SCHEMAS, Observation
 from envs.opportunities import BLOCK
 from envs.privileged import privileged_blocks
 from envs.protocol import BOUNDS, Actions, Board, Directive, quiet_board
+from envs.recent_plays import draw_recent
 from envs.reception import received
 from envs.response import HEALTH_MAX
 from envs.rewards import Rewards, Worth, rewards_of, worth_of
@@ -318,15 +319,17 @@ class VectorMarket:
         self._check_started("state")
         return _side_by_side(self._sight.orchestrator[:, 0], self._sight.campaign)
 
-    def listening(self) -> Listening:
+    def listening(self, *, order: bool = False) -> Listening:
         """What was known of the listeners before the flight, for an audience agent that asks.
 
-        Drawn anew at every call, the same for the same market, and costly: ask once a flight.
+        Drawn anew at every call, the same for the same market, and costly: ask once a flight, and for the
+        order of the last plays only where it is read.
         """
         self._check_started("listening")
         truth = self.parameters
         plays = draw_histories(truth.seed, truth.listener_taste, self.scenario)
-        return Listening(plays, truth.listener_segment.copy())
+        recent = draw_recent(truth.seed, truth.listener_taste, plays).token if order else None
+        return Listening(plays, truth.listener_segment.copy(), recent)
 
     def privileged_state(self) -> Observation:
         """Hidden truth for training and evaluation only [B, ·]: a market block, then MAX_CAMPAIGNS blocks."""

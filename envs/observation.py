@@ -220,6 +220,7 @@ ORCHESTRATOR_FIELDS: Final = (
     Field("alert_severity", _ALL_P, "index", 0.0, len(SEVERITIES) - 1.0, "message of monitor_0"),
     _fraction("throttle", _ALL_P, "directive in force"),
     _fraction("health", (S,), "listening against its usual level"),
+    _count("premium_value_usd", _ALL_S, "creative plan: what video is claimed to bring, 0 = no claim", "USD"),
 )
 SCHEMAS: Final[dict[str, Schema]] = {
     role: Schema(role, fields)

@@ -54,7 +54,14 @@ def _figure(viewer: Viewer) -> Figure:
     width = 0.535 / viewer.market.num_campaigns
     for c in range(viewer.market.num_campaigns):
         _cells(figure.add_axes((0.46 + c * width, 0.495, width - 0.012, 0.345)), viewer, c)
-    _pacing(_panel(figure, (0.045, 0.185, 0.335, 0.21), "share of the budget spent"), viewer)
+    _pacing(
+        _panel(
+            figure,
+            (0.045, 0.185, 0.335, 0.21),
+            "share of the budget spent (above: alerts, and bids held back)",
+        ),
+        viewer,
+    )
     _objective(_panel(figure, (0.045, 0.05, 0.335, 0.09), ""), viewer)
     _ticker(_panel(figure, (0.40, 0.05, 0.583, 0.345), "who told what (interval, sender, message)"), viewer)
     return figure
@@ -189,8 +196,20 @@ def _pacing(axes: Any, viewer: Viewer) -> None:
         x = intervals - 0.3 if right else start + 0.3
         side = "right" if right else "left"
         axes.text(x, 0.16 + 0.09 * n, what, color=ALARM, fontsize=7.5, horizontalalignment=side)
-    axes.set(ylim=(0, 1.03), yticks=(0, 0.5, 1), yticklabels=("0 %", "50 %", "100 %"))
+    _watchdog(axes, viewer)
+    axes.set(ylim=(0, 1.16), yticks=(0, 0.5, 1), yticklabels=("0 %", "50 %", "100 %"))
     axes.tick_params(labelbottom=False)
+
+
+def _watchdog(axes: Any, viewer: Viewer) -> None:
+    """Above the curves, a line a campaign: dots where it was alerted, bars where its bids were held back."""
+    for t, frame in enumerate(viewer.frames):
+        for c in range(viewer.market.num_campaigns):
+            y = 1.13 - 0.04 * c
+            if (frame.let[c] < 1.0).any():
+                axes.plot([t, t + 1], [y, y], color=CAMPAIGN[c], linewidth=3, alpha=0.7)
+            if (frame.alert[c] > 0).any():
+                axes.plot([t + 0.5], [y], "o", color=ALARM, markersize=3)
 
 
 def _objective(axes: Any, viewer: Viewer) -> None:

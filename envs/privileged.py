@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from envs import catalogue as cat
 from envs import constants as con
 from envs.catalogue import P, S
 from envs.observation import Observation
@@ -16,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def privileged_blocks(market: VectorMarket) -> tuple[Observation, Observation]:
-    """Hidden truth: market block [B, ·] and campaign blocks [B, C, ·], roughly standardised."""
+    """Hidden truth: market block [B, ·] and campaign blocks [B, C, ·], roughly standardised.
+
+    Of incidents it holds those that markets of the default scenario may meet: critics that were trained have
+    this width.
+    """
     m, st = market.parameters, market.market_state
     b, c = market.num_markets, market.num_campaigns
     t = min(market.interval, market.scenario.intervals - 1)
@@ -25,7 +28,7 @@ def privileged_blocks(market: VectorMarket) -> tuple[Observation, Observation]:
     best = log_response.max(-1)
     on_air = np.take_along_axis(log_response, st.on_air[..., None], -1)[..., 0]
     active = (m.incident_start <= t) & (t < m.incident_start + m.incident_length)
-    kinds = np.where(active, m.incident_kind, 0)[..., None] == np.arange(1, len(cat.INCIDENT_KINDS))
+    kinds = np.where(active, m.incident_kind, 0)[..., None] == np.arange(1, 1 + con.OVERSPEND_FAULT)
     at = (active & (m.incident_kind == con.INVALID_TRAFFIC))[..., None] & (
         m.incident_placement[..., None] == np.arange(P)
     )

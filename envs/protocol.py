@@ -29,6 +29,7 @@ Int = NDArray[np.int64]
 
 MAX_MULTIPLIER_LOG: Final = 4.0
 MAX_AGGRESSION: Final = 50.0
+MAX_PREMIUM_VALUE_USD: Final = 1e7
 
 
 class InvalidActionError(InterludeError):
@@ -48,6 +49,7 @@ class CreativePlan(NamedTuple):
     format: Int  # [B, C, S]
     expected_completion: Float  # [B, C, S] fraction
     wear: Float  # [B, C, S] decayed impressions a listener of the asset
+    premium_value_usd: Float  # [B, C, S] what video there is claimed to bring an interval; 0 = no claim
 
 
 class SpendPlan(NamedTuple):
@@ -95,6 +97,7 @@ class Actions(NamedTuple):
     monitor: Alert
     orchestrator: Directive
     listener_affinity: Float | None = None  # [B, C, L] audience's table at its refresh; None keeps the last
+    premium_value_usd: Float | None = None  # [B, C, S] creative's claims on video; None claims nothing
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,10 @@ BOUNDS: Final[dict[str, dict[str, FieldBounds]]] = {
         "affinity": FieldBounds(0.0, 10.0, "factor, 1 = average"),
         "confidence": FieldBounds(0.0, 1.0, "fraction"),
     },
-    "creative": {"creative": FieldBounds(0.0, float(max(CREATIVE_CHOICES) - 1), "index", True)},
+    "creative": {
+        "creative": FieldBounds(0.0, float(max(CREATIVE_CHOICES) - 1), "index", True),
+        "premium_value_usd": FieldBounds(0.0, MAX_PREMIUM_VALUE_USD, "USD an interval, 0 = no claim"),
+    },
     "bidding": {"log_multiplier": FieldBounds(-MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG, "log factor")},
     "monitor": {
         "advice": FieldBounds(0.0, len(ADVICE) - 1.0, "index", True),
@@ -136,6 +142,7 @@ def action_shape(role: str, field: str, campaigns: int) -> tuple[int, ...]:
         ("audience", "affinity"): (MAX_CAMPAIGNS, S),
         ("audience", "confidence"): (MAX_CAMPAIGNS, S),
         ("creative", "creative"): (campaigns, S, len(CREATIVE_CHOICES)),
+        ("creative", "premium_value_usd"): (campaigns, S),
         ("bidding", "log_multiplier"): (campaigns, 1 + P + S),
         ("monitor", "advice"): (MAX_CAMPAIGNS, P),
         ("monitor", "kind"): (MAX_CAMPAIGNS, P),
@@ -150,11 +157,13 @@ def action_shape(role: str, field: str, campaigns: int) -> tuple[int, ...]:
 
 
 def fields_of(actions: Actions) -> list[tuple[str, str, NDArray[Any]]]:
-    """Every (role, field, array) of a set of actions."""
+    """Every (role, field, array) of a set of actions; what nobody claims is left out."""
     found: list[tuple[str, str, NDArray[Any]]] = [
         ("creative", "creative", actions.creative),
         ("bidding", "log_multiplier", actions.bidding),
     ]
+    if actions.premium_value_usd is not None:
+        found.append(("creative", "premium_value_usd", actions.premium_value_usd))
     for role, message in (
         ("audience", actions.audience),
         ("monitor", actions.monitor),
@@ -169,7 +178,7 @@ def quiet_board(num_markets: int, campaigns: int) -> Board:
     b, c, n = num_markets, campaigns, MAX_CAMPAIGNS
     return Board(
         SegmentValue(np.ones((b, n, S)), np.zeros((b, n, S))),
-        CreativePlan(np.zeros((b, c, S), np.int64), np.zeros((b, c, S)), np.zeros((b, c, S))),
+        CreativePlan(np.zeros((b, c, S), np.int64), *(np.zeros((b, c, S)) for _ in range(3))),
         SpendPlan(np.zeros((b, c)), np.zeros((b, c)), np.zeros((b, c))),
         Alert(*(np.zeros((b, n, P), np.int64) for _ in range(3))),
         Directive(

@@ -27,7 +27,7 @@ class _Rule(NamedTuple):
 def _rule(role: str, field: str) -> _Rule:
     bounds = BOUNDS[role][field]
     dtype = np.int64 if bounds.integer else np.float64
-    high = np.array(CREATIVE_CHOICES) - 1 if role == "creative" else [bounds.high]
+    high = np.array(CREATIVE_CHOICES) - 1 if field == "creative" else [bounds.high]
     return _Rule(role, field, bounds, dtype, dtype(bounds.low), np.asarray(high, dtype))
 
 
@@ -84,6 +84,7 @@ def received(
             *[kept(role, field, array) for field, array in zip(sent._fields, sent, strict=True)]
         )
 
+    claims = actions.premium_value_usd
     return Actions(
         audience=message("audience", actions.audience),
         creative=kept("creative", "creative", actions.creative),
@@ -91,6 +92,7 @@ def received(
         monitor=message("monitor", actions.monitor),
         orchestrator=message("orchestrator", actions.orchestrator),
         listener_affinity=_table(actions.listener_affinity, campaigns, listeners, interval, seeds),
+        premium_value_usd=None if claims is None else kept("creative", "premium_value_usd", claims),
     )
 
 

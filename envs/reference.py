@@ -105,7 +105,7 @@ def protocol_text() -> str:
         "Agents speak in typed messages, posted in interval t and delivered in t + 1: on the board "
         "(`envs.protocol.Board`), in observations, in logs and renderings. What audience, monitor and "
         "orchestrator post is their action; creative and spend plans follow from the actions of the "
-        "creative and bidding agents.\n",
+        "creative and bidding agents, but for `premium_value_usd`, which is as the creative agent says.\n",
         "## Messages\n",
         _table(("message", "from", "fields", "says"), rows),
         "## Actions\n",
@@ -119,8 +119,11 @@ def protocol_text() -> str:
         parts += [f"### {role}\n", _table(("field", "shape", "bounds", "unit"), _action_rows(role))]
     parts += [
         "A creative agent chooses by segment a format, a script, a length and a call to action "
-        f"({', '.join(map(str, cat.CREATIVE_CHOICES))} choices). A bidding agent's log-multipliers are one "
-        "global, then by placement, then by segment; those of a placement and segment add up.\n",
+        f"({', '.join(map(str, cat.CREATIVE_CHOICES))} choices). Beside it the agent may claim "
+        "`premium_value_usd`: by how much the objective would rise in an interval if it could air video in "
+        "the segment, over its best creative without. Who says nothing claims 0, and the rule book then "
+        "grants by affinity, brief and budget left. A bidding agent's log-multipliers are one global, then "
+        "by placement, then by segment; those of a placement and segment add up.\n",
         "## Vocabulary\n",
         "An index stands for its place in these lists, from 0.\n",
         _table(("list", "names"), [(name, ", ".join(words)) for name, words in VOCABULARY.items()]),

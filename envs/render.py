@@ -19,6 +19,8 @@ from envs.catalogue import (
     ARMS,
     FORMATS,
     INCIDENT_KINDS,
+    INCIDENTS_ON_CAMPAIGNS,
+    INCIDENTS_ON_PLACEMENTS,
     MAX_CAMPAIGNS,
     PLACEMENTS,
     SEGMENTS,
@@ -31,7 +33,7 @@ from envs.market import Step, VectorMarket
 from envs.protocol import Actions, Alert, Board, Directive, SegmentValue
 from envs.scenario import load_scenario
 from envs.seeds import market_seeds
-from envs.state import Float
+from envs.state import Float, Int
 from envs.ticker import Bulletin, news
 
 RENDER_MODES: Final = ("ansi", "rgb_array")
@@ -43,6 +45,10 @@ class Frame(NamedTuple):
 
     objective_usd: float
     spent_fraction: Float  # [C] of the budget, so far
+    completion_rate: Float  # [C] as tracked; NaN where nothing was won
+    click_rate: Float  # [C] as tracked; NaN where nothing was won
+    alert: Int  # [C, P] kind of the alert posted in it
+    let: Float  # [C, P] factor on bids that was in force, 0 = paused
 
 
 class Viewer:
@@ -63,11 +69,32 @@ class Viewer:
         """Remembers the interval that was just played."""
         market, b = self.market, self.index
         spent = market.feed.spend_usd[b] / np.maximum(1e-9, market.feed.budget_usd[b])
-        self.frames.append(Frame(float(step.rewards.team[b]), spent))
+        self.frames.append(self._frame(step, spent))
         if self._board is not None:
             fresh = news(self._board, market.board, b, market.num_campaigns)
             self.bulletins.extend((market.interval, bulletin) for bulletin in fresh)
         self._board = market.board
+
+    def _frame(self, step: Step, spent: Float) -> Frame:
+        market, b, out = self.market, self.index, step.outcome
+        campaigns = market.num_campaigns
+        wins = out.wins[b].sum((1, 2)) * market.scenario.impression_weight  # [C]
+        completed, clicked = (
+            np.where(wins > 0, (counts[b] * out.tracked[b]).sum((1, 2)) / np.maximum(1.0, wins), np.nan)
+            for counts in (out.completions, out.clicks)
+        )
+        let = np.ones((campaigns, P))
+        if self._board is not None:
+            order = self._board.directive
+            let = order.throttle[b, :campaigns] * (1 - order.pause[b, :campaigns, None])
+        return Frame(
+            float(step.rewards.team[b]),
+            spent,
+            completed,
+            clicked,
+            market.board.alert.kind[b, :campaigns],
+            let,
+        )
 
     @property
     def objective_usd(self) -> float:
@@ -93,12 +120,12 @@ class Viewer:
             name = INCIDENT_KINDS[int(kind)]
             if name == "none" or m.incident_start[b, slot] >= self.market.interval:
                 continue
-            if name in ("invalid_traffic", "tracking_outage"):
+            if name in INCIDENTS_ON_PLACEMENTS:
                 where = f" on {PLACEMENTS[int(m.incident_placement[b, slot])]}"
-            elif name == "rival_surge":
-                where = ""
-            else:
+            elif name in INCIDENTS_ON_CAMPAIGNS:
                 where = f" of campaign {int(m.incident_campaign[b, slot])}"
+            else:
+                where = ""
             start = int(m.incident_start[b, slot])
             end = min(start + int(m.incident_length[b, slot]), self.market.scenario.intervals)
             found.append(((name + where).replace("_", " "), start, end))
@@ -131,10 +158,21 @@ class Viewer:
                 for s, segment in enumerate(SEGMENTS):
                     cells = (f"{out.spend_usd[b, c, s, p]:9.2f} / {rate[c, s, p]:6.1%}" for p in range(P))
                     lines.append(f"{f'campaign {c}' if s == 0 else '':14}{segment:14}" + "".join(cells))
+        if self.frames:
+            lines += self._held()
         lines += ["", "messages"]
         lines += [f"  {t:4d}  {told.sender:15} {told.text}" for t, told in list(self.bulletins)[-8:]]
         lines += [f"incident (hidden from agents): {what}, {t0} to {t1}" for what, t0, t1 in self.incidents()]
         return "\n".join(lines)
+
+    def _held(self) -> list[str]:
+        """What directives held back in the last interval."""
+        let = self.frames[-1].let
+        return [
+            f"campaign {c} on {PLACEMENTS[p].replace('_', ' ')}: "
+            + ("paused" if let[c, p] == 0 else f"bids throttled to {let[c, p]:.0%}")
+            for c, p in np.argwhere(let < 1.0)
+        ]
 
     def on_air(self) -> list[list[str]]:
         """Format on air by campaign and segment."""

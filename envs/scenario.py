@@ -26,7 +26,16 @@ Landscapes = tuple[str, str, str]
 """By placement: a shipped price landscape or the JSON that `interlude calibrate` wrote."""
 PodSize = Annotated[int, Field(ge=1, le=8)]
 IncidentKind = Literal[
-    "invalid_traffic", "rival_surge", "tracking_outage", "creative_burn_out", "overspend_fault"
+    "invalid_traffic",
+    "rival_surge",
+    "tracking_outage",
+    "creative_burn_out",
+    "overspend_fault",
+    "frequency_breach",
+    "dislike_surge",
+    "silent_agent",
+    "ctr_drop",
+    "cpa_breach",
 ]
 Vertical = Literal["retail", "automotive", "finance", "food", "entertainment", "telecom", "travel", "health"]
 
@@ -140,8 +149,8 @@ class HeldOut(_Part):
     price_shift: Annotated[float, Field(ge=-3, le=3, allow_inf_nan=False)] = 0.10
     """Added to the log price level."""
     price_landscape: Landscapes = ("ipinyou", "ipinyou-exchange-4", "ipinyou")
-    incident_kinds: tuple[IncidentKind, ...] = get_args(IncidentKind)
-    """All of them, two never trained on."""
+    incident_kinds: tuple[IncidentKind, ...] = get_args(IncidentKind)[:5]
+    """Two of them never trained on; the others have scenarios of their own."""
 
 
 class Values(_Part):
@@ -220,6 +229,15 @@ def load_scenario(name_or_path: str) -> Scenario:
     """
     path = resolve_named("scenario", "scenarios", name_or_path)
     return _load(path, path.stat().st_mtime_ns)
+
+
+def with_all_verticals(scenario: Scenario) -> Scenario:
+    """The scenario with the verticals of its held-out markets in all markets.
+
+    What is learned there has seen what it is tested on, and is good for comparison alone.
+    """
+    verticals = dict.fromkeys((*scenario.verticals, *scenario.held_out.verticals))
+    return scenario.model_copy(update={"verticals": tuple(verticals)})
 
 
 def scenario_names() -> list[str]:

@@ -3,7 +3,8 @@
 | agent | its action |
 |---|---|
 | `audience_0` | Box [MAX_CAMPAIGNS, S, 2]: affinity, confidence |
-| `creative_<c>` | MultiDiscrete [S * 4]: format, script, length, call to action of each segment |
+| `creative_<c>` | MultiDiscrete [S * 4]: format, script, length, call to action of each segment; or a Dict \
+of it and of claims on video, see `claiming_creative_space` |
 | `bidding_<c>` | Box [1 + P + S]: log-multipliers, global, by placement, by segment |
 | `monitor_0` | MultiDiscrete [MAX_CAMPAIGNS * P * 3]: advice, kind, severity of each campaign and placement |
 | `orchestrator_0` | Dict of the directive's fields |
@@ -89,7 +90,7 @@ def state_space() -> spaces.Box:
 def action_space(role: str) -> Space:
     """The space of one agent of the role, made from `protocol.BOUNDS`."""
     if role == "orchestrator":
-        return spaces.Dict({field: _field_space(role, field) for field in BOUNDS[role]})
+        return spaces.Dict({field: _field_space(role, field, _DIRECTIVE[field]) for field in BOUNDS[role]})
     if role == "creative":
         return spaces.MultiDiscrete(np.tile(CREATIVE_CHOICES, S))
     if role == "monitor":
@@ -102,13 +103,23 @@ def action_space(role: str) -> Space:
     return spaces.Box(low, high, dtype=np.float32)
 
 
+def claiming_creative_space() -> spaces.Dict:
+    """What a creative agent may answer in place of its plain action: `creative` as in it, and its claims.
+
+    `premium_value_usd` Box [S]: what video in a segment would bring its campaign, USD an interval; the plain
+    action claims nothing.
+    """
+    claims = _field_space("creative", "premium_value_usd", (S,))
+    return spaces.Dict({"creative": action_space("creative"), "premium_value_usd": claims})
+
+
 def joint_action_space(*roles: str) -> spaces.Dict:
     """The space of one agent that decides for several roles."""
     return spaces.Dict({role: action_space(role) for role in roles})
 
 
-def _field_space(role: str, field: str) -> Space:
-    bounds, shape = BOUNDS[role][field], action_shape(role, field, MAX_CAMPAIGNS)
+def _field_space(role: str, field: str, shape: tuple[int, ...]) -> Space:
+    bounds = BOUNDS[role][field]
     if not bounds.integer:
         return spaces.Box(bounds.low, bounds.high, shape, np.float32)
     if bounds.high == 1.0:
@@ -150,9 +161,14 @@ def decode(actions: Mapping[str, Any], campaigns: int, where: str) -> Actions:
         InvalidActionError: a wrong shape, type or field. Bounds are checked by the market.
     """
     rows: dict[str, list[NDArray[Any]]] = {role: [] for role in _FLAT}
+    claims: list[NDArray[Any] | None] = []
     for agent in _names(campaigns)[:-1]:
         role, _ = role_of(agent)
-        rows[role].append(_array(agent, _FIRST_FIELD[role], actions[agent], _FLAT[role], where))
+        action = actions[agent]
+        if role == "creative":
+            action, claim = _creative(agent, action, where)
+            claims.append(claim)
+        rows[role].append(_array(agent, _FIRST_FIELD[role], action, _FLAT[role], where))
     (audience,), (monitor,) = rows["audience"], rows["monitor"]
     alert = monitor.reshape(1, MAX_CAMPAIGNS, P, 3)
     return Actions(
@@ -161,19 +177,42 @@ def decode(actions: Mapping[str, Any], campaigns: int, where: str) -> Actions:
         bidding=np.concatenate(rows["bidding"]).reshape(1, campaigns, 1 + P + S),
         monitor=Alert(alert[..., 0], alert[..., 1], alert[..., 2]),
         orchestrator=_directive(actions["orchestrator_0"], where),
+        premium_value_usd=_claims(claims),
     )
 
 
+def _creative(agent: str, given: Any, where: str) -> tuple[Any, NDArray[Any] | None]:
+    """A creative agent's choices, and its claims where it makes some."""
+    if not isinstance(given, Mapping):
+        return given, None
+    fields = _fields(agent, given, where)
+    return fields["creative"], _array(agent, "premium_value_usd", fields["premium_value_usd"], (S,), where)
+
+
+def _claims(claims: list[NDArray[Any] | None]) -> NDArray[Any] | None:
+    """Claims [1, C, S] of all creative agents, 0 of those who make none; None where nobody makes any."""
+    if all(claim is None for claim in claims):
+        return None
+    return np.stack([np.zeros(S) if claim is None else claim for claim in claims])[None]
+
+
 def _directive(given: Any, where: str) -> Directive:
-    agent, fields = "orchestrator_0", BOUNDS["orchestrator"]
+    agent = "orchestrator_0"
+    fields = _fields(agent, given, where)
+    return Directive(
+        **{field: _array(agent, field, fields[field], _DIRECTIVE[field], where)[None] for field in fields}
+    )
+
+
+def _fields(agent: str, given: Any, where: str) -> Mapping[str, Any]:
+    """An action that is a dictionary of all fields of its role."""
+    fields = BOUNDS[role_of(agent)[0]]
     if not isinstance(given, Mapping) or given.keys() != fields.keys():
         got = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
         raise InvalidActionError(
             f"{agent}: expected a dictionary with the fields {', '.join(fields)} {where}, got {got}"
         )
-    return Directive(
-        **{field: _array(agent, field, given[field], _DIRECTIVE[field], where)[None] for field in fields}
-    )
+    return given
 
 
 def _array(agent: str, field: str, value: Any, shape: tuple[int, ...], where: str) -> NDArray[Any]:
@@ -200,10 +239,17 @@ def encode(actions: Actions, market: int = 0) -> dict[str, Any]:
     alert = np.stack([array[market] for array in actions.monitor], -1)
     return {
         "audience_0": np.stack([array[market] for array in actions.audience], -1),
-        **{f"creative_{c}": actions.creative[market, c].reshape(-1) for c in range(campaigns)},
+        **{f"creative_{c}": _encoded_creative(actions, market, c) for c in range(campaigns)},
         **{f"bidding_{c}": actions.bidding[market, c] for c in range(campaigns)},
         "monitor_0": alert.reshape(-1),
         "orchestrator_0": {
             field: getattr(actions.orchestrator, field)[market] for field in actions.orchestrator._fields
         },
     }
+
+
+def _encoded_creative(actions: Actions, market: int, campaign: int) -> Any:
+    choices = actions.creative[market, campaign].reshape(-1)
+    if actions.premium_value_usd is None:
+        return choices
+    return {"creative": choices, "premium_value_usd": actions.premium_value_usd[market, campaign]}

@@ -156,6 +156,7 @@ def see_board(rows, st, brief, feed, board, health, clock, first, end):  # type:
     budget_usd, budget_left_usd, log_format = feed.budget_usd, st.budget_left_usd, brief.log_format
     affinity, confidence = board.segment_value.affinity, board.segment_value.confidence
     formats, completion = board.creative_plan.format, board.creative_plan.expected_completion
+    claimed_usd = board.creative_plan.premium_value_usd
     pacing_error, win_rate = board.spend_plan.pacing_error, board.spend_plan.win_rate
     marginal_price_usd, throttle = board.spend_plan.marginal_price_usd, board.directive.throttle
     advice, kind, severity = board.alert.advice, board.alert.kind, board.alert.severity
@@ -180,6 +181,7 @@ def see_board(rows, st, brief, feed, board, health, clock, first, end):  # type:
                 row[_ORCHESTRATOR.brief_log_video + at] = log_format[b, c, s, _VIDEO]
                 row[_ORCHESTRATOR.plan_video + at] = 1.0 if formats[b, c, s] == _VIDEO else 0.0
                 row[_ORCHESTRATOR.expected_completion + at] = completion[b, c, s]
+                row[_ORCHESTRATOR.premium_value_usd + at] = claimed_usd[b, c, s]
         for c in range(MAX_CAMPAIGNS):  # as posted, campaigns that do not exist among them
             for s in range(segments):
                 row[_ORCHESTRATOR.segment_affinity + c * segments + s] = affinity[b, c, s]

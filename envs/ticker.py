@@ -36,7 +36,7 @@ def news(before: Board, after: Board, market: int, campaigns: int) -> list[Bulle
         found += _monitor(before.alert, after.alert, market, c)
     for c in range(campaigns):
         found += _directive(before.directive, after.directive, market, c, campaigns)
-    return found + _grants(before.directive, after.directive, market, campaigns)
+    return found + _grants(before, after, market, campaigns)
 
 
 def _differs(old: float, new: float) -> bool:
@@ -111,11 +111,14 @@ def _directive(before: Directive, after: Directive, b: int, c: int, campaigns: i
     return [Bulletin("orchestrator_0", text, c) for text in found]
 
 
-def _grants(before: Directive, after: Directive, b: int, campaigns: int) -> list[Bulletin]:
+def _grants(before: Board, after: Board, b: int, campaigns: int) -> list[Bulletin]:
     found = []
+    old, new = before.directive.premium_grant[b], after.directive.premium_grant[b]
     for c in range(campaigns):
-        fresh = (after.premium_grant[b] == c + 1) & (before.premium_grant[b] != c + 1)
+        fresh = (new == c + 1) & (old != c + 1)
         if fresh.any():
             text = f"grants video for {_names(fresh, SEGMENTS)} to campaign {c}"
+            claimed_usd = before.creative_plan.premium_value_usd[b, c][fresh].sum()  # what it was granted on
+            text += f", which claims {claimed_usd:,.2f} USD an interval" if claimed_usd > 0.0 else ""
             found.append(Bulletin("orchestrator_0", text, c))
     return found

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs import constants as con
-from envs.catalogue import P, S
+from envs.catalogue import INCIDENT_KINDS, INCIDENTS_ON_CAMPAIGNS, INCIDENTS_ON_PLACEMENTS, P, S
 from envs.dynamics import play_interval
 from envs.errors import InterludeError
 from envs.market import INITIAL_ARM, VectorMarket
@@ -74,6 +74,7 @@ def clairvoyant_prices(market: VectorMarket, b: int = 0) -> Prices:
         return type(arrays)(*(array[b : b + 1].copy() for array in arrays))
 
     m, state, t = copy(market.parameters), copy(market.market_state), market.interval
+    m.incident_kind[m.incident_kind == con.SILENT_AGENT] = 0  # prices are there, whoever fails to bid
     state.budget_left_usd[:], state.on_air[:] = 1.0, INITIAL_ARM
     k = market.constants._replace(log=True, frequency_cap=np.inf, daily_cap_fraction=np.inf)
     state.day_left_usd[:] = np.inf
@@ -107,17 +108,18 @@ def clairvoyant_prices(market: VectorMarket, b: int = 0) -> Prices:
 def incident_labels(m: MarketParameters, intervals: int) -> Int:
     """Which incident struck whom: [B, T, C, P] index into INCIDENT_KINDS, 0 where none did.
 
-    Invalid traffic and tracking outages strike one placement, for every campaign; a burn-out and an
-    overspend fault one campaign, on every placement; a rivals' surge everything.
+    A placement's incidents strike every campaign there, a campaign's every placement, a rivals' surge all
+    (`envs.catalogue.INCIDENTS_ON_…`).
     """
+    on_placements = [INCIDENT_KINDS.index(name) for name in INCIDENTS_ON_PLACEMENTS]
+    on_campaigns = [INCIDENT_KINDS.index(name) for name in INCIDENTS_ON_CAMPAIGNS]
     campaigns = m.affinity.shape[1]
     labels = np.zeros((len(m.seed), intervals, campaigns, P), np.int64)
     t = np.arange(intervals)
     for slot in range(m.incident_kind.shape[1]):
         kind, start = m.incident_kind[:, slot, None], m.incident_start[:, slot, None]
         on = (kind > 0) & (start <= t) & (t < start + m.incident_length[:, slot, None])
-        by_placement = (kind == con.INVALID_TRAFFIC) | (kind == con.TRACKING_OUTAGE)
-        by_campaign = (kind == con.CREATIVE_BURN_OUT) | (kind == con.OVERSPEND_FAULT)
+        by_placement, by_campaign = np.isin(kind, on_placements), np.isin(kind, on_campaigns)
         here = ~by_placement | (m.incident_placement[:, slot, None] == np.arange(P))
         whose = ~by_campaign | (m.incident_campaign[:, slot, None] == np.arange(campaigns))
         struck = on[:, :, None, None] & whose[:, None, :, None] & here[:, None, None, :]

@@ -107,6 +107,22 @@ class MarketBootstrap:
         """Mean of team a / mean of team b - 1."""
         return self._interval(lift(self._mean[a], self._mean[b]), lift(self._drawn[a], self._drawn[b]))
 
+    def ratio(self, a: int, b: int) -> Interval:
+        """Mean of team a / mean of team b."""
+        return self._interval(
+            lift(self._mean[a], self._mean[b]) + 1.0, lift(self._drawn[a], self._drawn[b]) + 1.0
+        )
+
+    def share_of_gain(self, a: int, b: int, base: int) -> Interval:
+        """Of what team b gains over the base, the share that team a gains; 1 = as much.
+
+        Not a number where b gains nothing: a share of that has no meaning.
+        """
+        return self._interval(
+            lift(self._mean[a] - self._mean[base], self._mean[b] - self._mean[base]) + 1.0,
+            lift(self._drawn[a] - self._drawn[base], self._drawn[b] - self._drawn[base]) + 1.0,
+        )
+
     def mean_lift(self, pairs: Sequence[tuple[int, int]]) -> Interval:
         """Mean over pairs (a, b), such as one team and another in every scenario, of `lift`."""
         a, b = (list(side) for side in zip(*pairs, strict=True))

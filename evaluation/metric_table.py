@@ -72,11 +72,9 @@ _ROWS: Final = (
     Kpi("creative/video_share", "fraction", "impressions of video / impressions", "0", "neither"),
     Kpi("creative/display_share", "fraction", "impressions of display / impressions", "0", "neither"),
     Kpi("creative/entropy", "fraction", "entropy of impressions over creatives / ln K", "0", "neither"),
-    Kpi("monitor/alerts", "count", "alerts raised, each campaign and placement apart", "", "neither"),
+    Kpi("monitor/alerts", "count", "alerts raised, one a campaign, kind and episode", "", "neither"),
     Kpi("monitor/incidents", "count", "incidents that began", "", "neither", True),
-    Kpi(
-        "monitor/precision", "fraction", "alerts that were right / that labels judge", LEFT_OUT, "more", True
-    ),
+    Kpi("monitor/precision", "fraction", "alerts that were right / alerts", LEFT_OUT, "more", True),
     Kpi("monitor/recall", "fraction", "incidents found / incidents", LEFT_OUT, "more", True),
     Kpi("monitor/delay", "intervals", "from start to alert / incidents found", LEFT_OUT, "less", True),
     Kpi("fairness/worst_objective_per_budget", "ratio", "least campaign's J / budget", "0", "more", True),
@@ -97,8 +95,8 @@ NOTES: Final = (
     "Hours are of the market's listeners, a listener standing for `impression_weight` people: each ad break "
     "closes 1 / ads_per_hour of an hour.",
     "The watchdog is judged by incident labels: an alert is right where an incident of its kind strikes its "
-    "campaign and placement in that interval or the one before, since news is an interval old. Alerts of "
-    "kinds that are no incidents (frequency breach, dislike surge, silent agent) are not judged. An incident "
+    "campaign and placement in that interval or the one before, since news is an interval old. An alert that "
+    "lasts, or covers several placements of a campaign, counts once. By kind: docs/watchdog.md. An incident "
     "is found by the first right alert from its start to the interval after its end; the soonest possible "
     "delay is 1.",
 )

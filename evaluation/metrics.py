@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from envs.catalogue import ARM_FORMAT, FORMATS, F, K
 from envs.market import Step, VectorMarket
+from envs.protocol import Alert
 from envs.rewards import segment_size
 from envs.state import Float
 from evaluation.metric_table import HEADLINES, KPIS, OBJECTIVE, PARTS, Kpi
-from evaluation.watchdog import Watch, Watchdog
+from evaluation.watchdog.scoring import Watch, Watchdog
 
 __all__ = ["HEADLINES", "KPIS", "OBJECTIVE", "PARTS", "FlightLedger", "Kpi", "gini", "mean_over_markets"]
 
@@ -47,7 +48,7 @@ class Tally(NamedTuple):
     fatigue: Float  # [..., B] likewise
     campaign_spend_usd: Float  # [..., B, C]
     attributed: Float  # [..., B, C] conversions reported, and at the end those that wait
-    watch: Watch  # of [..., B]
+    watch: Watch  # of [..., B, kinds]
     won_by_arm: Float  # [..., B, C, K]
 
 
@@ -114,6 +115,7 @@ class FlightLedger:
 
     def _tally(self, step: Step) -> Tally:
         out, worth, market = step.outcome, step.worth, self._market
+        alert = Alert(*(field[:, : market.num_campaigns] for field in market.board.alert))
         return Tally(
             intervals=np.ones(()),
             objective_usd=step.rewards.campaign,
@@ -127,7 +129,7 @@ class FlightLedger:
             pacing_error=np.abs(market.pacing_error()).mean(1),
             campaign_spend_usd=_array(out.spend_usd.sum((2, 3))),
             attributed=_array((out.conversions + out.conversions_settled).sum(2)),
-            watch=self._watchdog.add(market.board.alert.kind[:, : market.num_campaigns], market.interval - 1),
+            watch=self._watchdog.add(alert, market.interval - 1),
             won_by_arm=_by_arm(out.wins.sum(3), market.aired),
             **{name: _per_market(getattr(out, name)) for name in _SUMMED},
         )
@@ -144,7 +146,7 @@ class FlightLedger:
 
     def _kpis(self, total: Tally, level: Levels) -> dict[str, Float]:
         """The table's formulas; arrays [..., B]."""
-        scenario, watch = self._market.scenario, total.watch
+        scenario, watch = self._market.scenario, Watch(*(_array(field.sum(-1)) for field in total.watch))
         impressions = total.wins * scenario.impression_weight
         target_usd = scenario.values.conversion_usd
         by_format = _ratio(_by_format(total.won_by_arm), total.wins[..., None])
@@ -191,7 +193,7 @@ class FlightLedger:
             "creative/entropy": _entropy(total.won_by_arm),
             "monitor/alerts": watch.alerts,
             "monitor/incidents": watch.incidents,
-            "monitor/precision": _ratio(watch.right, watch.judged, np.nan),
+            "monitor/precision": _ratio(watch.right, watch.alerts, np.nan),
             "monitor/recall": _ratio(watch.found, watch.incidents, np.nan),
             "monitor/delay": _ratio(watch.delay, watch.found, np.nan),
             "fairness/worst_objective_per_budget": _ratio(total.objective_usd, self._budget).min(-1),

@@ -7,16 +7,19 @@ than could be kept of all markets. Markets are the same whoever watches, so a re
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from envs.bids import SERVED, Bids
 from envs.catalogue import ARM_FORMAT, F, P, S
+from envs.market import VectorMarket
+from envs.protocol import Actions
 from envs.render import Viewer
-from envs.state import Float
+from envs.state import Float, Int
 from envs.ticker import Bulletin
+from evaluation.affinity import posted_affinity, relative
 from evaluation.rollout import Course, opened
 from policies.team import Team
 
@@ -48,10 +51,27 @@ class Story:
     """[C] number and vertical."""
     spent_fraction: Float  # [T, C] of the budget, so far
     objective_usd: Float  # [T]
+    completion_rate: Float  # [T, C] as tracked; NaN where nothing was won
+    click_rate: Float  # [T, C] as tracked; NaN where nothing was won
+    alerts: Int  # [T, C, P] kind of the alert posted in each interval
+    let: Float  # [T, C, P] factor on bids that was in force, 0 = paused
     messages: list[tuple[int, Bulletin]]
     """Interval after which each was delivered, 1 the first, and what it said."""
     incidents: list[tuple[str, int, int]]
     """What and where, first interval, end: hidden from the agents."""
+
+
+@dataclass(frozen=True, eq=False)
+class Listeners:
+    """What the audience said of every listener at the flight's end, and what was true."""
+
+    predicted: Float  # [B, C, L] affinity, 1 = the campaign's mean in its market
+    true: Float  # [B, C, L] the same
+    segment: Int  # [B, L]
+    vertical: Int  # [B, C]
+    embedding: Float | None = None  # [B, L, D] where the audience embeds listeners
+    taste: Float | None = None  # [B, C, D] what it believes of campaigns
+    plays: Int | None = None  # [B, L] known of each listener
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +85,7 @@ class Replay:
     cell_wins: Float  # [S, P] a market
     cell_opportunities: Float  # [S, P] a market
     stories: list[Story]
+    listeners: Listeners
 
     @property
     def eventful(self) -> Story:
@@ -82,7 +103,8 @@ def replay(team: Team, course: Course, markets: int = MARKETS) -> Replay:
     impressions, spend = np.zeros((intervals, S, F)), np.zeros((S, P))
     wins, opportunities = np.zeros((S, P)), np.zeros((S, P))
     for t in range(intervals):
-        step = market.step(team.act(observations, market.impressions))
+        actions = team.act(observations, market.impressions)
+        step = market.step(actions)
         observations, out = step.observations, step.outcome
         for viewer in viewers:
             viewer.watch(step)
@@ -100,7 +122,23 @@ def replay(team: Team, course: Course, markets: int = MARKETS) -> Replay:
         cell_wins=wins / count,
         cell_opportunities=opportunities / count,
         stories=[_story(viewer) for viewer in viewers],
+        listeners=_listeners(team, market, actions),
     )
+
+
+def _listeners(team: Team, market: VectorMarket, actions: Actions) -> Listeners:
+    truth, audience = market.parameters, team.policies["audience"]
+    found = Listeners(
+        predicted=relative(posted_affinity(actions, market)),
+        true=relative(truth.affinity),
+        segment=truth.listener_segment,
+        vertical=truth.vertical,
+    )
+    embedding, belief = getattr(audience, "embedding", None), getattr(audience, "belief", None)
+    if embedding is None or belief is None:
+        return found
+    plays = market.listening().plays.sum(-1, dtype=np.int64)
+    return replace(found, embedding=embedding, taste=belief.taste, plays=plays)
 
 
 class _AttentiveViewer(Viewer):
@@ -119,6 +157,10 @@ def _story(viewer: Viewer) -> Story:
         names=[viewer.campaign_name(c) for c in range(market.num_campaigns)],
         spent_fraction=np.stack([frame.spent_fraction for frame in viewer.frames]),
         objective_usd=np.array([frame.objective_usd for frame in viewer.frames]),
+        completion_rate=np.stack([frame.completion_rate for frame in viewer.frames]),
+        click_rate=np.stack([frame.click_rate for frame in viewer.frames]),
+        alerts=np.stack([frame.alert for frame in viewer.frames]),
+        let=np.stack([frame.let for frame in viewer.frames]),
         messages=list(viewer.bulletins),
         incidents=viewer.incidents(),
     )

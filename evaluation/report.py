@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from envs.ticker import Bulletin
+from evaluation import report_audience as audience
 from evaluation import report_figures as figures
 from evaluation import report_flights as flights
 from evaluation import table
@@ -61,6 +62,7 @@ def html_report(comparison: Comparison, fractions: Fractions | None = None) -> s
         *_auctions(comparison, watched),
         *_story(watched[0].eventful, course.scenario.intervals_per_day),
         *_creatives(watched, course.scenario.intervals_per_day),
+        *_listeners(comparison, watched),
         "<h2>What the figures stand on</h2>",
         f"<ul>{''.join(_note(note) for note in table.footnotes(comparison))}</ul>",
         *_kpis(comparison),
@@ -215,7 +217,8 @@ def _story(story: Story, intervals_per_day: int) -> list[str]:
         ),
         _figure(
             lambda: flights.timeline_figure(story, intervals_per_day),
-            "A flight's spend by campaign, objective by interval and messages by sender; incidents: "
+            "A flight's spend, completion and click rates, alerts and pauses by campaign, objective by "
+            "interval and messages by sender; incidents: "
             f"{incidents}.",
         ),
         f"<details open><summary>What monitor and orchestrator said first ({len(loud)} messages)</summary>"
@@ -240,6 +243,31 @@ def _creatives(watched: Sequence[Replay], intervals_per_day: int) -> list[str]:
         _figure(
             lambda: flights.creative_figure(watched, intervals_per_day),
             f"Shares of audio, video and display by segment and day, of {names}.",
+        ),
+    ]
+
+
+def _listeners(comparison: Comparison, watched: Sequence[Replay]) -> list[str]:
+    colours, first = figures.team_colours(comparison), watched[0]
+    names = ", ".join(one.team for one in watched)
+    return [
+        "<h2>Who cares, and who was thought to</h2>",
+        _how(
+            "What audience agents said of every listener at the flight's end, against the truth, which no "
+            "agent sees. Tenths of the predictions, from the least to the most liking; the dashed line is "
+            "a prediction that holds on average."
+        ),
+        _figure(
+            lambda: audience.reliability_figure(watched, colours),
+            f"True affinity by predicted affinity of {names}.",
+        ),
+        _how(
+            f"Market {first.eventful.market_seed}, {first.team}: green listeners care more than average for "
+            "the campaign, red ones less; by segment, and within it from the least to the most liking."
+        ),
+        _figure(
+            lambda: audience.map_figure(first),
+            f"Predicted and true affinity of every listener for each campaign, by segment, of {first.team}.",
         ),
     ]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from envs.catalogue import FORMATS, PLACEMENTS, SEGMENTS, P, S
+from envs.catalogue import ALERT_KINDS, FORMATS, PLACEMENTS, SEGMENTS, P, S
 from envs.observation import ROLES
 from envs.state import Float, Int
 from evaluation.replay import Replay, Story
@@ -96,10 +96,12 @@ def cells_figure(replays: Sequence[Replay], colours: dict[str, str]) -> Figure:
 
 
 def timeline_figure(story: Story, intervals_per_day: int) -> Figure:
-    """A flight: money against plan, what it was worth, who told something new when; incidents in red."""
+    """A flight: money against plan, KPIs, alerts and bids held back, worth, messages; incidents in red."""
     intervals = len(story.objective_usd)
-    figure = canvas(WIDTH, 7.0)
-    spend, worth, lanes = figure.subplots(3, 1, sharex=True, height_ratios=(3.2, 1.6, 3.0))
+    figure = canvas(WIDTH, 11.0)
+    heights = (3.2, 1.4, 1.4, 1.6, 1.4, 3.0)
+    panels: Any = figure.subplots(6, 1, sharex=True, height_ratios=heights)
+    spend, completed, clicked, watchdog, worth, lanes = panels
     spend.plot(
         [0, intervals], [0, 100], color=faint(), linestyle=(0, (4, 3)), linewidth=1, label="plan: even"
     )
@@ -109,6 +111,14 @@ def timeline_figure(story: Story, intervals_per_day: int) -> Figure:
     spend.set_title("share of each campaign's budget spent, %")
     spend.set_ylim(0, 126)  # room for the names of incidents
     spend.set_yticks(range(0, 101, 20))
+    for axes, rate, title in (
+        (completed, 100 * story.completion_rate, "completion rate as tracked, %"),
+        (clicked, 1000 * story.click_rate, "clicks per 1000 impressions as tracked"),
+    ):
+        for c in range(len(story.names)):
+            axes.plot(np.arange(intervals) + 0.5, rate[:, c], color=CAMPAIGNS[c], linewidth=1.5)
+        axes.set_title(title)
+    _alerts(watchdog, story)
     colours = [GOOD if value >= 0 else BAD for value in story.objective_usd]
     worth.bar(np.arange(intervals) + 0.5, story.objective_usd, 0.85, color=colours)
     worth.set_title("objective of each interval, USD")
@@ -120,7 +130,7 @@ def timeline_figure(story: Story, intervals_per_day: int) -> Figure:
     lanes.set_yticks(range(len(_LANES)), _LANES)
     lanes.set_ylim(-0.6, len(_LANES) - 0.4)
     lanes.set_title("messages that said something new, by sender and the campaign they are about")
-    for axes in (spend, worth, lanes):
+    for axes in panels:
         days(axes, intervals, intervals_per_day)
         for _, start, end in story.incidents:
             axes.axvspan(start, end, color=BAD, alpha=0.16, linewidth=0)
@@ -128,10 +138,43 @@ def timeline_figure(story: Story, intervals_per_day: int) -> Figure:
         late = start > 0.65 * intervals
         side = {"ha": "right" if late else "left", "va": "top", "color": BAD, "fontsize": 9}
         spend.text(end - 0.15 if late else start + 0.15, 124 - 12 * (n % 2), what, **side)
-    for axes in (spend, worth):
+    for axes in panels[:-1]:
         axes.set_xlabel("")
     figure.legend(*spend.get_legend_handles_labels(), ncols=5, loc="outside lower center")
     return figure
+
+
+def _alerts(axes: Any, story: Story) -> None:
+    """A lane a campaign: dots where alerts began, and what they told; bars where bids were held back."""
+    for c in range(len(story.names)):
+        lane = len(story.names) - 1 - c
+        for t in np.flatnonzero((story.let[:, c] < 1.0).any(1)).tolist():
+            paused = (story.let[t, c] == 0.0).any()
+            axes.barh(lane, 1.0, 0.5 if paused else 0.22, t, color=CAMPAIGNS[c], alpha=0.45, linewidth=0)
+        for t, kind in begun(story.alerts[:, c]):
+            axes.plot(t + 0.5, lane, "o", color=CAMPAIGNS[c], markersize=5, markeredgewidth=0)
+            axes.annotate(
+                ALERT_KINDS[kind].replace("_", " "),
+                (t + 0.5, lane),
+                (4, 3),
+                textcoords="offset points",
+                fontsize=7.5,
+                color=faint(),
+            )
+    axes.set_yticks(range(len(story.names)), [f"campaign {c}" for c in reversed(range(len(story.names)))])
+    axes.set_ylim(-0.6, len(story.names) - 0.3)
+    axes.set_title("alerts as they began; bars: bids held back (thick: a placement paused, thin: throttled)")
+
+
+def begun(alerts: Int) -> list[tuple[int, int]]:
+    """(interval, kind) of every alert [T, P] of a campaign that was not there an interval before."""
+    found: list[tuple[int, int]] = []
+    before: set[int] = set()
+    for t, kinds in enumerate(alerts):
+        now = {int(kind) for kind in kinds if kind > 0}
+        found += [(t, kind) for kind in sorted(now - before)]
+        before = now
+    return found
 
 
 def creative_figure(replays: Sequence[Replay], intervals_per_day: int) -> Figure:

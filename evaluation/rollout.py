@@ -187,7 +187,8 @@ def opened(
         impressions=reads,
     )
     observations = market.reset(market_seeds(course.split, course.seed, start, count))
-    team.start(flight_of(market, privileged=team.privileged, listening=reads))
+    flight = flight_of(market, privileged=team.privileged, listening=reads, order=team.reads_order)
+    team.start(flight)
     return market, observations
 
 

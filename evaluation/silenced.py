@@ -1,4 +1,4 @@
-"""Roles that say less than they could: what the team loses when one of them is silent, noisy or stuck."""
+"""Roles that say or learn less than they could: what the team loses when one is silent, noisy or stuck."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ import numpy as np
 from envs.observation import Observation
 from envs.philox import normals
 from envs.protocol import Directive, SegmentValue, quiet_board
+from policies.arm_prior import ArmPrior
+from policies.belief import smooth
+from policies.desk import CampaignDesk
+from policies.evidence import Evidence
+from policies.kalman import KalmanBelief
 from policies.policy import Flight
+from policies.registry import DESK_TEAM, tuned_knobs
 from policies.scripted_audience import SegmentAverage
+from policies.scripted_bidding import DeskBidding
+from policies.scripted_creative import DeskCreative
+from policies.teams import desk_of
 
 _STREAM = 500
 """Streams of the noise, of the policies' own seeds."""
@@ -74,3 +83,40 @@ class SilentOrchestrator:
     def act(self, observation: Observation) -> Directive:
         """Leave."""
         return self._said
+
+
+class UnlearningBelief(KalmanBelief):
+    """What was believed before the flight, to its end: it sees the survey of recall, and infers nothing."""
+
+    def __init__(self, arm_prior: ArmPrior | None = None) -> None:
+        """Explores nothing either, for it would learn nothing from it."""
+        super().__init__(exploration=0.0, arm_prior=arm_prior)
+
+    def update(self, before: Evidence, now: Evidence) -> None:
+        """The survey alone: recall is a state that agents are shown."""
+        self.recall = smooth(self.recall, now.recall_survey, 0.5)
+
+
+def unlearning_desk(arm_prior: ArmPrior | None = None) -> CampaignDesk:
+    """Certainty-equivalent's desk, which paces as ever and never changes its mind about responses."""
+    return desk_of(tuned_knobs(DESK_TEAM), UnlearningBelief(arm_prior))
+
+
+class UnlearningCreative(DeskCreative):
+    """Certainty-equivalent's rule on briefs alone."""
+
+    model_aware = True
+
+    def __init__(self) -> None:
+        """On a desk of its own, which comes to the bidding agent's conclusions."""
+        super().__init__(unlearning_desk(), "unlearning")
+
+
+class UnlearningBidding(DeskBidding):
+    """Certainty-equivalent's rule on briefs alone."""
+
+    model_aware = True
+
+    def __init__(self) -> None:
+        """On a desk of its own, which comes to the creative agent's conclusions."""
+        super().__init__(unlearning_desk(), "unlearning")

@@ -22,6 +22,8 @@ from envs.errors import ConfigurationError, UnknownNameError
 from envs.observation import ROLES
 from envs.paths import ROOT
 from policies import load_team
+from policies.audience.agent import FOLDER as AUDIENCE
+from policies.audience.agent import load_audience
 from policies.policy import Policy
 from policies.registry import (
     is_policy,
@@ -29,6 +31,7 @@ from policies.registry import (
     make_policy,
     make_team,
     policy_knowledge,
+    policy_names,
     rule_names,
     team_knowledge,
     team_names,
@@ -162,7 +165,11 @@ class _Workshop:
             return Origin(
                 source, {role: make_policy(role, source)}, _knowledge(policy_knowledge(role, source))
             )
-        origin = self.team(source)
+        try:
+            origin = self.team(source)
+        except UnknownNameError as error:
+            valid = dict.fromkeys((*policy_names(role), "your.module:Class", *error.valid))
+            raise UnknownNameError(f"{role} policy or team", source, valid) from None
         if origin.learned_roles and role not in origin.learned_roles:
             raise ConfigurationError(
                 f"{source} did not learn {role!r}; it learned {', '.join(origin.learned_roles)}. "
@@ -199,11 +206,13 @@ class _Workshop:
 
         config = load_yaml(directory / "config.yaml")
         learned = load_run_policies(directory, sample=self.sample)
-        base = make_team(str(config.get("base_team", "certainty-equivalent")))
+        base = dict(make_team(str(config.get("base_team", "certainty-equivalent"))).policies)
+        if (directory / AUDIENCE).is_dir():
+            base["audience"] = load_audience(directory / AUDIENCE)
         seed = config.get("seed")
         return Origin(
             name=directory.resolve().name,
-            policies={**base.policies, **learned},
+            policies={**base, **learned},
             knowledge=_highest(
                 _policy_knowledge(policy, "model-aware") for role, policy in learned.items() if role in ROLES
             ),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from envs.configuration import load_yaml, resolve_named, validate
+from envs.configuration import apply_overrides, load_yaml, resolve_named, validate
 from envs.errors import UnknownNameError
 from envs.seeds import Split
 
@@ -116,12 +116,12 @@ class Study(_Part):
         return as_settings({**self.overrides, **variant.overrides})
 
 
-def load_study(name_or_path: str | Path) -> Study:
-    """A study by its name in `configs/studies` or its path.
+def load_study(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Study:
+    """A study by its name in `configs/studies` or its path, with `key=value` overrides.
 
     Raises:
         UnknownNameError: no such study; the valid names are listed.
         ConfigurationError: it is not valid; file, line, key path and value are named.
     """
     path = resolve_named("study", "studies", name_or_path)
-    return validate(Study, load_yaml(path), str(path))
+    return validate(Study, apply_overrides(load_yaml(path), overrides), str(path))

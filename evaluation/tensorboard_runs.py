@@ -11,7 +11,9 @@ from pathlib import Path
 from envs.output import plain
 from evaluation.comparison import Comparison, Standing
 from evaluation.metrics import KPIS, OBJECTIVE
-from evaluation.replay import replay
+from evaluation.projector import write_projector
+from evaluation.replay import Replay, replay
+from evaluation.report_audience import map_figure, reliability_figure
 from evaluation.report_figures import team_colours
 from evaluation.report_flights import cells_figure, creative_figure, price_figure, timeline_figure
 from evaluation.report_style import Draw, png
@@ -21,7 +23,7 @@ from evaluation.tensorboard import COMPARED, FLIGHT_PREFIX, SERIES, KpiWriter
 def write_comparison(comparison: Comparison, logdir: str | Path, until: int | None = None) -> list[Path]:
     """Writes every team of a comparison as a run of its own, with the same tags; returns the runs' folders.
 
-    The first markets are played once more by every team, for its bids and figures.
+    The first markets are played once more by every team, for its bids, figures and listeners.
 
     Args:
         comparison: what to write.
@@ -40,7 +42,9 @@ def write_comparison(comparison: Comparison, logdir: str | Path, until: int | No
             writer.json("scenario", comparison.course.scenario)
             writer.hyperparameters(settings)
             _write_figures_of(writer, comparison, standing, until)
-            _write_flights(writer, comparison, standing)
+            seen = replay(standing.entrant.team, comparison.course)
+            _write_flights(writer, comparison, seen)
+        write_projector(folder, seen.listeners)
         folders.append(folder)
     return folders
 
@@ -90,10 +94,9 @@ def _write_figures_of(
         writer.histogram(f"markets/{tag}", result.metrics[tag], 0)
 
 
-def _write_flights(writer: KpiWriter, comparison: Comparison, standing: Standing) -> None:
+def _write_flights(writer: KpiWriter, comparison: Comparison, seen: Replay) -> None:
     """Bids and figures of a few flights, played once more."""
     scenario = comparison.course.scenario
-    seen = replay(standing.entrant.team, comparison.course)
     colours, bids = team_colours(comparison), seen.bids
     writer.histogram("auction/bid_usd", bids.bid_usd, 0)  # the tag under which training keeps its bids
     writer.histogram("auction/price_to_beat_usd", bids.price_to_beat_usd, 0)
@@ -102,6 +105,8 @@ def _write_flights(writer: KpiWriter, comparison: Comparison, standing: Standing
         "figures/bids_and_prices": lambda: price_figure([seen], colours, scenario.impression_weight),
         "figures/where_the_money_goes": lambda: cells_figure([seen], colours),
         "figures/creatives": lambda: creative_figure([seen], scenario.intervals_per_day),
+        "figures/who_cares": lambda: map_figure(seen),
+        "figures/affinity_reliability": lambda: reliability_figure([seen], colours),
         "figures/one_flight": lambda: timeline_figure(seen.eventful, scenario.intervals_per_day),
     }
     for tag, draw in figures.items():

@@ -32,38 +32,44 @@ class ArmPrior:
     """Of a campaign's own effects around its vertical's."""
     unknown_variance: float
     """The same where the vertical is not known: the verticals' spread on top."""
+    common: float = 0.0
+    """What of the variance a campaign's segments have in common, so that one tells of the others."""
+    unknown_common: float = 0.0
+    """The same where the vertical is not known: verticals differ by nearly the same in all segments."""
 
-    def expect(self, now: Evidence) -> tuple[Float, Float]:
-        """Mean and variance [M, S, K] of arms' log effects beyond the brief."""
+    def expect(self, now: Evidence) -> tuple[Float, Float, Float]:
+        """Mean [M, S, K] of arms' log effects beyond the brief, variance and covariance over segments [M]."""
         seen = brief_vector(now)
         spread = np.maximum(1e-3, self.brief.std(0))
         apart = (((seen[:, None] - self.brief) / spread) ** 2).mean(-1)  # [M, n]
         nearest = apart.argmin(1)
-        trust = np.exp(-0.5 * apart[np.arange(len(seen)), nearest] / TRUST_DISTANCE**2)[:, None, None]
-        mean = trust * self.effect[nearest]
-        variance = self.variance + (1.0 - trust) * (self.unknown_variance - self.variance)
-        return mean, np.broadcast_to(variance, mean.shape).copy()
+        trust = np.exp(-0.5 * apart[np.arange(len(seen)), nearest] / TRUST_DISTANCE**2)
+        return (
+            trust[:, None, None] * self.effect[nearest],
+            self.variance + (1.0 - trust) * (self.unknown_variance - self.variance),
+            self.common + (1.0 - trust) * (self.unknown_common - self.common),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` reads back bit for bit."""
         return {
             "brief": self.brief.tolist(),
             "effect": self.effect.tolist(),
-            "variance": self.variance,
-            "unknown_variance": self.unknown_variance,
+            **{name: getattr(self, name) for name in (*_VARIANCES, *_COMMON)},
         }
 
     @classmethod
     def from_json(cls, data: Any) -> ArmPrior:
-        """A prior from plain data.
+        """A prior from plain data; one from before segments told of one another has nothing in common.
 
         Raises:
             ValueError: a part is missing, of the wrong shape, or not finite; it is named.
         """
         try:
             brief, effect = (np.array(data[name], np.float64) for name in ("brief", "effect"))
-            variances = [float(data[name]) for name in ("variance", "unknown_variance")]
-        except (KeyError, TypeError, ValueError) as error:
+            variances = [float(data[name]) for name in _VARIANCES]
+            common = [float(data.get(name, 0.0)) for name in _COMMON]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not an arm prior: {error!r}") from error
         if brief.ndim != 2 or brief.shape[1] != BRIEF_SIZE or not len(brief):
             raise ValueError(f"arm prior: brief has shape {brief.shape}, expected (n, {BRIEF_SIZE})")
@@ -73,9 +79,13 @@ class ArmPrior:
             )
         if not (np.isfinite(brief).all() and np.isfinite(effect).all() and min(variances) > 0.0):
             raise ValueError("arm prior: numbers must be finite and variances above 0")
-        return cls(brief, effect, *variances)
+        if not all(0.0 <= c < v for c, v in zip(common, variances, strict=True)):
+            raise ValueError("arm prior: what segments have in common must be from 0 to below the variance")
+        return cls(brief, effect, *variances, *common)
 
 
+_VARIANCES: Final = ("variance", "unknown_variance")
+_COMMON: Final = ("common", "unknown_common")
 BRIEF_SIZE: Final = cat.S * (1 + cat.F + cat.V) + 4
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from envs import catalogue as cat
 from envs import response as res
-from envs.state import Float
+from envs.state import Float, MarketParameters
 from policies.evidence import Evidence
 from policies.policy import Flight
 from policies.valuation import Estimate
@@ -44,6 +44,13 @@ def memory_room(now: Evidence, recall: Float) -> Float:
     return np.clip(1.0 - recall, 0.05, 1.0) * np.exp(now.fatigue) / (1.0 + res.SPACING * now.recent_exposure)
 
 
+def true_segment_affinity(parameters: MarketParameters) -> Float:
+    """[B, C, S] mean affinity of a segment's listeners, for evaluation only."""
+    segment = parameters.listener_segment[:, None, :, None] == np.arange(cat.S)
+    mean: Float = (parameters.affinity[..., None] * segment).sum(2) / np.maximum(1, segment.sum(2))
+    return mean
+
+
 class TrueResponse:
     """The simulator's own expected response: an upper reference, for evaluation only."""
 
@@ -54,6 +61,7 @@ class TrueResponse:
                 "the oracle reads the hidden truth: it needs a flight with market=… (evaluation only)"
             )
         self.market = flight.market
+        self.affinity = true_segment_affinity(flight.market.parameters).reshape(-1, cat.S)
 
     def update(self, before: Evidence, now: Evidence) -> None:
         """Nothing to learn."""
@@ -74,4 +82,5 @@ class TrueResponse:
             funnel=expectation.funnel.reshape(rows, cat.S),
             memory_room=expectation.memory_room.reshape(rows, cat.S),
             fatigue=now.fatigue,
+            affinity=self.affinity,
         )

@@ -7,6 +7,7 @@ Needs numpy, numba (the desk) and onnxruntime; neither torch nor ray. Nothing is
 | `manifest.json` | what the bundle is made of and from, and the SHA-256 of every other file |
 | `creative/model.onnx`, `bidding/model.onnx` | learned roles; scaling, masks and decoding in the graph |
 | `critic/model.onnx` | value of the observable state |
+| `audience/` | what the audience agent tells listeners apart by, if it does: an artefact of its own |
 | `scenario.json` | the market it was trained in: horizon, unit values, price level |
 | `schema/<role>.json`, `schema/messages.json` | observations and actions of every role; messages |
 | `golden.safetensors` | the first flight of development markets: what was seen and what was answered |
@@ -26,16 +27,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_of
 
+from envs.errors import InterludeError
 from envs.observation import SCHEMAS, schema_hash
 from envs.scenario import Scenario
 from policies.arm_prior import ArmPrior
+from policies.audience.agent import FOLDER as AUDIENCE
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.listener_model import ListenerModel, load_listener_model
 from policies.desk import CampaignDesk
 from policies.exported import BundleError, ExportedModel, ExportedPolicy
-from policies.kalman import KalmanBelief
+from policies.golden import take_impressions
 from policies.policy import Flight, Policy
 from policies.registry import make_team
 from policies.team import Team
-from policies.teams import desk_of
+from policies.teams import filter_desk
 from policies.tensors import (
     CRITIC,
     MODELS,
@@ -81,11 +86,15 @@ class Manifest(BaseModel):
     schema_hashes: dict[str, str]
     learned_roles: tuple[Literal["creative", "bidding"], ...]
     model_aware: bool
+    claims_video: bool = False
+    """Whether the creative agent claims video at the desk's worth, as one that reads the desk does."""
     memory: int = Field(0, ge=0)
     """Units that recurrent actors remember of a segment or a campaign; 0 = feed-forward."""
     desk: dict[str, float]
     arm_prior: dict[str, Any] | None = None
     base_team: ScriptedSource
+    reads_listeners: bool = False
+    """Whether its desk and its audience learn from single impressions."""
     stand_in_team: ScriptedSource
     sha256: dict[str, str]
 
@@ -99,12 +108,14 @@ class Bundle:
     scenario: Scenario
     models: Mapping[str, ExportedModel]
     """By name: the learned roles and `critic`."""
+    listeners: ListenerModel | None = None
+    """What its audience agent tells listeners apart by."""
 
     def desk(self) -> CampaignDesk:
         """A desk with the knobs the team was exported with."""
         taught, knobs = self.manifest.arm_prior, self.manifest.desk
         prior = None if taught is None else ArmPrior.from_json(taught)
-        return desk_of(knobs, KalmanBelief(knobs["exploration"], arm_prior=prior))
+        return filter_desk(knobs, prior, reads_listeners=self.manifest.reads_listeners)
 
     def team(self) -> Team:
         """A fresh team: learned roles on one desk, the others and the stand-ins by their rules."""
@@ -112,10 +123,17 @@ class Bundle:
         learned: dict[str, Policy] = {}
         for role in manifest.learned_roles:
             spec = model_spec(role, manifest.memory)
-            learned[role] = ExportedPolicy(self.models[role], spec, desk, manifest.name, manifest.model_aware)
+            claims = role == "creative" and manifest.claims_video
+            learned[role] = ExportedPolicy(
+                self.models[role], spec, desk, manifest.name, manifest.model_aware, claims
+            )
+        policies = {**manifest.base_team.make().policies, **learned}
+        if self.listeners is not None:
+            name = policies["audience"].name
+            policies["audience"] = CollaborativeAudience(name=name, model=self.listeners)
         return Team(
             name=manifest.name,
-            policies={**manifest.base_team.make().policies, **learned},
+            policies=policies,
             stand_ins=manifest.stand_in_team.make().policies,
             model_aware=manifest.model_aware,
         )
@@ -154,7 +172,12 @@ def open_bundle(path: str | Path, *, verify: bool = True, whole_flights: bool = 
         raise BundleError(f"{folder / MANIFEST} names no network of the learned role {absent[0]!r}")
     for name, model in models.items():
         model.check(model_spec(name, manifest.memory))
-    bundle = Bundle(folder, manifest, scenario, models)
+    try:
+        reads = f"{AUDIENCE}/{MANIFEST}" in files
+        listeners = load_listener_model(folder / AUDIENCE) if reads else None
+    except InterludeError as error:
+        raise BundleError(str(error)) from error
+    bundle = Bundle(folder, manifest, scenario, models, listeners)
     try:
         bundle.team()
     except (KeyError, TypeError, ValueError) as error:
@@ -216,6 +239,7 @@ def _verify(bundle: Bundle, data: bytes, intervals: int | None) -> None:
     path = bundle.path / GOLDEN
     try:
         golden = tensors_of(data)
+        impressions = take_impressions(golden)
         seeds, shape = golden.pop("seeds"), golden["observation"].shape
     except (SafetensorError, KeyError) as error:
         raise BundleError(f"{path}: not golden pairs: {error}") from error
@@ -227,6 +251,8 @@ def _verify(bundle: Bundle, data: bytes, intervals: int | None) -> None:
     memory = {name: spec.empty_memory(rows) for name, spec in specs.items()}
     for interval in range(shape[0] if intervals is None else min(intervals, shape[0])):
         expected = {name: array[interval] for name, array in golden.items()}
+        if interval in impressions:
+            desk.read_impressions(impressions[interval])
         desk.advance(expected["observation"])
         _agree(path, "the desk", expected, desk_tensors(desk, expected["observation"]))
         for name, model in bundle.models.items():

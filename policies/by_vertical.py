@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from envs.catalogue import VERTICALS
+from envs.catalogue import VERTICALS, S
 from envs.generator import VERTICAL_TABLE
 from envs.observation import SCHEMAS, Observation
 from envs.state import Int
@@ -77,7 +77,10 @@ class ByVertical:
         self._started = False
 
     def act(self, observation: Observation) -> Any:
-        """The actions of every vertical's policy, in the campaigns' order: [B, C, ...]."""
+        """The actions of every vertical's policy, in the campaigns' order: [B, C, ...].
+
+        Claims on video are the verticals' own; who makes none claims 0.
+        """
         self.split.assign(observation)
         campaigns = observation.reshape(-1, 1, observation.shape[-1])
         answers: dict[str, Any] = {}
@@ -89,9 +92,13 @@ class ByVertical:
         first = next(iter(answers.values()))
         action = np.empty((len(campaigns), *first.shape[2:]), first.dtype)
         propensity = np.zeros((len(campaigns), *first.shape[2:-1]))
+        claims = np.zeros((len(campaigns), S))
         for name, rows in self.split.rows.items():
             action[rows] = answers[name][:, 0]
             told = getattr(self.policies[name], "log_propensity", 0.0)
             propensity[rows] = np.broadcast_to(told, (len(rows), 1, *first.shape[2:-1]))[:, 0]
+            claimed = getattr(self.policies[name], "premium_value_usd", None)
+            claims[rows] = 0.0 if claimed is None else claimed[:, 0]
         self.log_propensity = propensity.reshape(*observation.shape[:2], *propensity.shape[1:])
+        self.premium_value_usd = claims.reshape(*observation.shape[:2], S)
         return action.reshape(*observation.shape[:2], *action.shape[1:])

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import catalogue as cat
+from envs.impressions import ImpressionLog
 from envs.observation import Observation
-from envs.protocol import MAX_MULTIPLIER_LOG
+from envs.protocol import MAX_MULTIPLIER_LOG, MAX_PREMIUM_VALUE_USD
 from envs.state import Bool, Float
 from policies.belief import Estimator
 from policies.evidence import Evidence, evidence_of
+from policies.impression_belief import ImpressionBelief
 from policies.kalman import KalmanBelief, X
 from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
 from policies.policy import Flight
@@ -27,7 +29,9 @@ from policies.valuation import (
     LOWEST_LOG_SCORE,
     ShadowPrices,
     arm_log_scores,
+    arm_surpluses,
     impression_values,
+    premium_values,
     unit_values,
 )
 
@@ -61,6 +65,28 @@ class DeskKnobs(NamedTuple):
             if key in values
         }
         return cls(PacingKnobs(**pacing), ShadowPrices(**shadow), **values)
+
+
+class DeskPolicy:
+    """What all policies on a desk share; a team's creative and bidding agents have the same one."""
+
+    privileged = False
+
+    def __init__(self, desk: CampaignDesk, name: str) -> None:
+        self.desk, self.name = desk, name
+
+    @property
+    def reads_listeners(self) -> bool:
+        """Whether the desk wants every interval's impressions."""
+        return self.desk.reads_listeners
+
+    def start(self, flight: Flight) -> None:
+        """A new flight."""
+        self.desk.start(flight)
+
+    def read_impressions(self, impressions: ImpressionLog) -> None:
+        """Hands them to the desk."""
+        self.desk.read_impressions(impressions)
 
 
 class CampaignDesk:
@@ -101,6 +127,16 @@ class CampaignDesk:
         self._interval = -1
         self._seen: Observation | None = None
 
+    @property
+    def reads_listeners(self) -> bool:
+        """Whether its beliefs come from single impressions."""
+        return isinstance(self.estimator, ImpressionBelief)
+
+    def read_impressions(self, impressions: ImpressionLog) -> None:
+        """Takes in an interval's impressions before `advance`; both roles may bring them."""
+        if isinstance(self.estimator, ImpressionBelief):
+            self.estimator.read_impressions(impressions)
+
     def advance(self, observation: Observation) -> None:
         """Takes in an interval's observation [B, C, ·]; a second call in the same interval does nothing."""
         if self._seen is not None and np.array_equal(self._seen, observation):
@@ -138,9 +174,11 @@ class CampaignDesk:
         drawn = estimate._replace(response=self.estimator.draw(now))
         promise = impression_values(drawn, now.attention, self._units, shadow, left, paid=paid)
         volume = self._volume * self._winnable
-        scores = arm_log_scores(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, volume)
+        surplus = arm_surpluses(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, volume)
         self.arm_mask: Bool = self._by_campaign(self._allowed(now))
-        self.arm_log_score: Observation = self._by_campaign(scores).astype(np.float32)
+        self.arm_log_score: Observation = self._by_campaign(arm_log_scores(surplus)).astype(np.float32)
+        claims = premium_values(surplus) * heeded(now, estimate.affinity)
+        self.premium_value_usd: Float = self._by_campaign(np.minimum(claims, MAX_PREMIUM_VALUE_USD))
         self.base_log_multiplier: Observation = self._by_campaign(self._bid(now, value)).astype(np.float32)
 
     def _by_campaign(self, rows: NDArray[Any]) -> NDArray[Any]:
@@ -190,6 +228,16 @@ class CampaignDesk:
         return self.belief_features()[1]
 
 
+def heeded(now: Evidence, affinity: Float) -> Float:
+    """[M, S] factor on a claim for what the audience agent says: (its affinity / the desk's)^confidence.
+
+    So a discovery moves grants before the campaign has bought impressions that tell of it.
+    """
+    heard = np.where(now.elapsed_fraction[:, None] > 0, now.segment_affinity, affinity)
+    ratio: Float = np.clip(heard / np.maximum(1e-3, affinity), 1e-2, 1e2)
+    return ratio**now.segment_confidence
+
+
 def predicted_value(now: Evidence, price_level_usd: float) -> Float:
     """[M, S, P] USD that a multiplier of 1 bids on an average opportunity; 0 where nothing can air."""
     affinity = np.where(now.elapsed_fraction[:, None] > 0, now.segment_affinity, now.affinity_hint)
@@ -232,6 +280,7 @@ __all__ = [
     "CampaignDesk",
     "DeskKnobs",
     "additive",
+    "heeded",
     "log_multipliers",
     "predicted_value",
 ]

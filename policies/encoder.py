@@ -53,8 +53,9 @@ def split_columns(
 
 CAMPAIGN_COLUMNS: Final = split_columns(SCHEMAS["bidding"], S)
 MARKET_COLUMNS: Final = split_columns(
-    SCHEMAS["orchestrator"], MAX_CAMPAIGNS, whole=("health",), drop=("campaign_mask",)
+    SCHEMAS["orchestrator"], MAX_CAMPAIGNS, whole=("health",), drop=("campaign_mask", "premium_value_usd")
 )
+"""Without what campaigns claim for video: it follows from the beliefs, which a critic reads anyway."""
 
 
 class Encoder(nn.Module):

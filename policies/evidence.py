@@ -29,6 +29,7 @@ class Evidence(NamedTuple):
     brief_recall: Float  # [M]
     affinity_hint: Float  # [M, S]
     segment_affinity: Float  # [M, S]
+    segment_confidence: Float  # [M, S]
     premium_grant: Float  # [M, S]
     wear: Float  # [M, S, F, V]
     fatigue: Float  # [M, S]

@@ -24,13 +24,18 @@ from torch import nn
 
 from envs.configuration import load_yaml
 from envs.errors import InterludeError
+from envs.impressions import ImpressionLog
 from envs.market import VectorMarket
 from envs.observation import SCHEMAS, schema_hash
 from envs.output import plain
 from envs.scenario import Scenario, load_scenario
 from envs.seeds import market_seeds
+from policies.audience.agent import FOLDER as AUDIENCE
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.artefact import artefact_files, load_artefact
 from policies.bundle import GOLDEN, MANIFEST, SCENARIO, Bundle, Manifest
 from policies.folders import read_manifest
+from policies.golden import impression_tensors
 from policies.model_card import model_card
 from policies.networks import CreativeActor
 from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch, spec_of
@@ -87,13 +92,14 @@ def export(
         for name, net in load_networks(run / "policies").items()
     }
     manifest = _draft(run, config, scenario, networks)
-    seen = record(Bundle(run, Manifest.model_validate(manifest), scenario, {}), networks)
+    seen, logs = record(Bundle(run, Manifest.model_validate(manifest), scenario, {}), networks)
     files = {f"{name}/model.onnx": onnx_bytes(name, network, seen) for name, network in networks.items()}
     manifest["parity"] = check_parity(files, networks, seen)
-    files[GOLDEN] = bytes_of(_golden(seen, networks))
+    files[GOLDEN] = bytes_of(_golden(seen, logs, networks))
     files[SCENARIO] = _json(scenario.model_dump(mode="json"))
     files |= {f"schema/{role}.json": _json(role_schema(role)) for role in SCHEMAS}
     files["schema/messages.json"] = _json(message_schema())
+    files |= _audience(run, manifest, scenario)
     files["MODEL_CARD.md"] = model_card(manifest, compared).encode()
     if layout == "triton":
         onnx_files = {name: files[f"{name}/model.onnx"] for name in networks}
@@ -115,10 +121,11 @@ def check_output(output: Path) -> None:
         raise InterludeError(f"{output} exists already: a bundle wants a directory of its own")
 
 
-def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
+def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> tuple[Arrays, list[ImpressionLog]]:
     """Plays development markets with the run's networks and keeps what they were fed: [T, B, C, …].
 
-    `seeds` [B], the orchestrator's observations [T, B, ·] and recurrent actors' memories are among it.
+    `seeds` [B], the orchestrator's observations [T, B, ·] and recurrent actors' memories are among it; beside
+    it the impressions of every interval but the last, where the desk reads them.
     """
     scenario = bundle.scenario
     count = -(-PARITY_OBSERVATIONS // (scenario.intervals * scenario.campaigns))
@@ -126,7 +133,7 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
     reads = team.reads_listeners
     market = VectorMarket(scenario, count, split="development", impressions=reads)
     observations = market.reset(market_seeds("development", 0, 0, count))
-    flight = flight_of(market, listening=reads)
+    flight = flight_of(market, listening=reads, order=team.reads_order)
     team.start(flight)
     desk.start(flight)
     specs = {role: spec_of(role, networks[role]) for role in ROLES_OF_CAMPAIGNS if role in networks}
@@ -134,7 +141,11 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
     for spec in specs.values():
         memory |= spec.empty_memory(count, market.num_campaigns)
     rows: dict[str, list[NDArray[Any]]] = {}
+    logs: list[ImpressionLog] = []
     for _ in range(scenario.intervals):
+        if market.impressions is not None and desk.reads_listeners:
+            logs.append(market.impressions)
+            desk.read_impressions(logs[-1])
         desk.advance(observations.bidding)
         fed = desk_tensors(desk, observations.bidding) | memory
         for name, array in {**fed, "orchestrator": observations.orchestrator[:, 0]}.items():
@@ -147,17 +158,20 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> Arrays:
         observations = market.step(
             team.act(observations, market.impressions)._replace(**learned)
         ).observations
-    return {"seeds": policy_seeds(market.seeds)} | {name: np.stack(arrays) for name, arrays in rows.items()}
+    seen = {"seeds": policy_seeds(market.seeds)} | {name: np.stack(arrays) for name, arrays in rows.items()}
+    return seen, logs
 
 
-def _golden(seen: Arrays, networks: Mapping[str, nn.Module]) -> Arrays:
-    """The first markets' flights, with the answers: [T, B, C, …] each, and their seeds [B]."""
+def _golden(seen: Arrays, logs: list[ImpressionLog], networks: Mapping[str, nn.Module]) -> Arrays:
+    """The first markets' flights, with the answers: [T, B, C, …] each, their seeds [B] and impressions."""
     intervals, _, campaigns = seen["observation"].shape[:3]
     markets = -(-GOLDEN_OBSERVATIONS // (intervals * campaigns))
     kept = {key: array[:MAX_GOLDEN_INTERVALS, :markets] for key, array in seen.items() if key != "seeds"}
     golden = {"seeds": seen["seeds"][:markets], **kept}
     for name, network in networks.items():
         golden |= run_torch(name, network, kept)
+    if logs:
+        golden |= impression_tensors(logs[: MAX_GOLDEN_INTERVALS - 1], markets)
     return {key: np.ascontiguousarray(array) for key, array in golden.items()}
 
 
@@ -182,6 +196,7 @@ def _draft(
         "name": run.resolve().name,
         "learned_roles": learned,
         "model_aware": aware,
+        "claims_video": "creative" in learned and _model_aware(networks["creative"]),
         "schema_hash": schema_hash(),
         "schema_hashes": {role: schema.hash for role, schema in SCHEMAS.items()},
         "scenario": scenario.name,
@@ -211,6 +226,16 @@ def _draft(
         "exported_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "sha256": {},
     }
+
+
+def _audience(run: Path, manifest: Mapping[str, Any], scenario: Scenario) -> dict[str, bytes]:
+    """The files of the audience agent's model: the run's own, or fitted now if the run kept none."""
+    audience = make_team(manifest["base_team"]["name"]).policies["audience"]
+    if not isinstance(audience, CollaborativeAudience):
+        return {}
+    stored = (run / AUDIENCE).is_dir()
+    artefact = load_artefact(run / AUDIENCE) if stored else audience.artefact(scenario)
+    return {f"{AUDIENCE}/{name}": data for name, data in artefact_files(artefact).items()}
 
 
 def _model_aware(network: nn.Module) -> bool:

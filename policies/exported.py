@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from envs.errors import InterludeError
 from envs.observation import Observation
-from policies.desk import CampaignDesk
+from envs.state import Float
+from policies.desk import CampaignDesk, DeskPolicy
 from policies.policy import Flight
 from policies.tensors import Arrays, ModelSpec, desk_tensors, flat
 
@@ -66,29 +67,42 @@ class ExportedModel:
         return dict(zip(self.outputs, found, strict=True))
 
 
-class ExportedPolicy:
+class ExportedPolicy(DeskPolicy):
     """Drives a role by an exported network: any number of markets and campaigns, N = B × C rows at once.
 
     The memory of a recurrent network is held from a flight's start to its end, and then forgotten.
     """
 
-    privileged = False
-
     def __init__(
-        self, model: ExportedModel, spec: ModelSpec, desk: CampaignDesk, name: str, model_aware: bool
+        self,
+        model: ExportedModel,
+        spec: ModelSpec,
+        desk: CampaignDesk,
+        name: str,
+        model_aware: bool,
+        claims_video: bool = False,
     ) -> None:
-        """The first output is the role's action; the desk is shared with the other learned role."""
-        self.model, self.spec, self.desk = model, spec, desk
-        self.name, self.model_aware = name, model_aware
+        """The first output is the role's action; the desk is shared with the other learned role.
+
+        `claims_video`: a creative agent that claims video at the desk's worth.
+        """
+        super().__init__(desk, name)
+        self.model, self.spec, self.model_aware = model, spec, model_aware
+        self.claims_video = claims_video
+        self.premium_value_usd: Float | None = None
 
     def start(self, flight: Flight) -> None:
         """A new flight."""
-        self.desk.start(flight)
+        super().start(flight)
         self._memory = self.spec.empty_memory(flight.num_markets * flight.num_campaigns)
 
     def act(self, observation: Observation) -> NDArray[Any]:
-        """Actions [B, C, …] for observations [B, C, ·]: creatives as integers, log-multipliers as floats."""
+        """Actions [B, C, …] for observations [B, C, ·]: creatives as integers, log-multipliers as floats.
+
+        `premium_value_usd` then holds the desk's claims on video where it makes some, as in the run.
+        """
         self.desk.advance(observation)
+        self.premium_value_usd = self.desk.premium_value_usd if self.claims_video else None
         answer = self.model(flat(desk_tensors(self.desk, observation)) | self._memory)
         self._memory = self.spec.carried(answer)
         rows = answer[self.spec.outputs[0].name]

@@ -23,6 +23,13 @@ class DamagedFileError(InterludeError):
     """A file that is missing, cut short or altered; the message names it."""
 
 
+def with_manifest(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> dict[str, bytes]:
+    """A folder's files and the manifest with their SHA-256 sums, as `read_folder` wants them."""
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    text = json.dumps({**manifest, "sha256": sums}, indent=2, allow_nan=False) + "\n"
+    return {**files, MANIFEST: text.encode()}
+
+
 def write_folder(
     folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any], *, keep: bool
 ) -> None:
@@ -35,12 +42,10 @@ def write_folder(
         InterludeError: the folder cannot be written.
     """
     new, previous = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("new", "previous"))
-    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    text = json.dumps({**manifest, "sha256": sums}, indent=2, allow_nan=False) + "\n"
     try:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
-        for name, data in {**files, MANIFEST: text.encode()}.items():
+        for name, data in with_manifest(files, manifest).items():
             with (new / name).open("wb") as file:
                 file.write(data)
                 file.flush()

@@ -1,8 +1,9 @@
 """A factored extended Kalman filter over the hidden log effects of a campaign's segments; model-aware.
 
-Per campaign and segment: log affinity, format and script effects and wear-out jointly, what format and
-script do not explain of each arm apart, and a Gamma posterior on conversions. It knows the simulator's
-closed forms but no mood, wear-in or clock, so it stays an approximation.
+Per campaign and segment: log affinity, format and script effects and wear-out jointly; per campaign and arm
+what format and script do not explain, over segments jointly, for they have part of it in common; and a Gamma
+posterior on conversions. It knows the simulator's closed forms but no mood, wear-in or clock, so it stays an
+approximation.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _ARM_CONVERSION = cat.ARM_CONVERSION
 MEAN_ACTIVITY_CLICK = float(cat.ACTIVITY_CLICK.mean())
 X = 1 + cat.F + cat.V + 1
 """Hidden log effects of a segment: affinity, formats, scripts, wear-out."""
-_WEAR = X - 1
+WEAR = X - 1
 
 
 @kernel
@@ -37,21 +38,21 @@ def _predict(x, rest, arm, p, wear, fatigue, quality, attention):  # type: ignor
     """Log response of the asset on air at a placement, and its derivative's format and script slots."""
     f, v = _ARMS[arm, 0], _ARMS[arm, 1]
     fit = _FIT[arm, p]
-    log_z = x[0] + x[1 + f] + x[1 + cat.F + v] + rest[arm] - x[_WEAR] * wear[f, v] - fatigue
+    log_z = x[0] + x[1 + f] + x[1 + cat.F + v] + rest[arm] - x[WEAR] * wear[f, v] - fatigue
     return log_z + math.log(fit * attention * quality), 1 + f, 1 + cat.F + v
 
 
 @allocating_kernel
-def _assimilate(  # type: ignore[no-untyped-def]
-    x, covariance, rest, rest_variance, arm, h, mean, slope, variance, observed
+def assimilate(  # type: ignore[no-untyped-def]
+    x, covariance, rest, rest_covariance, segment, h, mean, slope, variance, observed
 ):
     """One scalar extended-Kalman update with the innovation clipped at 2.5 standard deviations.
 
-    The arm's own rest (what format and script do not explain) is kept uncorrelated with the factors.
+    The arm's rest [S] (what format and script do not explain) is kept uncorrelated with the factors.
     """
     ph = np.zeros(X)
-    own = rest_variance[arm]
-    total = own
+    own = rest_covariance[segment].copy()
+    total = own[segment]
     for i in range(X):
         for j in range(X):
             ph[i] += covariance[i, j] * h[j]
@@ -60,8 +61,10 @@ def _assimilate(  # type: ignore[no-untyped-def]
     spread = slope * slope * total + variance
     limit = 2.5 * math.sqrt(spread)
     innovation = min(limit, max(-limit, observed - mean))
-    rest[arm] += slope * own / spread * innovation
-    rest_variance[arm] = own - slope * slope * own * own / spread
+    for i in range(len(own)):
+        rest[i] += slope * own[i] / spread * innovation
+        for j in range(len(own)):
+            rest_covariance[i, j] -= slope * slope * own[i] * own[j] / spread
     for i in range(X):
         x[i] += slope * ph[i] / spread * innovation
     for i in range(X):
@@ -74,7 +77,7 @@ def _filter(  # type: ignore[no-untyped-def]
     x,
     covariance,
     rest,
-    rest_variance,
+    rest_covariance,
     suspicion,
     exposure,
     arm,
@@ -88,10 +91,12 @@ def _filter(  # type: ignore[no-untyped-def]
     attention,
     weight,
     noise,
+    reads_counts,
 ):
-    """Updates x [M, S, X], covariance [M, S, X, X], rest and its variance [M, S, K], suspicion [M, P].
+    """Updates x [M, S, X] and rest [M, S, K], their covariances [M, S, X, X] and [M, K, S, S], and suspicion.
 
-    Fills exposure [M, S] with the sum of responses z over impressions.
+    Suspicion is [M, P]. Fills exposure [M, S] with the sum of responses z over impressions. Without
+    `reads_counts` nothing is learned of creatives, whose impressions somebody else reads.
     """
     rows, segments, placements = wins.shape
     for m in range(rows):
@@ -123,23 +128,23 @@ def _filter(  # type: ignore[no-untyped-def]
                 )
                 z = max(0.02, math.exp(log_z))
                 exposure[m, s] += n * z * (0.25 if doubtful else 1.0)
-                if doubtful:
+                if doubtful or not reads_counts:
                     continue
                 h = np.zeros(X)
                 h[0], h[f], h[v] = 1.0, 1.0, 1.0
-                h[_WEAR] = -wear[m, s, _ARMS[a, 0], _ARMS[a, 1]]
+                h[WEAR] = -wear[m, s, _ARMS[a, 0], _ARMS[a, 1]]
                 hazard = _HAZARD[a] * z ** (-res.COMPLETION_ELASTICITY)
                 done = math.exp(-hazard)
                 trials = weight * n * ATTENTIVE_SHARE
                 mean = trials * res.SKIP_SHARE * (1.0 - done)
                 slope = -trials * res.SKIP_SHARE * done * hazard * res.COMPLETION_ELASTICITY
                 variance = mean + slope * slope * (0.3 / n + noise) + mean * mean * 0.06 / n + 0.5
-                _assimilate(
+                assimilate(
                     x[m, s],
                     covariance[m, s],
-                    rest[m, s],
-                    rest_variance[m, s],
-                    a,
+                    rest[m, :, a],
+                    rest_covariance[m, a],
+                    s,
                     h,
                     mean,
                     slope,
@@ -150,12 +155,12 @@ def _filter(  # type: ignore[no-untyped-def]
                 rate = res.CLICK_RATE * _CLICK[a] * MEAN_ACTIVITY_CLICK
                 mean = trials * rate * z * (1.0 + (res.VISIBLE_CLICK_FACTOR - 1.0) * visible)
                 variance = mean + mean * mean * (0.6 / n + 0.04 + noise) + 0.3
-                _assimilate(
+                assimilate(
                     x[m, s],
                     covariance[m, s],
-                    rest[m, s],
-                    rest_variance[m, s],
-                    a,
+                    rest[m, :, a],
+                    rest_covariance[m, a],
+                    s,
                     h,
                     mean,
                     mean,
@@ -164,9 +169,29 @@ def _filter(  # type: ignore[no-untyped-def]
                 )
 
 
+@allocating_kernel
+def _correlated(covariance, noise, out):  # type: ignore[no-untyped-def]
+    """Fills out [M, S, K] with the Cholesky factors of covariance [M, K, S, S] times noise [M, S, K]."""
+    rows, segments, arms = noise.shape
+    root = np.zeros((segments, segments))
+    for m in range(rows):
+        for k in range(arms):
+            for i in range(segments):
+                drawn = 0.0
+                for j in range(i + 1):
+                    rest = covariance[m, k, i, j]
+                    for n in range(j):
+                        rest -= root[i, n] * root[j, n]
+                    root[i, j] = math.sqrt(max(1e-12, rest)) if i == j else rest / root[j, j]
+                    drawn += root[i, j] * noise[m, j, k]
+                out[m, i, k] = drawn
+
+
 class KalmanBelief:
     """Factored Bayesian filter over the hidden log effects; model-aware."""
 
+    reads_counts = True
+    """Whether counts by placement teach it of creatives."""
     _STREAM = 500
 
     def __init__(
@@ -197,18 +222,20 @@ class KalmanBelief:
         self.x = np.zeros((rows, cat.S, X))
         self.x[..., 0] = (first.brief_log_affinity * own + np.log(first.affinity_hint) * hint) / (own + hint)
         self.x[..., 1 : 1 + cat.F] = first.brief_log_format
-        self.x[..., 1 + cat.F : _WEAR] = first.brief_log_script
-        self.x[..., _WEAR] = first.brief_wear_out[:, None]
+        self.x[..., 1 + cat.F : WEAR] = first.brief_log_script
+        self.x[..., WEAR] = first.brief_wear_out[:, None]
         self.prior = self.x.copy()
         self.rest = np.zeros((rows, cat.S, cat.K))
-        self.rest_variance = np.full((rows, cat.S, cat.K), response.interaction_sd**2)
+        variance, common = np.full(rows, response.interaction_sd**2), np.zeros(rows)
         if self.arm_prior is not None:
-            self.rest, self.rest_variance = self.arm_prior.expect(first)
+            self.rest, variance, common = self.arm_prior.expect(first)
+        of_arm = np.where(np.eye(cat.S, dtype=bool), variance[:, None, None], common[:, None, None])
+        self.rest_covariance = np.repeat(of_arm[:, None], cat.K, 1)  # [M, K, S, S]
         self._flight, self._tick = flight, 0
         variances = [1.0 / (own + hint), *[response.format_sd**2] * cat.F, *[response.script_sd**2] * cat.V]
         self.covariance = np.zeros((rows, cat.S, X, X))
-        self.covariance[..., range(_WEAR), range(_WEAR)] = np.array(variances)
-        self.covariance[..., _WEAR, _WEAR] = ((0.15 * first.brief_wear_out) ** 2)[:, None]
+        self.covariance[..., range(WEAR), range(WEAR)] = np.array(variances)
+        self.covariance[..., WEAR, WEAR] = ((0.15 * first.brief_wear_out) ** 2)[:, None]
         self.suspicion = np.zeros((rows, cat.P))
         self.recall = np.full((rows, cat.S), 0.02)
         self.seen = np.full(rows, self.prior_conversions)
@@ -230,7 +257,7 @@ class KalmanBelief:
             self.x,
             self.covariance,
             self.rest,
-            self.rest_variance,
+            self.rest_covariance,
             self.suspicion,
             exposure,
             before.arm,
@@ -244,6 +271,7 @@ class KalmanBelief:
             before.attention,
             weight,
             self.model_noise,
+            self.reads_counts,
         )
         self.recall = smooth(self.recall, now.recall_survey, 0.5)
         opened = res.FUNNEL_BASE + res.FUNNEL_SLOPE * np.clip(self.recall, 0.0, 1.0)
@@ -262,20 +290,20 @@ class KalmanBelief:
 
     def log_asset(self) -> Float:
         """[M, S, F, V] log effect of every asset, affinity included, before wear and fatigue."""
-        formats, scripts = self.x[..., 1 : 1 + cat.F], self.x[..., 1 + cat.F : _WEAR]
+        formats, scripts = self.x[..., 1 : 1 + cat.F], self.x[..., 1 + cat.F : WEAR]
         effect: Float = self.x[..., 0][..., None, None] + formats[..., None] + scripts[..., None, :]
         return effect
 
     def log_arm(self, now: Evidence) -> Float:
         """[M, S, K] log response of every arm, after wear and fatigue."""
         log_z = (
-            self.log_asset() - self.x[..., _WEAR][..., None, None] * now.wear - now.fatigue[..., None, None]
+            self.log_asset() - self.x[..., WEAR][..., None, None] * now.wear - now.fatigue[..., None, None]
         )
         log_response: Float = log_z[..., _ARMS[:, 0], _ARMS[:, 1]] + self.rest
         return log_response
 
     def draw(self, now: Evidence) -> Float:
-        """Factors from their joint posterior, rests from their own."""
+        """Factors from their joint posterior, an arm's rests over segments from theirs."""
         if self.exploration <= 0.0:
             mean: Float = np.exp(self.log_arm(now))
             return mean
@@ -285,9 +313,11 @@ class KalmanBelief:
         noise = noise.reshape(len(self.x), cat.S, X + cat.K)
         root = np.linalg.cholesky(self.covariance + 1e-9 * np.eye(X))
         factors = (root * noise[..., None, :X]).sum(-1)
-        formats, scripts = factors[..., 1 : 1 + cat.F], factors[..., 1 + cat.F : _WEAR]
+        formats, scripts = factors[..., 1 : 1 + cat.F], factors[..., 1 + cat.F : WEAR]
         shift = formats[..., _ARMS[:, 0]] + scripts[..., _ARMS[:, 1]]
-        drawn: Float = np.exp(self.log_arm(now) + shift + noise[..., X:] * np.sqrt(self.rest_variance))
+        rest = np.empty(self.rest.shape)
+        _correlated(self.rest_covariance, noise[..., X:], rest)
+        drawn: Float = np.exp(self.log_arm(now) + shift + rest)
         return drawn
 
     def estimate(self, now: Evidence) -> Estimate:
@@ -300,4 +330,5 @@ class KalmanBelief:
             funnel=np.clip(self.recall, 0.0, 1.0),
             memory_room=memory_room(now, self.recall),
             fatigue=now.fatigue,
+            affinity=np.exp(self.x[..., 0]),
         )

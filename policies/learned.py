@@ -18,12 +18,12 @@ from envs.observation import SCHEMAS, Observation
 from envs.philox import normals, uniforms
 from envs.state import Bool, Float, Int
 from policies.arm_prior import ArmPrior
-from policies.desk import BIDDING_ACTION, CampaignDesk
+from policies.desk import BIDDING_ACTION, CampaignDesk, DeskPolicy
 from policies.encoder import Extra
 from policies.folders import DamagedFileError, read_manifest
 from policies.networks import BiddingActor, CreativeActor
 from policies.policy import Flight, Policy
-from policies.registry import learning_desk
+from policies.registry import DESK_TEAM, learning_desk, make_team
 from policies.weights import load_actors
 
 CREATIVE_STREAM, BIDDING_STREAM = 0x6000_0000, 0x7000_0000
@@ -42,15 +42,14 @@ class Decision(NamedTuple):
     log_probability: Tensor  # creative: [B, C, S]; bidding: [B, C]
 
 
-class _Learned:
+class _Learned(DeskPolicy):
     """What both learned roles share: a desk, and how they explore."""
-
-    privileged = False
 
     def __init__(
         self, desk: CampaignDesk, name: str, sample: bool, sample_seed: int, model_aware: bool
     ) -> None:
-        self.desk, self.name, self.sample, self.sample_seed = desk, name, sample, sample_seed
+        super().__init__(desk, name)
+        self.sample, self.sample_seed = sample, sample_seed
         self.model_aware = model_aware
         self.decision: Decision | None = None
 
@@ -61,7 +60,7 @@ class _Learned:
 
     def start(self, flight: Flight) -> None:
         """A new flight."""
-        self.desk.start(flight)
+        super().start(flight)
         self._seeds, self._interval = flight.seeds, 0
         self._memory: Tensor | None = None
 
@@ -105,11 +104,13 @@ class LearnedCreative(_Learned):
         """Shares the desk with the bidding agent; takes the likeliest arm unless `sample`."""
         super().__init__(desk, name, sample, sample_seed, actor.model_aware)
         self.actor = actor
+        self.premium_value_usd: Float | None = None
 
     @torch.inference_mode()
     def act(self, observation: Observation) -> Int:
-        """Creatives [B, C, S, 4] for observations [B, C, ·]."""
+        """Creatives [B, C, S, 4] for observations [B, C, ·]; `premium_value_usd` holds the desk's claims."""
         plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._advanced(observation))
+        self.premium_value_usd = self.desk.premium_value_usd if self.model_aware else None
         self.arm_mask = allowed_arms(observation)
         shape = self.arm_mask.shape
         self.arm_log_score = self.desk.arm_log_score if self.model_aware else np.zeros(shape, np.float32)
@@ -205,7 +206,8 @@ def desk_of_run(run_directory: str | Path) -> CampaignDesk:
         prior = None if manifest.get("arm_prior") is None else ArmPrior.from_json(manifest["arm_prior"])
     except ValueError as error:
         raise DamagedFileError(f"{folder}: {error}") from error
-    return learning_desk(manifest.get("desk_knobs"), prior)
+    base = str(manifest.get("base_team", DESK_TEAM))
+    return learning_desk(manifest.get("desk_knobs"), prior, reads_listeners=make_team(base).reads_listeners)
 
 
 def load_run_policies(

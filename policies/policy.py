@@ -27,7 +27,7 @@ class Flight:
     num_campaigns: int
     seeds: NDArray[np.uint64]  # [B], for a policy's own random numbers
     market: VectorMarket | None = None  # only for privileged policies, in evaluation
-    listening: Listening | None = None  # only where an audience policy reads listeners
+    listening: Listening | None = None  # only where a policy reads listeners
 
 
 class Policy(Protocol):
@@ -40,15 +40,31 @@ class Policy(Protocol):
         """A new flight begins."""
 
     def act(self, observation: Observation) -> Any:
-        """The role's action for observations [B, n, ·]: see `envs.protocol.Actions` for its form."""
+        """The role's action for observations [B, n, ·]: see `envs.protocol.Actions` for its form.
+
+        A creative policy may keep its claims on video [B, C, S] in an attribute `premium_value_usd`, an
+        audience policy its table of listeners [B, C, L] in `listener_affinity`: read after every `act`,
+        None or no attribute says nothing.
+        """
 
 
 @runtime_checkable
 class ListenerReader(Protocol):
-    """An audience policy that learns from who was shown what: it needs `Flight.listening`, too."""
+    """A policy that may learn from who was shown what: it needs `Flight.listening`, too.
+
+    An audience that reads what was played in order says so by `reads_order`.
+    """
+
+    reads_listeners: bool
+    """Whether it does."""
 
     def read_impressions(self, impressions: ImpressionLog) -> None:
         """Takes in an interval's impressions, before `act` on the observation that follows it."""
+
+
+def reads_listeners(policy: Policy) -> bool:
+    """Whether a policy wants the impressions of every interval."""
+    return isinstance(policy, ListenerReader) and policy.reads_listeners
 
 
 _POLICY_STREAM = 90
@@ -61,13 +77,18 @@ def policy_seeds(market_seeds: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return seeds
 
 
-def flight_of(market: VectorMarket, *, privileged: bool = False, listening: bool = False) -> Flight:
-    """What policies may know of a market that was just reset; `listening` for `Team.reads_listeners`."""
+def flight_of(
+    market: VectorMarket, *, privileged: bool = False, listening: bool = False, order: bool = False
+) -> Flight:
+    """What policies may know of a market that was just reset.
+
+    `listening` for `Team.reads_listeners`, with the `order` of the last plays for `Team.reads_order`.
+    """
     return Flight(
         scenario=market.scenario,
         num_markets=market.num_markets,
         num_campaigns=market.num_campaigns,
         seeds=policy_seeds(market.seeds),
         market=market if privileged else None,
-        listening=market.listening() if listening else None,
+        listening=market.listening(order=order) if listening else None,
     )

@@ -78,4 +78,5 @@ class RatioBelief:
             funnel=np.clip(self.recall, 0.0, 1.0),
             memory_room=memory_room(now, self.recall),
             fatigue=now.fatigue,
+            affinity=now.affinity_hint,
         )

@@ -14,9 +14,10 @@ from typing import Any, Final
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
 from policies.arm_prior import ArmPrior
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.listener_model import shipped_session_model
 from policies.by_vertical import GLOBAL, ByVertical, VerticalSplit
 from policies.desk import CampaignDesk
-from policies.kalman import KalmanBelief
 from policies.policy import Policy
 from policies.rules import RULES
 from policies.scripted_audience import NoisyAffinity
@@ -31,17 +32,21 @@ from policies.specs import (
     TeamSpec,
 )
 from policies.team import Team
-from policies.teams import TEAMS, desk_of
+from policies.teams import TEAMS, filter_desk
+from policies.watchdog.oracle import OracleMonitor
 
 RULE_BASE: Final = "value-aware"
 """The team that a rule joins, and whose knobs it takes what it does not set from."""
 BY_VERTICAL: Final = "@vertical"
 _CAMPAIGN_ROLES: Final = ("creative", "bidding")
+SEQUENCE: Final = "sequence"
+"""Listener-aware's audience with the model that reads the order of plays: no team has it of its own."""
 
 _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     "audience": {
         "segment-average": ("siloed", MODEL_FREE),
         "collaborative": ("listener-aware", MODEL_AWARE),
+        SEQUENCE: ("listener-aware", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
     "creative": {
@@ -49,7 +54,8 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "rotate": ("pid", MODEL_FREE),
         "thompson": ("value-aware", PART_MODEL_AWARE),
         "shadow-price": ("shadow-price", PART_MODEL_AWARE),
-        "certainty-equivalent": ("certainty-equivalent", TEAMS["certainty-equivalent"].knowledge),
+        "certainty-equivalent": ("certainty-equivalent", MODEL_AWARE),
+        "listener-aware": ("listener-aware", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
     "bidding": {
@@ -58,10 +64,15 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "adaptive-dual": ("siloed", MODEL_FREE),
         "value": ("value-aware", PART_MODEL_AWARE),
         "shadow-price": ("shadow-price", PART_MODEL_AWARE),
-        "certainty-equivalent": ("certainty-equivalent", TEAMS["certainty-equivalent"].knowledge),
+        "certainty-equivalent": ("certainty-equivalent", MODEL_AWARE),
+        "listener-aware": ("listener-aware", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
-    "monitor": {"quiet": ("random", MODEL_FREE), "ratio-detectors": ("siloed", MODEL_FREE)},
+    "monitor": {
+        "quiet": ("random", MODEL_FREE),
+        "watchdog": ("siloed", MODEL_FREE),
+        "oracle": ("oracle", PRIVILEGED),
+    },
     "orchestrator": {"rotation": ("siloed", MODEL_FREE), "rule-book": ("value-aware", MODEL_FREE)},
 }
 """Policies of teams by role and name: the team whose tuned knobs each takes, and what it knows alone."""
@@ -97,6 +108,10 @@ def make_policy(role: str, name: str) -> Policy:
             raise ConfigurationError(f"audience policy {name!r}: {error}; as in noisy:0.3") from error
     if name not in policy_names(role):
         raise UnknownNameError(f"{role} policy", name, policy_names(role))
+    if role == "audience" and name == SEQUENCE:
+        return CollaborativeAudience(name=SEQUENCE, model=shipped_session_model())
+    if role == "monitor" and name == "oracle":  # of no team: the oracle's has the monitor of all
+        return OracleMonitor()
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
 
@@ -221,13 +236,16 @@ DESK_TEAM: Final = "certainty-equivalent"
 """Whose knobs the desk of learned policies has."""
 
 
-def learning_desk(knobs: Knobs | None = None, arm_prior: ArmPrior | None = None) -> CampaignDesk:
+def learning_desk(
+    knobs: Knobs | None = None, arm_prior: ArmPrior | None = None, *, reads_listeners: bool = False
+) -> CampaignDesk:
     """The certainty-equivalent desk that learned policies stand on, with its tuned knobs or with others.
 
-    `arm_prior` is what past campaigns taught, by default nothing.
+    `arm_prior` is what past campaigns taught, by default nothing; with `reads_listeners` it learns from
+    single impressions instead of counts.
     """
     knobs = {**tuned_knobs(DESK_TEAM), **(knobs or {})}
-    return desk_of(knobs, KalmanBelief(knobs["exploration"], arm_prior=arm_prior))
+    return filter_desk(knobs, arm_prior, reads_listeners=reads_listeners)
 
 
 def describe_teams() -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ from envs.observation import SCHEMAS, Observation
 from envs.philox import normals
 from envs.protocol import SegmentValue
 from envs.state import Float
+from policies.belief import true_segment_affinity
 from policies.policy import Flight
 
 _SCHEMA = SCHEMAS["audience"]
@@ -62,10 +63,8 @@ class TrueAffinity:
             )
         parameters = flight.market.parameters
         self.listener_affinity = parameters.affinity
-        segment = parameters.listener_segment[:, None, :, None] == np.arange(S)
-        mean = (parameters.affinity[..., None] * segment).sum(2) / np.maximum(1, segment.sum(2))
         affinity = np.ones((flight.num_markets, MAX_CAMPAIGNS, S))
-        affinity[:, : flight.num_campaigns] = mean
+        affinity[:, : flight.num_campaigns] = true_segment_affinity(parameters)
         self._value = SegmentValue(np.clip(affinity, 0.0, 10.0), np.ones_like(affinity))
 
     def act(self, observation: Observation) -> SegmentValue:

@@ -9,23 +9,26 @@ from envs.observation import Observation
 from envs.philox import normals, uniforms
 from envs.protocol import MAX_MULTIPLIER_LOG
 from envs.state import Float
-from policies.desk import BIDDING_ACTION, CampaignDesk, DeskKnobs, log_multipliers, predicted_value
+from policies.desk import (
+    BIDDING_ACTION,
+    CampaignDesk,
+    DeskKnobs,
+    DeskPolicy,
+    log_multipliers,
+    predicted_value,
+)
 from policies.evidence import Evidence, evidence_of
 from policies.pacing import Pacer
 from policies.policy import Flight
 from policies.shading import shaded
 
 
-class DeskBidding:
+class DeskBidding(DeskPolicy):
     """Bids the desk's value of the creative on air over the dual price of budget."""
 
     def __init__(self, desk: CampaignDesk, name: str = "desk") -> None:
         """Shares the desk with the creative agent of the same team."""
-        self.name, self.desk, self.privileged = name, desk, False
-
-    def start(self, flight: Flight) -> None:
-        """A new flight."""
-        self.desk.start(flight)
+        super().__init__(desk, name)
 
     def act(self, observation: Observation) -> Float:
         """Log-multipliers [B, C, 1 + P + S]."""

@@ -11,7 +11,7 @@ from envs.observation import SCHEMAS, Observation
 from envs.philox import uniforms
 from envs.state import Float, Int
 from policies.bandit import LinearBandit
-from policies.desk import CampaignDesk
+from policies.desk import CampaignDesk, DeskPolicy
 from policies.evidence import Evidence, evidence_of
 from policies.policy import Flight
 
@@ -21,21 +21,22 @@ _REACH = ((cat.PLACEMENT_FIT > 0) * _ELIGIBLE).mean(1)
 """[F] share of inventory a format may be shown on."""
 
 
-class DeskCreative:
-    """The arm with the highest expected surplus by the desk's estimate."""
+class DeskCreative(DeskPolicy):
+    """The arm with the highest expected surplus by the desk's estimate; claims video at the desk's worth."""
 
     def __init__(self, desk: CampaignDesk, name: str = "desk") -> None:
         """Shares the desk with the bidding agent of the same team."""
-        self.name, self.desk, self.privileged = name, desk, False
+        super().__init__(desk, name)
+
+    @property
+    def premium_value_usd(self) -> Float:
+        """[B, C, S] what a grant of video is worth to each campaign, USD an interval."""
+        return self.desk.premium_value_usd
 
     @property
     def log_propensity(self) -> float:
         """Thompson sampling has no closed form; without it the choice is the likeliest."""
         return np.nan if getattr(self.desk.estimator, "exploration", 0.0) > 0.0 else 0.0
-
-    def start(self, flight: Flight) -> None:
-        """A new flight."""
-        self.desk.start(flight)
 
     def act(self, observation: Observation) -> Int:
         """Creatives [B, C, S, 4]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.catalogue import ADVICE, MAX_CAMPAIGNS, S
+from envs.catalogue import ADVICE, MAX_CAMPAIGNS, SEVERITIES, S
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import MAX_AGGRESSION, Directive
 from envs.state import Float, Int
@@ -12,13 +12,16 @@ from policies.policy import Flight
 
 _SCHEMA = SCHEMAS["orchestrator"]
 _THROTTLE, _PAUSE = ADVICE.index("throttle"), ADVICE.index("pause")
+CRITICAL_THROTTLE = 1.0 / 3.0
+"""Factor on bids where an alert to throttle is critical: what undoes bids that a fault has tripled."""
 
 
 class RuleBook:
-    """Follows the monitor's advice; grants video per segment where it promises most.
+    """Follows the monitor's advice; grants video per segment to the campaign that gains most.
 
-    The grant goes to the campaign with the highest affinity × brief's video effect × budget pressure
-    (share of budget left over share of flight left); `rotate` deals it out by turns instead, blind to value.
+    The grant goes to the highest claim (`CreativePlan.premium_value_usd`). Where nobody claims a segment it
+    goes by promise: affinity × brief's video effect × budget pressure (share of budget left over share of
+    flight left). `rotate` deals it out by turns instead, blind to both.
     """
 
     privileged = False
@@ -26,7 +29,7 @@ class RuleBook:
     def __init__(
         self, *, rotate: bool = False, throttle: float = 0.5, pressure: float = 0.5, name: str = ""
     ) -> None:
-        """`throttle` is the factor on bids that advice to throttle brings."""
+        """`throttle` is the factor on bids that advice to throttle brings, a third at most if critical."""
         self.name = name or ("rotation" if rotate else "rule-book")
         self.rotate, self.throttle, self.pressure = rotate, throttle, pressure
 
@@ -39,9 +42,11 @@ class RuleBook:
         row = observation[:, 0].astype(np.float64)
         markets = len(row)
         advice = _SCHEMA.view(row, "alert_advice")
-        throttle = np.where(advice == _THROTTLE, self.throttle, 1.0)
+        critical = _SCHEMA.view(row, "alert_severity") == SEVERITIES.index("critical")
+        reduced = np.where(critical, np.minimum(self.throttle, CRITICAL_THROTTLE), self.throttle)
+        throttle = np.where(advice == _THROTTLE, reduced, 1.0)
         throttle = np.where(advice == _PAUSE, 0.0, throttle)
-        grant = self._rotation(markets) if self.rotate else self._by_promise(row)
+        grant = self._rotation(markets) if self.rotate else self._by_claim(row)
         self._interval += 1
         return Directive(
             budget_share=np.ones((markets, MAX_CAMPAIGNS)),
@@ -55,12 +60,18 @@ class RuleBook:
         turn = (self._interval // 4 + np.arange(S)) % self._campaigns
         return np.broadcast_to(1 + turn, (markets, S)).copy()
 
-    def _by_promise(self, row: Float) -> Int:
+    def _by_claim(self, row: Float) -> Int:
+        claimed = _SCHEMA.view(row, "premium_value_usd")
+        grant: Int = 1 + np.where(claimed.max(1) > 0.0, claimed.argmax(1), self._promise(row).argmax(1))
+        return grant
+
+    def _promise(self, row: Float) -> Float:
+        """[B, MAX_CAMPAIGNS, S] logs; -inf where there is no campaign."""
         affinity = np.log(np.maximum(1e-3, _SCHEMA.view(row, "segment_affinity")))
         left = _SCHEMA.view(row, "budget_left_usd") / np.maximum(1e-9, _SCHEMA.view(row, "budget_usd"))
         time_left = 1.0 - _SCHEMA.view(row, "elapsed_fraction")
         pressure = self.pressure * np.log((left + 0.01) / (time_left + 0.01)[:, None])
-        promise = affinity + _SCHEMA.view(row, "brief_log_video") + pressure[..., None]
-        promise = np.where(_SCHEMA.view(row, "campaign_mask")[..., None] > 0.5, promise, -np.inf)
-        grant: Int = 1 + promise.argmax(1)
-        return grant
+        log_video = _SCHEMA.view(row, "brief_log_video")
+        exists = _SCHEMA.view(row, "campaign_mask")[..., None] > 0.5
+        promise: Float = np.where(exists, affinity + log_video + pressure[..., None], -np.inf)
+        return promise

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
-from envs.catalogue import CREATIVE_CHOICES
+from envs.catalogue import CREATIVE_CHOICES, S
 from envs.errors import InterludeError
 from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue, action_shape
-from policies.policy import Flight, ListenerReader, Policy
+from policies.policy import Flight, ListenerReader, Policy, reads_listeners
+
+BESIDE_THE_ACTION: Final = {"audience": "listener_affinity", "creative": "premium_value_usd"}
+"""What a policy of the role may say beside its action: an attribute, read after `act`; None says nothing."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,13 @@ class Team:
 
     @property
     def reads_listeners(self) -> bool:
-        """Whether its audience learns from histories and impressions: give it both (`flight_of`, `act`)."""
-        return isinstance(self.policies["audience"], ListenerReader)
+        """Whether any role learns from histories or impressions: give it both (`flight_of`, `act`)."""
+        return any(reads_listeners(policy) for policy in self.policies.values())
+
+    @property
+    def reads_order(self) -> bool:
+        """Whether its audience reads the last plays in order, too."""
+        return bool(getattr(self.policies["audience"], "reads_order", False))
 
     def start(self, flight: Flight) -> None:
         """Starts all policies and stand-ins on a new flight; only privileged ones are told of its market."""
@@ -82,20 +90,22 @@ class Team:
 
         Args:
             observations: what every role sees.
-            impressions: of the interval before, for an audience that reads them (`reads_listeners`).
+            impressions: of the interval before, for roles that read them (`reads_listeners`).
         """
         self._impressions = impressions
         answers = {role: self._answer(role, getattr(observations, role)) for role in ROLES}
         self._interval += 1
-        heard = (self.stand_ins if self._failed("audience") else self.policies)["audience"]
         return Actions(
             audience=answers["audience"],
             creative=answers["creative"],
             bidding=answers["bidding"],
             monitor=answers["monitor"],
             orchestrator=answers["orchestrator"],
-            listener_affinity=getattr(heard, "listener_affinity", None),
+            **{name: getattr(self._acting(role), name, None) for role, name in BESIDE_THE_ACTION.items()},
         )
+
+    def _acting(self, role: str) -> Policy:
+        return (self.stand_ins if self._failed(role) else self.policies)[role]
 
     def _failed(self, role: str) -> bool:
         return any(incapacity.role == role for incapacity in self.incapacities)
@@ -108,12 +118,13 @@ class Team:
         started = time.perf_counter()
         try:
             policy = self.policies[role]
-            if role == "audience" and self._impressions is not None and isinstance(policy, ListenerReader):
+            if self._impressions is not None and isinstance(policy, ListenerReader):
                 policy.read_impressions(self._impressions)
             answer = policy.act(observation)
             problem = answer_problem(role, answer, self._flight)
-            if problem is None and role == "audience":
-                problem = table_problem(getattr(policy, "listener_affinity", None), self._flight)
+            if problem is None and role in BESIDE_THE_ACTION:
+                said = getattr(policy, BESIDE_THE_ACTION[role], None)
+                problem = beside_problem(role, said, self._flight)
         except Exception as error:
             if stand_in is None:
                 raise
@@ -147,9 +158,16 @@ def answer_problem(role: str, answer: Any, flight: Flight) -> str | None:
     return None
 
 
-def table_problem(table: Any, flight: Flight) -> str | None:
-    """Why an audience's table of single listeners cannot be used, or None; there may be no table."""
-    shape = (flight.num_markets, flight.num_campaigns, flight.scenario.listeners.count)
-    if table is None or (np.shape(table) == shape and np.isfinite(table).all()):
+def beside_problem(role: str, said: Any, flight: Flight) -> str | None:
+    """Why what a policy says beside its action cannot be used, or None; it may say nothing."""
+    if said is None:
         return None
-    return f"listener_affinity is not finite or not of shape {shape}"
+    name = BESIDE_THE_ACTION[role]
+    bounds = BOUNDS[role].get(name)
+    each = flight.scenario.listeners.count if role == "audience" else S
+    shape = (flight.num_markets, flight.num_campaigns, each)
+    if np.shape(said) != shape or not np.isfinite(said).all():
+        return f"{name} is not finite or not of shape {shape}"
+    if bounds is not None and not ((said >= bounds.low) & (said <= bounds.high)).all():
+        return f"{name} is outside [{bounds.low}, {bounds.high}]"
+    return None

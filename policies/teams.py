@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from policies.arm_prior import ArmPrior
 from policies.audience.agent import CollaborativeAudience
 from policies.belief import Estimator, TrueResponse
 from policies.desk import CampaignDesk, DeskKnobs
+from policies.impression_belief import ImpressionBelief
 from policies.kalman import KalmanBelief
 from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
 from policies.policy import Policy
@@ -12,7 +14,7 @@ from policies.ratio import RatioBelief
 from policies.scripted_audience import SegmentAverage, TrueAffinity
 from policies.scripted_bidding import DeskBidding, PacedBidding, RandomBidding
 from policies.scripted_creative import DeskCreative, RandomCreative, RotatingCreative
-from policies.scripted_monitor import QuietMonitor, RatioMonitor
+from policies.scripted_monitor import QuietMonitor
 from policies.scripted_orchestrator import RuleBook
 from policies.specs import (
     MODEL_AWARE,
@@ -24,6 +26,7 @@ from policies.specs import (
     Knobs,
     TeamSpec,
 )
+from policies.watchdog.monitor import SequentialMonitor
 
 _VALUE = {**PACING, "price_sd": Knob(0.3, 1.5, 0.45), "exploration": Knob(0.0, 2.0, 0.3)}
 _SHADOW = {
@@ -37,7 +40,7 @@ _SHADOW = {
 def _common(audience: Policy | None = None, orchestrator: Policy | None = None) -> dict[str, Policy]:
     return {
         "audience": audience or SegmentAverage(),
-        "monitor": RatioMonitor(),
+        "monitor": SequentialMonitor(),
         "orchestrator": orchestrator or RuleBook(),
     }
 
@@ -53,6 +56,14 @@ def desk_of(
     """A desk with a team's knobs; `exploration` is its estimator's."""
     own = {name: value for name, value in knobs.items() if name != "exploration"}
     return CampaignDesk(DeskKnobs.of(**own), estimator, pacer, shades=shades)
+
+
+def filter_desk(
+    knobs: Knobs, arm_prior: ArmPrior | None = None, *, reads_listeners: bool = False
+) -> CampaignDesk:
+    """A desk with a Bayesian filter that learns from counts, or from single impressions."""
+    belief = ImpressionBelief if reads_listeners else KalmanBelief
+    return desk_of(knobs, belief(knobs["exploration"], arm_prior=arm_prior))
 
 
 def value_desk(knobs: Knobs, pacer: Pacer | None = None, *, shades: bool | None = None) -> CampaignDesk:
@@ -99,13 +110,16 @@ def _shadow_price(knobs: Knobs) -> dict[str, Policy]:
 
 
 def _certainty_equivalent(knobs: Knobs) -> dict[str, Policy]:
-    desk = desk_of(knobs, KalmanBelief(knobs["exploration"]))
-    name = "certainty-equivalent"
-    return {**_common(), "creative": DeskCreative(desk, name), "bidding": DeskBidding(desk, name)}
+    return {**_common(), **_on_desk(filter_desk(knobs), "certainty-equivalent")}
 
 
 def _listener_aware(knobs: Knobs) -> dict[str, Policy]:
-    return {**_certainty_equivalent(knobs), "audience": CollaborativeAudience()}
+    roles = _on_desk(filter_desk(knobs, reads_listeners=True), "listener-aware")
+    return {**_common(audience=CollaborativeAudience()), **roles}
+
+
+def _on_desk(desk: CampaignDesk, name: str) -> dict[str, Policy]:
+    return {"creative": DeskCreative(desk, name), "bidding": DeskBidding(desk, name)}
 
 
 def _oracle(knobs: Knobs) -> dict[str, Policy]:
@@ -149,7 +163,7 @@ TEAMS: dict[str, TeamSpec] = {
         _SHADOW,
     ),
     "listener-aware": TeamSpec(
-        "CE with an audience agent that learns campaigns' tastes from who answers",
+        "CE that reads single impressions: its audience learns who answers, its desk what answered",
         MODEL_AWARE,
         _listener_aware,
         _SHADOW,

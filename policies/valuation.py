@@ -34,6 +34,7 @@ class Estimate(NamedTuple):
     funnel: Float  # [M, S] recall as conversions see it
     memory_room: Float  # [M, S] unfilled slow memory / massing
     fatigue: Float  # [M, S] log response lost to repetition
+    affinity: Float  # [M, S] the audience's part in the response
 
 
 class ShadowPrices(NamedTuple):
@@ -100,15 +101,11 @@ def _normal_cdf(x):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fill_scores(value, dual, price, price_sd, volume, out):  # type: ignore[no-untyped-def]
-    """Fills out [M, S, K] with log(expected surplus / the best arm's), at least LOWEST_LOG_SCORE.
-
-    Surplus E[(value − dual × price)⁺] with a log-normal price to beat around its running mean.
-    """
+def _fill_surpluses(value, dual, price, price_sd, volume, out):  # type: ignore[no-untyped-def]
+    """Fills out [M, S, K] with E[(value − dual × price)⁺] × volume summed over placements."""
     rows, segments, placements, arms = value.shape
     for m in range(rows):
         for s in range(segments):
-            best = 0.0
             for k in range(arms):
                 total = 0.0
                 for p in range(placements):
@@ -121,9 +118,19 @@ def _fill_scores(value, dual, price, price_sd, volume, out):  # type: ignore[no-
                     surplus = v * _normal_cdf(d) - mean * _normal_cdf(d - price_sd)
                     total += max(0.0, surplus) * volume[m, s, p] * seen
                 out[m, s, k] = total
-                best = max(best, total)
+
+
+@kernel
+def _fill_scores(surplus, out):  # type: ignore[no-untyped-def]
+    """Fills out [M, S, K] with log(surplus / the best arm's), at least LOWEST_LOG_SCORE."""
+    rows, segments, arms = surplus.shape
+    for m in range(rows):
+        for s in range(segments):
+            best = 0.0
             for k in range(arms):
-                share = out[m, s, k] / best if best > 0.0 else 1.0
+                best = max(best, surplus[m, s, k])
+            for k in range(arms):
+                share = surplus[m, s, k] / best if best > 0.0 else 1.0
                 out[m, s, k] = max(LOWEST_LOG_SCORE, math.log(max(share, 1e-9)))
 
 
@@ -175,8 +182,11 @@ def impression_values(
     return out if arms is None else out[..., 0]
 
 
-def arm_log_scores(value: Float, dual: Float, price: Float, price_sd: float, volume: Float) -> Float:
-    """Log score of every arm, 0 = best of its segment: [M, S, K].
+def arm_surpluses(value: Float, dual: Float, price: Float, price_sd: float, volume: Float) -> Float:
+    """What every arm is expected to bring in an interval beyond its price: [M, S, K] USD of value.
+
+    E[(value − dual × price)⁺] with a log-normal price to beat around its running mean, over all
+    opportunities on which the arm may be shown.
 
     Args:
         value: [M, S, P, K] by `impression_values`.
@@ -186,5 +196,22 @@ def arm_log_scores(value: Float, dual: Float, price: Float, price_sd: float, vol
         volume: [M, S, P] expected opportunities.
     """
     out = np.empty((value.shape[0], value.shape[1], value.shape[3]))
-    _fill_scores(value, dual, price, price_sd, volume, out)
+    _fill_surpluses(value, dual, price, price_sd, volume, out)
     return out
+
+
+def arm_log_scores(surplus: Float) -> Float:
+    """Log score of every arm [M, S, K] by its surplus, 0 = best of its segment."""
+    out = np.empty_like(surplus)
+    _fill_scores(surplus, out)
+    return out
+
+
+def premium_values(surplus: Float) -> Float:
+    """What a grant of video is worth in a segment: [M, S] USD an interval.
+
+    The surplus [M, S, K] of the best arm with video over that of the best without, at least 0.
+    """
+    video = cat.ARM_FORMAT == cat.VIDEO
+    gain: Float = surplus[..., video].max(-1) - surplus[..., ~video].max(-1)
+    return np.maximum(0.0, gain)

@@ -84,6 +84,22 @@ def check(environment: AdMarket, outputs: tuple[Any, ...]) -> None:
     assert environment.state_space.contains(state) and state.dtype == np.float32
 
 
+def test_a_claim_on_video_reaches_the_orchestrator() -> None:
+    environment = seeded(parallel_env(TINY), 0)
+    environment.reset(seed=5)
+    claims = np.array([0.0, 3.5, 0.0, 1e7])
+    actions = {agent: environment.action_space(agent).sample() for agent in environment.agents}
+    actions["creative_1"] = {"creative": actions["creative_1"], "premium_value_usd": claims}
+    views = environment.step(actions)[0]
+    heard = SCHEMAS["orchestrator"].view(views["orchestrator_0"], "premium_value_usd")
+    assert np.array_equal(heard[1], claims.astype(np.float32)) and (heard[0] == 0.0).all()
+    told = [r for r in environment.messages() if r["field"] == "premium_value_usd"]
+    assert [r["value"] for r in told] == [[0.0] * 4, claims.tolist()]
+    actions["creative_1"]["premium_value_usd"] = -claims
+    with pytest.raises(InvalidActionError, match="creative_1: field 'premium_value_usd' at"):
+        environment.step(actions)
+
+
 @pytest.mark.parametrize("name", scenario_names())
 def test_every_scenario_conforms(name: str) -> None:
     one, two, other = (seeded(parallel_env(name), 0) for _ in range(3))

@@ -44,6 +44,22 @@ def test_messages_are_delivered_in_the_next_interval() -> None:
     assert np.array_equal(plan.wear >= 0, np.ones((1, 2, S), bool))
 
 
+def test_claims_on_video_are_delivered_as_posted_to_the_orchestrator_alone() -> None:
+    market = started(tiny(), 3)
+    claims = RandomTeam()(market).premium_value_usd
+    assert claims is not None and claims.shape == (3, 2, S)
+    market.step(quiet(market)._replace(premium_value_usd=claims))
+    assert np.array_equal(market.board.creative_plan.premium_value_usd, claims)
+    heard = seen(market, "orchestrator", "premium_value_usd")
+    assert np.allclose(heard[0, :2], claims[0], rtol=1e-6)
+    assert (heard[0, 2:] == 0.0).all(), "campaigns that do not exist claim nothing"
+    assert "premium_value_usd" not in SCHEMAS["creative"].slices
+    record = next(r for r in log_records(market.board, 1, 1, 2) if r["field"] == "premium_value_usd")
+    assert (record["sender"], record["value"]) == ("creative_0", claims[1, 0].tolist())
+    market.step(quiet(market))
+    assert (seen(market, "orchestrator", "premium_value_usd") == 0.0).all(), "silence claims nothing"
+
+
 def test_what_was_posted_stays_as_it_was() -> None:
     market = started(tiny())
     actions = quiet(market)

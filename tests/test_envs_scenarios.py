@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.markets import RandomTeam
 
-from envs.catalogue import VERTICALS
+from envs.catalogue import INCIDENT_KINDS, VERTICALS
 from envs.constants import constants_of
 from envs.generator import draw_markets
 from envs.market import Observations, VectorMarket
@@ -18,7 +18,7 @@ from envs.scenario import Scenario, load_scenario, scenario_names
 from envs.seeds import SPLITS, Split, market_seeds
 from envs.state import Float
 
-ONE_INCIDENT = ("invalid-traffic", "rival-surge", "tracking-outage", "creative-burn-out", "overspend-fault")
+ONE_INCIDENT = tuple(kind.replace("_", "-") for kind in INCIDENT_KINDS[1:])
 """Scenarios about one kind of incident, which is the same in every split."""
 
 

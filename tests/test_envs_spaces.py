@@ -13,6 +13,7 @@ from envs.reception import check_actions
 from envs.spaces import (
     action_space,
     agent_names,
+    claiming_creative_space,
     creative_mask,
     decode,
     encode,
@@ -75,6 +76,23 @@ def test_every_sample_is_an_action_and_its_encoding_is_its_decoding(campaigns: i
         assert data_equivalence(encode(actions), sample, exact=True)
 
 
+def test_a_creative_agent_may_claim_video_and_who_does_not_claims_nothing() -> None:
+    space = claiming_creative_space()
+    space.seed(3)
+    assert list(space) == list(BOUNDS["creative"])
+    said = encode(quiet(started(tiny())))
+    assert decode(said, 2, "here").premium_value_usd is None
+    claiming = space.sample()
+    actions = decode({**said, "creative_1": claiming}, 2, "here")
+    check_actions(actions, 2, 32, 0, np.array([7], np.uint64))
+    assert actions.premium_value_usd is not None
+    assert np.array_equal(actions.premium_value_usd[0], [np.zeros(S), claiming["premium_value_usd"]])
+    assert np.array_equal(actions.creative[0, 1].reshape(-1), claiming["creative"])
+    again = encode(actions)
+    assert data_equivalence(again["creative_1"]["creative"], claiming["creative"], exact=True)
+    assert space.contains(claiming) and set(again["creative_0"]) == set(space)
+
+
 def test_one_market_of_a_batch_can_be_encoded() -> None:
     market = started(tiny(), 3)
     actions = RandomTeam()(market)
@@ -113,6 +131,12 @@ def test_the_mask_allows_video_where_it_is_granted() -> None:
         ("bidding_1", np.zeros(7), "field 'log_multiplier' has shape (7,) HERE, expected (8,)"),
         ("creative_0", np.zeros(16), "field 'creative' holds"),
         ("creative_0", np.zeros((4, 4), int), "expected (16,)"),
+        ("creative_0", {"creative": np.zeros(16, int)}, "with the fields creative, premium_value_usd HERE"),
+        (
+            "creative_1",
+            {"creative": np.zeros(16, int), "premium_value_usd": np.zeros(3)},
+            "field 'premium_value_usd' has shape (3,) HERE, expected (4,)",
+        ),
         ("audience_0", None, "field 'affinity' holds None HERE"),
         ("audience_0", [[1.0], [1.0, 2.0]], "expected numbers of shape (4, 4, 2)"),
         ("monitor_0", "quiet", "expected whole numbers of shape (36,)"),

@@ -46,6 +46,14 @@ def test_every_sender_is_quoted() -> None:
     ]
 
 
+def test_a_grant_quotes_the_claim_it_was_made_on() -> None:
+    before, after = quiet_board(1, 2), quiet_board(1, 2)
+    before.creative_plan.premium_value_usd[0, 1] = (1.5, 9.0, 2.0, 9.0)
+    after.directive.premium_grant[0] = (2, 0, 2, 0)
+    (grant,) = news(before, after, 0, 2)
+    assert grant.text == "grants video for commuters, active to campaign 1, which claims 3.50 USD an interval"
+
+
 def test_small_changes_and_absent_campaigns_are_no_news() -> None:
     board, before = quiet_board(1, 2), quiet_board(1, 2)
     for one, price in ((before, 1.0), (board, 1.1)):

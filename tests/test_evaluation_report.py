@@ -63,7 +63,7 @@ def test_the_headline_results_stand_on_top(report: str, comparison: Comparison) 
 
 def test_every_image_follows_the_colour_scheme_and_says_what_it_shows(report: str) -> None:
     images = Images(report).found
-    assert len(images) == 10
+    assert len(images) == 12
     for image in images:
         assert len(str(image["alt"])) > 20
         assert int(str(image["width"])) > 500 and int(str(image["height"])) > 100
@@ -90,7 +90,7 @@ def test_a_browser_shows_it_without_complaint(report: str, tmp_path: Path) -> No
     shown, console = dom(page)
     assert console == []
     images = Images(shown).found
-    assert len(images) == 10
+    assert len(images) == 12
     for image in images:
         complete, *sizes = str(image["data-shown"]).split()
         assert complete == "true" and min(map(int, sizes)) > 100, image["alt"]

@@ -57,10 +57,23 @@ def test_figures_name_what_they_show(watched: list[Replay]) -> None:
 
 def test_a_timeline_marks_every_message_and_incident(watched: list[Replay]) -> None:
     story = replace(watched[0].eventful, incidents=[("rival surge", 2, 5)])
-    spend, worth, lanes = flights.timeline_figure(story, 12).axes
+    alerts, let = np.zeros((12, 2, 3), np.int64), np.ones((12, 2, 3))
+    alerts[3:6, 0], alerts[5, 1, 2], let[5:8, 0, 1] = 2, 1, 0.0
+    story = replace(story, alerts=alerts, let=let)
+    spend, completed, clicked, watchdog, worth, lanes = flights.timeline_figure(story, 12).axes
+    assert [text.get_text() for text in watchdog.texts] == ["rival surge", "invalid traffic"]
+    assert [(bar.get_x(), bar.get_height()) for bar in watchdog.patches[:3]] == [(t, 0.5) for t in (5, 6, 7)]
+    for axes, rate in ((completed, 100 * story.completion_rate), (clicked, 1000 * story.click_rate)):
+        for c in range(2):
+            np.testing.assert_array_equal(axes.get_lines()[c].get_ydata(), rate[:, c])
     assert "rival surge" in [text.get_text() for text in spend.texts]
     assert len(lanes.get_lines()) == len(story.messages)
     assert len(worth.patches) == len(story.objective_usd) + 1  # a bar an interval, and the incident
     curves = [line for line in spend.get_lines() if str(line.get_label()) in story.names]
     for c, line in enumerate(curves):
         assert np.asarray(line.get_ydata())[1:] == pytest.approx(100 * story.spent_fraction[:, c])
+
+
+def test_an_alert_begins_where_its_campaign_did_not_carry_it() -> None:
+    alerts = np.array([[0, 0, 0], [2, 0, 0], [2, 2, 0], [0, 0, 1], [2, 0, 1], [0, 0, 0]])
+    assert flights.begun(alerts) == [(1, 2), (3, 1), (4, 2)]

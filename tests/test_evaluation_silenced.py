@@ -6,7 +6,13 @@ import pytest
 from envs.market import VectorMarket
 from envs.scenario import load_scenario
 from envs.seeds import market_seeds
-from evaluation.silenced import NoisyAudience, SilentAudience, SilentOrchestrator, UnlearningAudience
+from evaluation.silenced import (
+    NoisyAudience,
+    SilentAudience,
+    SilentOrchestrator,
+    UnlearningAudience,
+    UnlearningBidding,
+)
 from evaluation.sources import TeamSource
 from policies.policy import flight_of
 from policies.scripted_audience import SegmentAverage
@@ -24,6 +30,8 @@ def market() -> VectorMarket:
         ("audience", "SilentAudience"),
         ("audience", "NoisyAudience"),
         ("audience", "UnlearningAudience"),
+        ("creative", "UnlearningCreative"),
+        ("bidding", "UnlearningBidding"),
         ("orchestrator", "SilentOrchestrator"),
     ],
 )
@@ -60,3 +68,21 @@ def test_they_say_less(market: VectorMarket) -> None:
         observations = market.step(team.act(observations)).observations
     np.testing.assert_allclose(stuck.act(observations.audience).affinity, first.affinity, rtol=1e-6)
     assert not np.allclose(honest.act(observations.audience).affinity, first.affinity, rtol=1e-6)
+
+
+def test_an_unlearning_desk_ends_where_it_began_and_still_sees_recall(market: VectorMarket) -> None:
+    policy = UnlearningBidding()
+    observations = market.reset(market_seeds("train", 0, 0, 2))
+    team = TeamSource("certainty-equivalent").resolve().team
+    for each in (team, policy):
+        each.start(flight_of(market))
+    policy.act(observations.bidding)
+    belief = policy.desk.estimator
+    before, recall = belief.estimate(policy.desk._before), belief.recall.copy()
+    for _ in range(4):
+        observations = market.step(team.act(observations)).observations
+        policy.act(observations.bidding)
+    after = belief.estimate(policy.desk._before)
+    np.testing.assert_array_equal(belief.x, belief.prior)
+    np.testing.assert_array_equal(after.conversion, before.conversion)
+    assert not np.array_equal(belief.recall, recall)

@@ -64,7 +64,8 @@ def test_a_source_is_made_anew_and_can_be_told_apart() -> None:
     [
         ("shadow-prize", r"unknown team 'shadow-prize': did you mean 'shadow-price'\?.*a run directory"),
         ("pid+biding=random", r"unknown role 'biding': did you mean 'bidding'\?"),
-        ("pid+bidding=nobody", "unknown team 'nobody'"),
+        ("pid+bidding=nobody", "unknown bidding policy or team 'nobody'.*adaptive-dual.*a run directory"),
+        ("pid+creative=thomson", "did you mean 'thompson'"),
         ("no/such/run", "unknown team 'no/such/run'"),
     ],
 )

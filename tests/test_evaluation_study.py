@@ -92,3 +92,10 @@ overrides: {iterations: 3, ppo.gamma: 0.9}
     assert study.variants["mix"].is_method
     assert dict(study.variants["mix"].compose) == {"creative": "one", "bidding": "two"}
     assert study.settings(study.variants["two"]) == ["iterations=5", "ppo.gamma=0.9"]
+
+
+def test_settings_of_a_study_are_overridden_by_key(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, STUDY), ["seeds=[3, 4]", "overrides.iterations=2"])
+    assert (study.seeds, study.overrides) == ((3, 4), {"iterations": 2})
+    with pytest.raises(ConfigurationError, match="--set seed=3"):
+        load_study(write(tmp_path, STUDY), ["seed=3"])

@@ -14,7 +14,14 @@ from evaluation.rollout import Course
 from evaluation.tensorboard import COMPARED, FLIGHT_PREFIX, SERIES
 from evaluation.tensorboard_runs import run_name, write_comparison
 
-FIGURES = {"bids_and_prices", "where_the_money_goes", "creatives", "one_flight"}
+FIGURES = {
+    "bids_and_prices",
+    "where_the_money_goes",
+    "creatives",
+    "one_flight",
+    "who_cares",
+    "affinity_reliability",
+}
 
 
 @pytest.fixture(scope="module")

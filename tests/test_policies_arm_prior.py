@@ -25,20 +25,22 @@ def _first(split: str = "train", markets: int = 4) -> Evidence:
 def _prior(now: Evidence) -> ArmPrior:
     brief = np.unique(brief_vector(now), axis=0)
     effect = np.random.default_rng(0).normal(0.0, 0.2, (len(brief), cat.S, cat.K))
-    return ArmPrior(brief, effect, 0.06, 0.1)
+    return ArmPrior(brief, effect, 0.06, 0.1, 0.01, 0.04)
 
 
 def test_a_known_brief_brings_its_own_effects_and_a_strange_one_none() -> None:
     now = _first()
     prior = _prior(now)
-    mean, variance = prior.expect(now)
+    mean, variance, common = prior.expect(now)
     own = [int(((prior.brief - row) ** 2).sum(1).argmin()) for row in brief_vector(now)]
     np.testing.assert_allclose(mean, prior.effect[own])
     np.testing.assert_allclose(variance, 0.06)
+    np.testing.assert_allclose(common, 0.01)
     strange = now._replace(brief_log_script=now.brief_log_script + 2.0)
-    mean, variance = prior.expect(strange)
+    mean, variance, common = prior.expect(strange)
     assert np.abs(mean).max() < 1e-2
     np.testing.assert_allclose(variance, 0.1, rtol=1e-2)
+    np.testing.assert_allclose(common, 0.04, rtol=1e-2)
 
 
 def test_it_travels_as_plain_data_bit_for_bit() -> None:
@@ -47,6 +49,13 @@ def test_it_travels_as_plain_data_bit_for_bit() -> None:
     for name in ("brief", "effect"):
         np.testing.assert_array_equal(getattr(again, name), getattr(prior, name))
     assert (again.variance, again.unknown_variance) == (prior.variance, prior.unknown_variance)
+    assert (again.common, again.unknown_common) == (prior.common, prior.unknown_common)
+
+
+def test_one_from_before_segments_told_of_one_another_has_nothing_in_common() -> None:
+    told = _prior(_first()).to_json()
+    del told["common"], told["unknown_common"]
+    assert (ArmPrior.from_json(told).common, ArmPrior.from_json(told).unknown_common) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +64,8 @@ def test_it_travels_as_plain_data_bit_for_bit() -> None:
         ({"brief": [[0.0]]}, rf"brief has shape \(1, 1\), expected \(n, {BRIEF_SIZE}\)"),
         ({"effect": [[0.0]]}, "effect has shape"),
         ({"variance": 0.0}, "variances above 0"),
+        ({"common": 0.06}, "from 0 to below the variance"),
+        ({"unknown_common": -0.01}, "from 0 to below the variance"),
         ({"variance": None}, "not an arm prior"),
         ({"effect": "x"}, "not an arm prior"),
     ],

@@ -15,17 +15,18 @@ from policies.team import Team
 
 SCENARIO = load_scenario("default")
 NAME = "certainty-equivalent+audience=collaborative"
+SEQUENCE = "certainty-equivalent+audience=sequence"
 
 
-def team() -> Team:
-    return TeamSource(NAME)()
+def team(name: str = NAME) -> Team:
+    return TeamSource(name)()
 
 
-def tables(count: int, intervals: int) -> tuple[VectorMarket, list[np.ndarray]]:
+def tables(count: int, intervals: int, name: str = NAME) -> tuple[VectorMarket, list[np.ndarray]]:
     """The tables [B, C, L] that were posted, in every interval."""
-    market, ours = VectorMarket(SCENARIO, count, impressions=True), team()
+    market, ours = VectorMarket(SCENARIO, count, impressions=True), team(name)
     observations = market.reset(market_seeds("development", 0, 0, count))
-    ours.start(flight_of(market, listening=ours.reads_listeners))
+    ours.start(flight_of(market, listening=ours.reads_listeners, order=ours.reads_order))
     posted = []
     for _ in range(intervals):
         actions = ours.act(observations, market.impressions)
@@ -59,9 +60,10 @@ def test_at_first_every_listener_is_nearly_the_average_one() -> None:
     np.testing.assert_allclose(mean, market.parameters.affinity_hint[0, 0], rtol=1e-5)
 
 
-def test_a_market_alone_gives_the_same_tables_bit_for_bit() -> None:
-    _, together = tables(3, 12)
-    _, alone = tables(1, 12)
+@pytest.mark.parametrize("name", [NAME, SEQUENCE])
+def test_a_market_alone_gives_the_same_tables_bit_for_bit(name: str) -> None:
+    _, together = tables(3, 12, name)
+    _, alone = tables(1, 12, name)
     for many, one in zip(together, alone, strict=True):
         np.testing.assert_array_equal(many[:1], one)
 
@@ -77,8 +79,18 @@ def test_it_is_told_of_no_market_and_says_what_it_needs() -> None:
     assert not make_team("certainty-equivalent").reads_listeners
 
 
-def test_evaluation_gives_it_what_it_reads() -> None:
-    result = play(team(), Course(load_scenario("quick"), "held_out", num_markets=2))
+def test_one_that_reads_order_learns_likewise_and_says_what_it_needs() -> None:
+    assert team(SEQUENCE).reads_order and not team().reads_order
+    assert team(SEQUENCE).policies["audience"].name == "sequence"
+    market, posted = tables(6, 40, SEQUENCE)
+    assert within(market, posted[-1]) > 0.65
+    with pytest.raises(InterludeError, match="order=True"):
+        make_policy("audience", "sequence").start(flight_of(market, listening=True))
+
+
+@pytest.mark.parametrize("name", [NAME, SEQUENCE])
+def test_evaluation_gives_it_what_it_reads(name: str) -> None:
+    result = play(team(name), Course(load_scenario("quick"), "held_out", num_markets=2))
     assert not result.incapacities and not result.privileged and result.model_aware
 
 

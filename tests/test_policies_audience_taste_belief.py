@@ -5,8 +5,8 @@ import numpy as np
 from envs.catalogue import ARM_FIT
 from envs.impressions import ImpressionLog
 from policies.audience.taste_belief import Noise, conclude, learn_impressions, listener_table, new_belief
-from policies.audience.taste_belief import _score as score_of
 from policies.audience.taste_embedding import FACTORS
+from policies.impression_likelihood import score_counts
 
 NOISE = Noise(taste=0.1, nuisance=0.35, excess=0.08)
 LISTENERS, WEIGHT = 12, 250
@@ -18,7 +18,7 @@ def row(listener: int, arm: int, segment: int, skips: int) -> list[int]:
 
 
 def log_of(rows: list[list[int]]) -> ImpressionLog:
-    return ImpressionLog(*np.array(rows, np.int64).T.copy(), np.ones(len(rows)), np.ones(len(rows)))
+    return ImpressionLog(*np.array(rows, np.int64).T.copy(), *np.ones((3, len(rows))))
 
 
 def test_posterior_is_that_of_a_regression_with_a_dummy_a_creative_and_segment() -> None:
@@ -37,7 +37,7 @@ def test_posterior_is_that_of_a_regression_with_a_dummy_a_creative_and_segment()
         group = (r[3], r[5])
         aired = sums[group][1] / (sums[group][0] + 1 / NOISE.nuisance)
         log_z = np.log(ARM_FIT[r[5], 0]) + aired
-        score, information = score_of(log_z, r[5], 0, *map(float, r[7:11]), 0.0, float(WEIGHT))
+        score, information = score_counts(log_z, r[5], 0, *map(float, r[7:11]), 0.0, float(WEIGHT))
         design[n, :FACTORS], design[n, FACTORS + groups.index(group)] = x[0, r[2]], 1.0
         y[n] = aired + np.clip(score / information, -2.0, 2.0)
         variance[n] = 1 / information + NOISE.excess
@@ -49,12 +49,6 @@ def test_posterior_is_that_of_a_regression_with_a_dummy_a_creative_and_segment()
     conclude(belief, FACTORS / NOISE.taste, NOISE.nuisance)
     np.testing.assert_allclose(belief.taste[0, 0], mean[:FACTORS], atol=1e-10)
     np.testing.assert_allclose(belief.covariance[0, 0], covariance[:FACTORS, :FACTORS], atol=1e-10)
-
-
-def test_the_score_is_the_likelihoods_slope_and_vanishes_at_the_expected_counts() -> None:
-    low = score_of(0.0, 0, 0, 250.0, 0.0, 0.0, 0.0, 0.0, 250.0)[0]
-    high = score_of(0.0, 0, 0, 200.0, 35.0, 0.0, 0.0, 0.0, 250.0)[0]
-    assert low > 0.0 > high
 
 
 def test_nobody_attended_is_no_dislike() -> None:

@@ -3,10 +3,12 @@ import pytest
 from support.flights import flight
 from support.markets import started, tiny
 
+from envs.catalogue import K, S
 from envs.expectation import expected_response
 from envs.market import VectorMarket
 from envs.scenario import load_scenario
 from envs.seeds import market_seeds
+from policies.arm_prior import ArmPrior, brief_vector
 from policies.belief import Estimator, TrueResponse
 from policies.desk import CampaignDesk
 from policies.evidence import evidence_of
@@ -60,7 +62,7 @@ def test_the_filter_is_surer_after_a_flight_and_never_impossible() -> None:
         desk.advance(moment.observations.bidding)
         spreads.append(float(np.trace(desk.estimator.covariance, axis1=-2, axis2=-1).mean()))
         assert (np.linalg.eigvalsh(desk.estimator.covariance) > -1e-9).all()
-        assert (desk.estimator.rest_variance >= 0.0).all()
+        assert (np.linalg.eigvalsh(desk.estimator.rest_covariance) >= 0.0).all()
     assert spreads[-1] < 0.75 * spreads[0]
 
 
@@ -148,3 +150,26 @@ def test_the_truth_needs_a_privileged_flight() -> None:
     truth.start(flight_of(market, privileged=True), now)
     assert truth.estimate(now).response.shape == (4, 4, 36)
     np.testing.assert_array_equal(truth.draw(now), truth.estimate(now).response)
+
+
+@pytest.mark.parametrize("common", [0.0, 0.05])
+def test_a_segment_tells_of_the_others_as_much_as_they_have_in_common(common: float) -> None:
+    """Only what aired in the first segment is reported: rests of other segments follow, or stay put."""
+    belief, before = None, None
+    for moment in flight(make_team("random"), QUICK, 4):
+        now = evidence_of(moment.observations.bidding)
+        if belief is None:
+            effect = np.zeros((1, S, K))
+            prior = ArmPrior(brief_vector(now)[:1] + 100.0, effect, 0.06, 0.1, 0.0, common)
+            belief = KalmanBelief(arm_prior=prior)
+            belief.start(flight_of(moment.market), now)
+        else:
+            first = np.arange(S) == 0
+            belief.update(before, now._replace(wins=now.wins * first[:, None]))
+        before = now
+    moved = np.abs(belief.rest)  # type: ignore[union-attr]
+    assert moved[:, 0].max() > 0.01
+    if common:
+        np.testing.assert_allclose(belief.rest[:, 1:], common / 0.1 * belief.rest[:, :1].repeat(S - 1, 1))  # type: ignore[union-attr]
+    else:
+        assert moved[:, 1:].max() == 0.0

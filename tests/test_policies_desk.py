@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from support.evidence import evidence
 from support.flights import flight
 from support.markets import started, tiny
 
@@ -14,6 +15,7 @@ from policies.desk import (
     CampaignDesk,
     DeskKnobs,
     additive,
+    heeded,
 )
 from policies.policy import flight_of
 from policies.ratio import RatioBelief
@@ -105,9 +107,41 @@ def test_shapes_types_and_bounds_over_a_flight() -> None:
             assert np.isfinite(array).all()
         assert (desk.arm_log_score >= LOWEST_LOG_SCORE - 1e-6).all()
         assert (desk.arm_log_score.max(-1) == 0.0).all()
+        assert desk.premium_value_usd.shape == (3, 2, S)
+        assert desk.premium_value_usd.dtype == np.float64 and (desk.premium_value_usd >= 0.0).all()
+        assert moment.actions.premium_value_usd is desk.premium_value_usd
         granted = SCHEMAS["creative"].view(moment.observations.creative, "premium_grant") > 0.5
         np.testing.assert_array_equal(desk.arm_mask[..., video].all(-1), granted)
         assert desk.arm_mask[..., ~video].all()
+
+
+def test_a_claim_heeds_the_audience_as_far_as_it_is_sure() -> None:
+    told = evidence(
+        3, elapsed_fraction=[0.0, 0.5, 0.5], segment_affinity=4.0, segment_confidence=[[0.5], [0.0], [0.5]]
+    )
+    np.testing.assert_allclose(heeded(told, np.full((3, S), 1.0)), [[1.0] * S, [1.0] * S, [2.0] * S])
+
+
+def test_a_claim_is_the_gain_of_video_over_the_rest_by_the_desks_surplus() -> None:
+    """Only the best arms' gap counts, and it grows with what the inventory holds."""
+    team = make_team("certainty-equivalent", {"exploration": 0.0})
+    desk = team.policies["creative"].desk  # type: ignore[attr-defined]
+    video, claimed = ARMS[:, 0] == VIDEO, 0
+    for _ in flight(team, SCENARIO, 3):
+        score = desk.arm_log_score
+        gains = score[..., video].max(-1) > score[..., ~video].max(-1)
+        np.testing.assert_array_equal(desk.premium_value_usd > 0.0, gains)
+        claimed += int(gains.sum())
+    assert 0 < claimed < SCENARIO.intervals * 3 * 2 * S
+
+
+def test_claims_do_not_depend_on_the_batch() -> None:
+    many = flight(make_team("certainty-equivalent"), SCENARIO, 5)
+    alone = flight(make_team("certainty-equivalent"), SCENARIO, 1, first=3)
+    for whole, part in zip(many, alone, strict=True):
+        claims = whole.actions.premium_value_usd
+        assert claims is not None and part.actions.premium_value_usd is not None
+        np.testing.assert_array_equal(claims[3:4], part.actions.premium_value_usd)
 
 
 def test_beliefs_need_a_filter_and_an_interval() -> None:

@@ -16,8 +16,13 @@ from envs.observation import SCHEMAS, schema_hash
 from envs.scenario import load_scenario
 from envs.seeds import market_seeds
 from evaluation.rollout import Course, play
+from evaluation.sources import TeamSource
 from policies import export as exporting
 from policies import load_team, onnx_files
+from policies.audience.artefact import save_artefact
+from policies.audience.listener_model import artefact_of, data_of, shipped_session_model
+from policies.audience.taste_embedding import taste_model
+from policies.bundle import open_bundle
 from policies.export import export
 from policies.exported import BundleError
 from policies.learned import load_run_policies
@@ -321,3 +326,26 @@ def test_a_bundle_whose_audience_reads_listeners_says_so_and_plays(tmp_path: Pat
     team.start(flight_of(market))  # as a reader of the card would not
     team.act(observations)
     assert [incapacity.role for incapacity in team.incapacities] == ["audience"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_bundle_carries_what_its_audience_tells_listeners_apart_by(kept: bool, tmp_path: Path) -> None:
+    """Fitted at export, or as the run kept it: here the model that reads order."""
+    run = a_run(tmp_path / "run", a_scenario(tmp_path), base_team="listener-aware")
+    scenario, shipped = load_scenario(a_scenario(tmp_path)), shipped_session_model()
+    if kept:
+        save_artefact(run / "audience", artefact_of(shipped, data_of(scenario, ", their order and skips")))
+    manifest = export(run, tmp_path / "bundle")
+    assert {"audience/manifest.json", "audience/model.safetensors"} <= set(manifest["sha256"])
+    listeners = open_bundle(tmp_path / "bundle").listeners
+    assert listeners is not None and listeners.name == ("session" if kept else "taste")
+    wanted = shipped.taste if kept else taste_model(scenario)
+    for found, expected in zip(listeners.taste, wanted, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    for team in (load_team(tmp_path / "bundle"), TeamSource(str(run))()):
+        assert team.reads_order is kept
+        assert play(team, Course(scenario, num_markets=2)).incapacities == []
+    damaged = tmp_path / "bundle" / "audience" / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.raises(BundleError, match=r"audience.model\.safetensors is damaged"):
+        load_team(tmp_path / "bundle")

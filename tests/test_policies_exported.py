@@ -40,6 +40,9 @@ def test_a_recurrent_bundle_plays_whole_flights_as_the_run_does(
         for one, other in zip(*flights, strict=True):
             np.testing.assert_array_equal(one.actions.creative, other.actions.creative)
             np.testing.assert_allclose(one.actions.bidding, other.actions.bidding, atol=1e-5)
+            claims = one.actions.premium_value_usd
+            assert claims is not None and other.actions.premium_value_usd is not None
+            np.testing.assert_allclose(claims, other.actions.premium_value_usd, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(one.market.feed.spend_usd, other.market.feed.spend_usd, rtol=1e-5)
     assert not any(team.incapacities for team in (mine, theirs))
 

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from support.flights import flight
-from support.runs import RECURRENT, a_run, a_scenario
+from support.runs import RECURRENT, SETTINGS, a_run, a_scenario
 from torch import Tensor
 
 from envs.scenario import Scenario, load_scenario
+from policies import load_team
+from policies.export import export
 from policies.learned import BLOCK, by_block, load_run_policies
 from policies.registry import make_team
 from policies.team import Team
@@ -38,6 +40,18 @@ def test_a_recurrent_team_plays_the_same_alone_and_in_a_batch(recurrent: Path, s
     for whole, part in zip(many, alone, strict=True):
         np.testing.assert_array_equal(whole.actions.creative[37:38], part.actions.creative)
         np.testing.assert_allclose(whole.actions.bidding[37:38], part.actions.bidding, rtol=0, atol=1e-6)
+        claims = whole.actions.premium_value_usd
+        assert claims is not None and part.actions.premium_value_usd is not None
+        np.testing.assert_allclose(claims[37:38], part.actions.premium_value_usd, rtol=1e-6)
+
+
+def test_a_creative_that_reads_no_desk_claims_no_video(tmp_path: Path) -> None:
+    """Nor does its bundle, though the bids of both stand on the desk."""
+    settings = SETTINGS.model_copy(update={"belief": False, "creative_residual": False})
+    run = a_run(tmp_path / "run", a_scenario(tmp_path), settings=settings)
+    export(run, tmp_path / "bundle")
+    for team in (a_team(run), load_team(tmp_path / "bundle")):
+        assert all(moment.actions.premium_value_usd is None for moment in flight(team, its_scenario(run), 2))
 
 
 def test_memory_is_empty_at_every_flight_start(recurrent: Path) -> None:

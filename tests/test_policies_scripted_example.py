@@ -2,7 +2,8 @@
 
 The certainty-equivalent team flies the same 32 markets twice. In the second flight the audience agent
 reports from interval 12 on that the segment "focused" is worth four times the average to campaign 0.
-Every agent hears it through the board only.
+Every agent hears it through the board only: the creative agent claims more for video there, the orchestrator
+grants it more often, creatives and bids follow.
 """
 
 from typing import Any, NamedTuple
@@ -49,6 +50,7 @@ class Discovery:
 class Log(NamedTuple):
     """What the logs say of the campaign and segment, by interval, mean over markets."""
 
+    claimed_usd: NDArray[Any]  # what the creative agent claims for video there
     granted: NDArray[Any]  # share of markets where the orchestrator grants video
     prepared: NDArray[Any]  # … where the creative agent prepares video
     aired: NDArray[Any]  # … where video airs
@@ -68,6 +70,7 @@ def fly(*, discovery: bool) -> Log:
         video = ARMS[market.aired[here]][:, 0] == VIDEO
         rows.append(
             (
+                actions.premium_value_usd[here].mean(),
                 (actions.orchestrator.premium_grant[:, SEGMENT] == CAMPAIGN + 1).mean(),
                 (actions.creative[here][:, 0] == VIDEO).mean(),
                 video.mean(),
@@ -98,7 +101,7 @@ def said(log: Log, interval: int, message: str, field: str) -> Any:
 
 
 def test_nothing_differs_until_the_discovery_is_heard(before: Log, after: Log) -> None:
-    for one, other in zip(before[:5], after[:5], strict=True):
+    for one, other in zip(before[:6], after[:6], strict=True):
         np.testing.assert_array_equal(one[: FOUND_AT + 1], other[: FOUND_AT + 1], strict=True)
 
 
@@ -109,20 +112,29 @@ def test_the_audience_reports_a_high_value_segment(before: Log, after: Log) -> N
     assert said(after, FOUND_AT, "segment_value", "affinity")[CAMPAIGN][SEGMENT] < 4.0
 
 
+def test_the_creative_agent_then_claims_more_for_video_there(before: Log, after: Log) -> None:
+    np.testing.assert_array_equal(before.claimed_usd[: FOUND_AT + 1], after.claimed_usd[: FOUND_AT + 1])
+    assert after.claimed_usd[FOUND_AT + 1] > 1.5 * before.claimed_usd[FOUND_AT + 1]
+    assert after.claimed_usd[FOUND_AT + 1 :].mean() > 1.2 * before.claimed_usd[FOUND_AT + 1 :].mean()
+
+
 def test_the_orchestrator_grants_video_there_in_the_interval_after(before: Log, after: Log) -> None:
-    assert after.granted[FOUND_AT + 1 :].mean() > 0.97  # at the very end, budget pressure may outbid it
-    assert (after.granted[FOUND_AT + 1 : FOUND_AT + 25] == 1.0).all()
-    assert before.granted[FOUND_AT + 1 :].mean() < 0.7
-    assert said(after, FOUND_AT + 2, "directive", "premium_grant")[SEGMENT] == CAMPAIGN + 1
+    """More often, not always: where the campaign has a creative that beats video it claims nothing."""
+    assert after.granted[FOUND_AT + 2 :].mean() > 1.15 * before.granted[FOUND_AT + 2 :].mean()
+    assert (
+        after.granted[FOUND_AT + 2 : FOUND_AT + 8].mean() > before.granted[FOUND_AT + 2 : FOUND_AT + 8].mean()
+    )
 
 
 def test_the_creative_agent_then_prepares_video_there(before: Log, after: Log) -> None:
     np.testing.assert_array_equal(before.prepared[: FOUND_AT + 2], after.prepared[: FOUND_AT + 2])
-    assert after.prepared[FOUND_AT + 2 :].mean() > 1.4 * before.prepared[FOUND_AT + 2 :].mean()
-    assert after.aired[FOUND_AT + 3 :].mean() > 1.4 * before.aired[FOUND_AT + 3 :].mean()
+    assert after.prepared[FOUND_AT + 3 :].mean() > 1.1 * before.prepared[FOUND_AT + 3 :].mean()
+    assert after.aired[FOUND_AT + 4 :].mean() > 1.1 * before.aired[FOUND_AT + 4 :].mean()
 
 
 def test_bids_and_spending_on_the_premium_format_there_rise(before: Log, after: Log) -> None:
+    """Spending little: nothing stands behind this report, and a campaign's budget stays what it is."""
     on_air = slice(FOUND_AT + 3, None)
     assert after.bid_usd[on_air].mean() > 1.05 * before.bid_usd[on_air].mean()
-    assert after.premium_spend_usd[on_air].mean() > 1.05 * before.premium_spend_usd[on_air].mean()
+    soon = slice(FOUND_AT + 3, FOUND_AT + 9)
+    assert after.premium_spend_usd[soon].mean() > 1.02 * before.premium_spend_usd[soon].mean()

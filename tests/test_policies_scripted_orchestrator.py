@@ -53,6 +53,32 @@ def test_money_left_late_in_the_flight_presses_for_video() -> None:
     assert (direct(rules(), budget_left_usd=left, elapsed_fraction=0.5).premium_grant == 2).all()
 
 
+def test_video_goes_to_the_highest_claim_whatever_the_brief_promises() -> None:
+    claims = np.zeros((MAX_CAMPAIGNS, S))
+    claims[:2] = [[3.0, 0.2, 0.0, 0.0], [2.0, 0.3, 0.1, 0.0]]
+    told = {"premium_value_usd": claims, "brief_log_video": by_campaign(0.3, -0.3)}
+    grant = direct(rules(), **told).premium_grant
+    np.testing.assert_array_equal(grant, [[1, 2, 2, 1]])  # nobody claims the last segment
+
+
+def test_turns_are_deaf_to_claims() -> None:
+    claims = np.zeros((MAX_CAMPAIGNS, S))
+    claims[1] = 5.0
+    made, deaf = rules(rotate=True), rules(rotate=True)
+    np.testing.assert_array_equal(
+        direct(made).premium_grant, direct(deaf, premium_value_usd=claims).premium_grant
+    )
+
+
+def test_a_team_whose_creative_is_silent_is_granted_video_by_promise() -> None:
+    """Model-free creatives claim nothing: the rule book then goes by affinity, brief and money left."""
+    policies = {**make_team("greedy").policies}
+    for moment in flight(Team("silent", policies), tiny(), 3):
+        assert moment.actions.premium_value_usd is None
+        assert (moment.market.board.creative_plan.premium_value_usd == 0.0).all()
+        assert (moment.actions.orchestrator.premium_grant > 0).all()
+
+
 def test_rotation_deals_grants_out_by_turns() -> None:
     made = rules(rotate=True)
     grants = np.stack([direct(made).premium_grant[0] for _ in range(16)])

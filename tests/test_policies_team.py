@@ -180,6 +180,40 @@ def test_a_broken_table_of_listeners_is_dropped_with_its_audience() -> None:
     assert "listener_affinity is not finite" in team.incapacities[0].reason
 
 
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        (np.full((4, 2, S), np.nan), "not finite"),
+        (np.ones((4, 1, S)), "shape"),
+        (-np.ones((4, 2, S)), "outside"),
+    ],
+)
+def test_a_broken_claim_on_video_is_dropped_with_its_creative(claims: Any, says: str) -> None:
+    class Claiming:
+        name, privileged = "claiming", False
+        premium_value_usd: Any = None
+
+        def __init__(self) -> None:
+            self.inner = make_team("pid").policies["creative"]
+
+        def start(self, flight: Flight) -> None:
+            self.inner.start(flight)
+            self.premium_value_usd, self.interval = np.ones((flight.num_markets, flight.num_campaigns, S)), 0
+
+        def act(self, observation: Any) -> Any:
+            self.interval += 1
+            if self.interval == FAILS_AT + 1:
+                self.premium_value_usd = claims
+            return self.inner.act(observation)
+
+    good = {**make_team("value-aware").policies, "creative": Claiming()}
+    team = Team("claiming", good, stand_ins=make_team("pid").policies)
+    told = [moment.actions.premium_value_usd for moment in flight(team, SCENARIO)]
+    assert [claim is not None for claim in told] == [interval < FAILS_AT for interval in range(6)]
+    reason = team.incapacities[0].reason
+    assert reason.startswith("premium_value_usd is") and says in reason
+
+
 def test_a_team_needs_every_role() -> None:
     policies = dict(make_team("pid").policies)
     del policies["monitor"], policies["bidding"]

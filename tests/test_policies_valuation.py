@@ -16,7 +16,9 @@ from policies.valuation import (
     Estimate,
     ShadowPrices,
     arm_log_scores,
+    arm_surpluses,
     impression_values,
+    premium_values,
     unit_values,
 )
 
@@ -33,6 +35,7 @@ def an_estimate(rng: np.random.Generator) -> Estimate:
         funnel=rng.uniform(0.0, 0.5, (M, S)),
         memory_room=rng.uniform(0.2, 1.0, (M, S)),
         fatigue=rng.uniform(0.0, 0.8, (M, S)),
+        affinity=np.ones((M, S)),
     )
 
 
@@ -95,7 +98,8 @@ def test_scores_are_the_surplus_that_prices_leave() -> None:
     rng = np.random.default_rng(8)
     price_sd, value = 0.6, rng.uniform(0.5, 4.0, (1, 1, P, K)) * (cat.ARM_FIT.T > 0)
     dual, price, volume = np.array([1.2]), rng.uniform(0.8, 2.0, (1, 1, P)), rng.uniform(2.0, 9.0, (1, 1, P))
-    scores = arm_log_scores(value, dual, price, price_sd, volume)[0, 0]
+    found = arm_surpluses(value, dual, price, price_sd, volume)
+    scores = arm_log_scores(found)[0, 0]
     draws = np.exp(price_sd * rng.standard_normal(200_000) - 0.5 * price_sd**2)
     surplus = np.zeros(K)
     for k in range(K):
@@ -103,11 +107,35 @@ def test_scores_are_the_surplus_that_prices_leave() -> None:
             seen = cat.SCREEN_VISIBLE_PROBABILITY[p] if cat.NEEDS_SCREEN[cat.ARM_FORMAT[k]] else 1.0
             gain = np.maximum(0.0, value[0, 0, p, k] - dual[0] * price[0, 0, p] * draws)
             surplus[k] += gain.mean() * volume[0, 0, p] * seen
+    np.testing.assert_allclose(found[0, 0], surplus, rtol=0.02, atol=0.01 * surplus.max())
     expected = np.maximum(LOWEST_LOG_SCORE, np.log(surplus / surplus.max()))
     np.testing.assert_allclose(scores, expected, atol=0.01)
     assert scores.max() == 0.0
 
 
 def test_where_nothing_is_worth_its_price_all_arms_are_alike() -> None:
-    scores = arm_log_scores(np.zeros((1, S, P, K)), np.ones(1), np.ones((1, S, P)), 0.5, np.ones((1, S, P)))
-    assert (scores == 0.0).all()
+    surplus = arm_surpluses(np.zeros((1, S, P, K)), np.ones(1), np.ones((1, S, P)), 0.5, np.ones((1, S, P)))
+    assert (arm_log_scores(surplus) == 0.0).all()
+    assert (premium_values(surplus) == 0.0).all()
+
+
+def test_video_is_worth_what_its_best_arm_brings_over_the_best_without() -> None:
+    video, other = np.flatnonzero(cat.ARM_FORMAT == cat.VIDEO), np.flatnonzero(cat.ARM_FORMAT != cat.VIDEO)
+    surplus = np.full((1, S, K), 0.5)
+    surplus[0, 0, video[3]], surplus[0, 0, other[1]] = 7.0, 4.0
+    surplus[0, 1, video[0]], surplus[0, 1, other[0]] = 4.0, 7.0
+    surplus[0, 2, video[1]] = 2.0
+    np.testing.assert_array_equal(premium_values(surplus), [[3.0, 0.0, 1.5, 0.0]])
+
+
+def test_a_claim_is_in_usd_of_the_objective() -> None:
+    """One placement, prices far below the value: volume × chance to be seen × (value − dual × price)."""
+    value = np.zeros((1, 1, P, K))
+    screen = cat.PLACEMENTS.index("on_screen")
+    video, audio = ((cat.ARM_FORMAT == f).argmax() for f in (cat.VIDEO, cat.FORMATS.index("audio")))
+    value[0, 0, screen, video], value[0, 0, screen, audio] = 10.0, 6.0
+    surplus = arm_surpluses(value, np.array([2.0]), np.full((1, 1, P), 0.5), 0.1, np.full((1, 1, P), 30.0))
+    seen = cat.SCREEN_VISIBLE_PROBABILITY[screen]
+    np.testing.assert_allclose(
+        premium_values(surplus), [[30.0 * (seen * (10.0 - 1.0) - (6.0 - 1.0))]], rtol=1e-3
+    )

@@ -31,12 +31,19 @@ def test_it_finds_what_campaigns_of_a_vertical_share(prior: ArmPrior) -> None:
     assert 0.0 < prior.variance < prior.unknown_variance
 
 
+def test_verticals_differ_alike_in_all_segments_and_campaigns_mostly_do_not(prior: ArmPrior) -> None:
+    """The generator's vertical structure is one row for all segments; a campaign's moods are too, in part."""
+    structure = (0.6 * SCENARIO.response.interaction_sd) ** 2
+    assert prior.unknown_common - prior.common == pytest.approx(structure, rel=0.25)
+    assert 0.0 < prior.common < 0.25 * prior.variance
+
+
 def test_it_foretells_new_campaigns_and_says_nothing_of_strange_ones(prior: ArmPrior) -> None:
     market = VectorMarket(SCENARIO, 64, split="held_out")
     now = evidence_of(market.reset(market_seeds("held_out", 0, 0, 64)).bidding)
     told = now.brief_log_format[..., cat.ARMS[:, 0]] + now.brief_log_script[..., cat.ARMS[:, 1]]
     truth = beyond_additive(np.log(market.expectation().response.reshape(told.shape)) - told)
-    mean, _ = prior.expect(now)
+    mean, *_ = prior.expect(now)
     known = np.isin(market.parameters.vertical.ravel(), np.unique(_trained()))
     better = 1.0 - ((truth - mean) ** 2).mean((1, 2)) / (truth**2).mean((1, 2))
     assert better[known].mean() > 0.2

@@ -16,9 +16,12 @@ from torch import Tensor
 
 from envs.errors import InterludeError
 from policies import folders
+from policies.audience.listener_model import load_listener_model
+from policies.audience.taste_embedding import taste_model
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
 from training import checkpoint as store
 from training.checkpoint import Checkpoint, Counters
+from training.configuration import load_training
 from training.critic import Critic
 from training.warm_up import WarmUp
 
@@ -47,6 +50,21 @@ def a_state(iteration: int) -> Checkpoint:
     }
     counters = Counters(iteration, iteration * 100, 1.5 * iteration)
     return Checkpoint(counters, WarmUp({}, TRUTH_SIZES), values, moments)
+
+
+def test_policies_are_saved_with_the_listeners_model_of_the_base_team(tmp_path: Path) -> None:
+    configuration = load_training("quick").model_copy(update={"networks": NetworkSettings()})
+    assert configuration.base_team == "listener-aware"
+    store.save_policies(tmp_path / "run", a_state(1), configuration)
+    manifest = tmp_path / "run" / "audience" / "manifest.json"
+    written = manifest.stat()
+    found = load_listener_model(manifest.parent)
+    assert (found.taste.whitening == taste_model(configuration.load_scenario()).whitening).all()
+    store.save_policies(tmp_path / "run", a_state(2), configuration)  # it does not learn: written once
+    assert manifest.stat() == written
+    plain = configuration.model_copy(update={"base_team": "pid"})
+    store.save_policies(tmp_path / "plain", a_state(1), plain)
+    assert not (tmp_path / "plain" / "audience").exists()
 
 
 def assert_whole(found: Checkpoint) -> None:

@@ -13,12 +13,13 @@ def test_the_prior_and_the_listeners_are_worth_something_each_and_more_together(
         name: lift
         for name, _, lift in ladder(Course(load_scenario("default"), "development", num_markets=64))
     }
-    first, prior, listeners, both = rungs.values()
+    first, prior, audience, listeners, both = rungs.values()
     assert (first.estimate, first.low, first.high) == (0.0, 0.0, 0.0)
     assert prior.low > 0.0
-    assert listeners.low > 0.0
+    assert audience.low > 0.0
+    assert audience.estimate < listeners.estimate
     assert both.estimate > max(prior.estimate, listeners.estimate)
-    assert list(rungs)[2] == LISTENERS
+    assert list(rungs)[3] == LISTENERS
 
 
 def test_it_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:

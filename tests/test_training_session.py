@@ -23,7 +23,7 @@ from policies.export import export
 from policies.learned import load_run_policies
 from policies.networks import BiddingActor, CreativeActor
 from policies.policy import flight_of
-from policies.weights import load_actors
+from policies.weights import load_actors, load_networks
 from training import checkpoint, run_directory
 from training.configuration import TrainingConfiguration, load_training
 from training.run_directory import RunDirectory
@@ -134,12 +134,13 @@ def test_tensorboard_holds_the_kpis_and_how_learning_went(trained: Path) -> None
         "learner/creative/kl",
         "learner/bidding/gradient_norm",
         "learner/orchestrator_critic/explained_variance",
+        "learner/orchestrator_critic/explained_variance_segments",
         "learner/creative/learning_rate",
         "throughput/market_steps_per_second",
         "development/lift_fraction",
     }
     assert wanted <= set(tags["scalars"])
-    assert "auction/bid_usd" in tags["histograms"]
+    assert {"auction/bid_usd", "creative/arm", "bidding/residual"} <= set(tags["histograms"])
     assert [event.step for event in events.Scalars(OBJECTIVE)] == [24, 48, 72, 96]
 
 
@@ -415,3 +416,28 @@ def test_resume_wants_a_run_and_nothing_that_would_change_it(config: Path, tmp_p
         command(resume=True)
     with pytest.raises(ConfigurationError, match="--config"):
         command(config=str(config), run_dir=tmp_path, resume=True)
+
+
+def test_the_policies_that_are_best_on_development_markets_are_kept(config: Path, tmp_path: Path) -> None:
+    """Steps so long that training can only spoil the start: the run's actors stay, its critic learns on."""
+    spoiled = ["ppo.creative_learning_rate=3", "ppo.bidding_learning_rate=3", "development.every=1"]
+    run = train(load_training(config, spoiled), tmp_path / "spoiled")
+    told = [record["development"] for record in lines(run)]
+    assert all(record["objective_usd"] < record["best_objective_usd"] for record in told)
+    assert {record["best_iteration"] for record in told} == {0}
+    manifest = json.loads((run / "policies" / "manifest.json").read_text())
+    assert (manifest["iteration"], manifest["best_iteration"]) == (4, 0)
+    state = checkpoint.load(run)[0]
+    latest, kept = checkpoint.networks_of(state, load_training(config)), load_networks(run / "policies")
+    for name, same in (("creative", False), ("bidding", False), ("critic", True)):
+        pairs = zip(latest[name].parameters(), kept[name].parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs) == same, name
+    again = checkpoint.load(train(load_training(config, [*spoiled, "iterations=2"]), tmp_path / "short"))[0]
+    assert again.counters.best_objective_usd == state.counters.best_objective_usd
+
+
+def test_resuming_a_run_that_is_over_says_how_it_could_go_on(trained: Path) -> None:
+    before = lines(trained)
+    said = resume(trained)
+    assert lines(trained) == before
+    assert "is over" in said[-1] and "raise them with --set" in said[-1] and "iterations=4" in said[-1]

@@ -11,6 +11,7 @@ from envs import catalogue as cat
 from envs.market import VectorMarket
 from envs.scenario import Scenario
 from envs.seeds import market_seeds
+from envs.state import Float
 from policies.arm_prior import ArmPrior, beyond_additive, brief_vector
 from policies.evidence import evidence_of
 from training.reserved_markets import FIRST_PRIOR
@@ -44,7 +45,20 @@ def learn_arm_prior(
     own = np.concatenate(beyond)
     own = own - own.mean(-1, keepdims=True)
     effect = np.stack([own[which.ravel() == n].mean(0) for n in range(len(brief))])
-    left = beyond_additive(own - effect[which.ravel()])
+    variance, common = _spread(own - effect[which.ravel()])
+    between, shared = _spread(effect)
+    return ArmPrior(brief, effect, variance, variance + between, common, common + shared)
+
+
+def _spread(effect: Float) -> tuple[float, float]:
+    """Variance of log effects [n, S, K], and their mean covariance between two segments.
+
+    Without level, format and script, and enlarged by the share of the variance that went with them.
+    """
+    rest = beyond_additive(effect)
     freedom = float((beyond_additive(np.eye(cat.K)) ** 2).mean(1).mean() * cat.K)
-    variance = float(left.var() / freedom)
-    return ArmPrior(brief, effect, variance, variance + float(beyond_additive(effect).var() / freedom))
+    rest = rest - rest.mean()
+    by_segment = np.einsum("nsk,nzk->sz", rest, rest) / (len(rest) * cat.K * freedom)  # [S, S]
+    variance = float(np.trace(by_segment)) / cat.S
+    common = float(by_segment.sum() - np.trace(by_segment)) / (cat.S * (cat.S - 1))
+    return variance, min(max(0.0, common), 0.99 * variance)

@@ -19,6 +19,8 @@ CRITIC: Final = "orchestrator_critic"
 CREATIVE: Final = ("plain", "grouped", "arm", "arm_log_probability", "arm_log_score", "arm_mask")
 BIDDING: Final = ("plain", "grouped", "action", "action_log_probability", "base_log_multiplier")
 CREATIVE_LABELS, BIDDING_LABELS = (ARM_SCORE, LOG_RESPONSE), (LOG_MULTIPLIER,)
+HEAD_PARTS: Final = {"creative": CREATIVE_HEAD, "bidding": BIDDING_HEAD, "segments": SEGMENT_HEADS}
+"""Heads of the critic whose fit is told apart."""
 Batch = dict[str, dict[str, Tensor]]
 """Columns [rows, C, ...] or [rows, T, C, ...] by module: a row is the same market in every one."""
 
@@ -69,6 +71,10 @@ def learning_batch(
     rows = {id: {name: in_rows(column) for name, column in part.items()} for id, part in batch.items()}
     explained = {
         "explained_variance": float(explained_variance(values, targets)),
+        **{
+            f"explained_variance_{name}": float(explained_variance(values[..., part], targets[..., part]))
+            for name, part in HEAD_PARTS.items()
+        },
         "observable_explained_variance": float(explained_variance(observable, targets)),
         "value_mean": float((values * critic.observable.return_scale)[..., CREATIVE_HEAD].mean()),
     }

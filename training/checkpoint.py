@@ -18,10 +18,15 @@ from torch import Tensor, nn
 
 from envs.errors import InterludeError
 from envs.observation import schema_hash
+from policies.audience.agent import FOLDER as AUDIENCE
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.artefact import save_artefact
 from policies.folders import DamagedFileError, read_folder, write_folder
 from policies.networks import BiddingActor, CreativeActor
+from policies.registry import make_team
 from policies.weights import (
     check_schema,
+    load_actors,
     pack_tensors,
     save_networks,
     unpack_tensors,
@@ -39,6 +44,7 @@ from training.rllib import (
 from training.warm_up import WarmUp
 
 FOLDER: Final = "checkpoint"
+POLICIES: Final = "policies"
 WEIGHTS, MOMENTS = "weights.safetensors", "optimizer.safetensors"
 State = dict[str, Any]
 
@@ -50,6 +56,9 @@ class Counters:
     iteration: int = 0
     market_steps: int = 0
     elapsed_seconds: float = 0.0
+    best_iteration: int = 0
+    best_objective_usd: float | None = None
+    """On development markets, of the policies that are kept; None before any was measured."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +169,13 @@ def networks_of(checkpoint: Checkpoint, configuration: TrainingConfiguration) ->
     return {name: network.eval().requires_grad_(False) for name, network in networks.items()}
 
 
-def save_policies(run: Path, checkpoint: Checkpoint, configuration: TrainingConfiguration) -> None:
-    """Writes `<run>/policies`: what evaluation, export and serving read."""
+def save_policies(
+    run: Path, checkpoint: Checkpoint, configuration: TrainingConfiguration, *, keep_actors: bool = False
+) -> None:
+    """Writes `<run>/policies`, and `<run>/audience` once: what evaluation, export and serving read.
+
+    With `keep_actors` those that are there stay, beside the checkpoint's critic: they are the best so far.
+    """
     about = {
         "scenario": configuration.scenario,
         "base_team": configuration.base_team,
@@ -172,7 +186,13 @@ def save_policies(run: Path, checkpoint: Checkpoint, configuration: TrainingConf
         "arm_prior": checkpoint.warm_up.arm_prior,
         **asdict(checkpoint.counters),
     }
-    save_networks(run / "policies", networks_of(checkpoint, configuration), configuration.networks, about)
+    networks = networks_of(checkpoint, configuration)
+    if keep_actors:
+        networks |= load_actors(run / POLICIES)
+    save_networks(run / POLICIES, networks, configuration.networks, about)
+    audience = make_team(configuration.base_team).policies["audience"]
+    if isinstance(audience, CollaborativeAudience) and not (run / AUDIENCE).exists():
+        save_artefact(run / AUDIENCE, audience.artefact(configuration.load_scenario()))
 
 
 def _fill(network: nn.Module, module: str, prefix: str, checkpoint: Checkpoint) -> None:

@@ -229,6 +229,10 @@ def study(
             help="Runs and results are kept here. [default: checkpoints/studies/]",
         ),
     ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a setting of the study, as in seeds=[0]."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what is finished and what is missing; run nothing.")
     ] = False,
@@ -248,7 +252,7 @@ def study(
 
     check_writable(json_out)
     check_writable(report)
-    chosen = load_study(file)
+    chosen = load_study(file, overrides or ())
     with ProgressReport() as progress:
         run = StudyRun(chosen, directory or default_directory(chosen), progress.say, progress.update)
         if not dry_run:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from envs.configuration import apply_overrides, load_yaml, resolve_named, validate
 from envs.errors import UnknownNameError
-from envs.scenario import Scenario, load_scenario
+from envs.scenario import Scenario, load_scenario, with_all_verticals
 from policies.networks import NetworkSettings
 from policies.registry import team_names
 from training.reserved_markets import MOST_PRIOR_MARKETS
@@ -124,6 +124,8 @@ class TrainingConfiguration(_Part):
     name: str
     description: str = ""
     scenario: str = "default"
+    verticals: Literal["scenario", "all"] = "scenario"
+    """`all` trains on held-out markets' verticals too: only to measure what not having seen them costs."""
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     base_team: str = "certainty-equivalent"
     """Scripted team that drives the roles which do not learn."""
@@ -167,7 +169,8 @@ class TrainingConfiguration(_Part):
 
     def load_scenario(self) -> Scenario:
         """The scenario it trains on."""
-        return load_scenario(self.scenario)
+        scenario = load_scenario(self.scenario)
+        return with_all_verticals(scenario) if self.verticals == "all" else scenario
 
     @property
     def actor_modules(self) -> dict[str, tuple[LearnedRole, ...]]:

@@ -1,7 +1,7 @@
 """What each thing that is learned beside the networks is worth: `python -m training.ladder`.
 
-The desk's rule with and without the prior that past campaigns taught, each with and without the audience
-agent that tells listeners apart. The last rung is where PPO starts.
+The desk's rule; the prior that past campaigns taught; an audience agent that tells listeners apart; that and
+a desk that reads single impressions; all of it, which is where PPO starts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from envs.scenario import Scenario, load_scenario
 from evaluation.intervals import Interval, over_markets
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, play
+from evaluation.sources import TeamSource
+from policies.desk import CampaignDesk
 from policies.policy import Policy
 from policies.registry import DESK_TEAM, learning_desk, make_team
 from policies.scripted_bidding import DeskBidding
@@ -25,15 +27,19 @@ from training.arm_prior import learn_arm_prior
 LISTENERS = "listener-aware"
 
 
-def taught_team(base: str, scenario: Scenario, seed: int = 0, prior_markets: int = 1024) -> Team:
-    """A base team whose desk starts from what training markets of a scenario teach."""
-    team = make_team(base)
-    desk = learning_desk(arm_prior=learn_arm_prior(scenario, seed, prior_markets))
-    on_desk: dict[str, Policy] = {
+def on_desk(base: str, desk: CampaignDesk, **others: Policy) -> Team:
+    """A base team whose creative and bidding agents stand on a desk, and other roles by their names."""
+    acting: dict[str, Policy] = {
         "creative": DeskCreative(desk, "taught"),
         "bidding": DeskBidding(desk, "taught"),
     }
-    return Team(f"{base} + prior", {**team.policies, **on_desk}, model_aware=True)
+    return Team(f"{base} + prior", {**make_team(base).policies, **acting, **others}, model_aware=True)
+
+
+def taught_team(base: str, scenario: Scenario, seed: int = 0, prior_markets: int = 1024) -> Team:
+    """A base team whose desk starts from what training markets of a scenario teach."""
+    prior = learn_arm_prior(scenario, seed, prior_markets)
+    return on_desk(base, learning_desk(arm_prior=prior, reads_listeners=make_team(base).reads_listeners))
 
 
 def ladder(course: Course, prior_markets: int = 1024) -> Iterator[tuple[str, float, Interval]]:
@@ -41,6 +47,7 @@ def ladder(course: Course, prior_markets: int = 1024) -> Iterator[tuple[str, flo
     teams = [
         make_team(DESK_TEAM),
         taught_team(DESK_TEAM, course.scenario, prior_markets=prior_markets),
+        TeamSource(f"{DESK_TEAM}+audience=collaborative")(),
         make_team(LISTENERS),
         taught_team(LISTENERS, course.scenario, prior_markets=prior_markets),
     ]

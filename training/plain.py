@@ -42,7 +42,7 @@ class PlainTrainer:
             for name, module in self.modules.items()
         }
         self.market = training_market(configuration, configuration.sampling.markets)
-        self.team = learning_team(configuration, actors, sample=True, desk=warm_up.desk())
+        self.team = learning_team(configuration, actors, sample=True, desk=warm_up.desk(configuration))
 
     def iteration(self, number: int, seeds: NDArray[np.uint64]) -> Rollout:
         """A flight of the markets with these seeds, and one update."""

@@ -90,7 +90,8 @@ def moments(
             market seed are named.
     """
     observations = market.reset(seeds)
-    team.start(flight_of(market, privileged=team.privileged, listening=team.reads_listeners))
+    known = {"listening": team.reads_listeners, "order": team.reads_order}
+    team.start(flight_of(market, privileged=team.privileged, **known))
     if watcher is not None:
         watcher.start()
     terminated = False

@@ -7,6 +7,7 @@
 | `progress.jsonl` | one line an iteration |
 | `tensorboard/` | event files |
 | `policies/` | actors, observable critic and their manifest: all that evaluation and export need |
+| `audience/` | the model of listeners that the base team's audience agent uses, if it uses one |
 | `checkpoint/`, `checkpoint.previous/` | all that `--resume` needs, and the one before |
 """
 

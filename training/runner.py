@@ -73,7 +73,7 @@ class MarketRunner(EnvRunner, Checkpointable):
         pool = taste_pool(Path(history) if history else None)
         self.market = training_market(self.training, self.training.sampling.markets, pool)
         actors: Actors = {role: self._actor(role) for role in self.training.learned_roles}
-        desk = WarmUp(**self.config.env_config["warm_up"]).desk()
+        desk = WarmUp(**self.config.env_config["warm_up"]).desk(self.training)
         self.team = learning_team(self.training, actors, sample=True, desk=desk)
 
     def _actor(self, role: str) -> CreativeActor | BiddingActor:

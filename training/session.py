@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from policies.networks import BiddingActor, CreativeActor
 from policies.registry import make_team
 from training import checkpoint as store
 from training.algorithm import MarketPPO, build_algorithm
+from training.batch import HEAD_PARTS
 from training.checkpoint import Checkpoint, Counters
 from training.cluster import running_ray
 from training.configuration import TrainingConfiguration
@@ -35,6 +37,7 @@ Record = dict[str, Any]
 LEARNER_METRICS = (
     *("policy_loss", "value_loss", "entropy", "kl", "clipped_fraction", "gradient_norm", "learning_rate"),
     *("teacher_gap", "belief_error", "explained_variance", "observable_explained_variance", "value_mean"),
+    *(f"explained_variance_{head}" for head in HEAD_PARTS),
 )
 
 
@@ -58,6 +61,8 @@ class Session:
         """Plays all iterations and leaves checkpoint, policies, log and event files in the run directory."""
         configuration = self.run.configuration
         found = self._found() if resume else None
+        if found and self._over(found.counters):
+            return self._was_over(found.counters)
         workers = configuration.sampling.num_env_runners + configuration.num_learners
         begin = "going on with" if found else "training"
         self.say(f"{begin} {configuration.name} on scenario {configuration.scenario} in {self.run.path}")
@@ -74,6 +79,20 @@ class Session:
             finally:
                 algorithm.stop()
 
+    def _was_over(self, counters: Counters) -> Record:
+        """Says what would let a run that is over go on; its last record."""
+        configuration = self.run.configuration
+        limits = [f"iterations={configuration.iterations}"]
+        if configuration.time_budget_seconds is not None:
+            limits.append(f"time_budget_seconds={configuration.time_budget_seconds:g}")
+        self.say(
+            f"{self.run.path} is over: it stands at iteration {counters.iteration} after "
+            f"{counters.elapsed_seconds:.0f} s of {' and '.join(limits)}; raise them with --set to go on"
+        )
+        lines = self.run.progress_file.read_text(encoding="utf-8").splitlines()
+        last: Record = json.loads(lines[-1]) if lines else {}
+        return last
+
     def _found(self) -> Checkpoint:
         found, faults = store.load(self.run.path)
         for fault in faults:
@@ -85,6 +104,9 @@ class Session:
         configuration = self.run.configuration
         writer = RunWriter(self.run.path, configuration, resumed=state.counters.iteration > 0)
         self._base: Float | None = None
+        if configuration.development.every and state.counters.best_objective_usd is None:
+            state, start = self._develop(state)
+            self.say(f"before training: J {start['objective_usd']:,.0f} USD on development markets")
         began = time.monotonic() - state.counters.elapsed_seconds
         saved: Checkpoint | None = None
         losses = 0
@@ -93,10 +115,11 @@ class Session:
                 algorithm.progress = progress(configuration, state.counters)
                 result = algorithm.train()
                 done = state.counters
-                counters = Counters(
-                    done.iteration + 1,
-                    done.market_steps + sum(rollout.env_steps() for rollout in algorithm.rollouts),
-                    time.monotonic() - began,
+                counters = replace(
+                    done,
+                    iteration=done.iteration + 1,
+                    market_steps=done.market_steps + sum(r.env_steps() for r in algorithm.rollouts),
+                    elapsed_seconds=time.monotonic() - began,
                 )
                 state = store.capture(algorithm, counters, state.warm_up)
                 record = iteration_record(configuration, result, algorithm.rollouts, counters, done)
@@ -105,10 +128,10 @@ class Session:
                     record["runners"] = self._runners(algorithm, losses)
                 if self._is_due(configuration.development.every, counters):
                     with algorithm.phases("development"):
-                        record["development"] = self._develop(state)
+                        state, record["development"] = self._develop(state)
                 self.last = record
                 self.run.append_progress(record)
-                writer.write(record, np.concatenate([r.bids_usd for r in algorithm.rollouts]))
+                writer.write(record, algorithm.rollouts)
                 if self._is_due(configuration.checkpoint_every, counters):
                     with algorithm.phases("saving"):
                         self._save(state)
@@ -133,7 +156,8 @@ class Session:
 
     def _save(self, state: Checkpoint) -> None:
         store.save(self.run.path, state)
-        store.save_policies(self.run.path, state, self.run.configuration)
+        measured = state.counters.best_objective_usd is not None
+        store.save_policies(self.run.path, state, self.run.configuration, keep_actors=measured)
 
     def _over(self, counters: Counters) -> bool:
         return progress(self.run.configuration, counters) >= 1.0
@@ -141,8 +165,11 @@ class Session:
     def _is_due(self, every: int, counters: Counters) -> bool:
         return every > 0 and (counters.iteration % every == 0 or self._over(counters))
 
-    def _develop(self, state: Checkpoint) -> Record:
-        """Objective of the deterministic actors and of the base team on the same development markets."""
+    def _develop(self, state: Checkpoint) -> tuple[Checkpoint, Record]:
+        """Objective of the deterministic actors and of the base team on the same development markets.
+
+        The policies that are best there are the run's policies, those before training among them.
+        """
         configuration = self.run.configuration
         pool = taste_pool(self.listening_history)
         markets = configuration.development.markets
@@ -151,10 +178,17 @@ class Session:
             self._base = play(make_team(configuration.base_team), course).metrics[OBJECTIVE]
         networks = store.networks_of(state, configuration)
         actors = {n: net for n, net in networks.items() if isinstance(net, CreativeActor | BiddingActor)}
-        team = learning_team(configuration, actors, sample=False, desk=state.warm_up.desk())
+        team = learning_team(configuration, actors, sample=False, desk=state.warm_up.desk(configuration))
         mine = play(team, course).metrics[OBJECTIVE]
-        return {
-            "objective_usd": float(mine.mean()),
+        objective_usd, counters = float(mine.mean()), state.counters
+        if counters.best_objective_usd is None or objective_usd > counters.best_objective_usd:
+            counters = replace(counters, best_iteration=counters.iteration, best_objective_usd=objective_usd)
+            state = replace(state, counters=counters)
+            store.save_policies(self.run.path, state, configuration)
+        return state, {
+            "objective_usd": objective_usd,
+            "best_objective_usd": counters.best_objective_usd,
+            "best_iteration": counters.best_iteration,
             "base_objective_usd": float(self._base.mean()),
             "lift_fraction": float(mine.mean() / self._base.mean() - 1.0),
             "better_fraction": float((mine > self._base).mean()),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from envs.state import Float
 from evaluation.tensorboard import KpiWriter
 from training.configuration import TrainingConfiguration
+from training.rollout import Rollout
 
 GROUPS = ("learner", "throughput", "development", "runners")
 """Parts of an iteration's record that are written under their own names."""
@@ -25,17 +28,28 @@ class RunWriter:
             self._writer.text("configuration", f"```yaml\n{configuration.to_yaml()}```")
             self._writer.hyperparameters(hyperparameters(configuration))
 
-    def write(self, record: Mapping[str, Any], bids_usd: Float) -> None:
-        """One iteration: KPIs by their own tags, everything else by its group, and a histogram of bids."""
+    def write(self, record: Mapping[str, Any], rollouts: Sequence[Rollout]) -> None:
+        """One iteration: KPIs by their own tags, everything else by its group, and histograms."""
         step = int(record["market_steps"])
         groups = {group: record[group] for group in GROUPS if record.get(group)}
         self._writer.scalars({**record["kpis"], **numbers(groups)}, step)
-        self._writer.histogram("auction/bid_usd", bids_usd, step)
+        for tag, values in histograms(rollouts).items():
+            self._writer.histogram(tag, values, step)
         self._writer.flush()
 
     def close(self) -> None:
         """Closes the file."""
         self._writer.close()
+
+
+def histograms(rollouts: Sequence[Rollout]) -> dict[str, Float]:
+    """What was bid in USD, and what learned actors chose: arms, and residuals of bids in their own scale."""
+    values = {"auction/bid_usd": np.concatenate([r.bids_usd for r in rollouts])}
+    for tag, column in (("creative/arm", "arm"), ("bidding/residual", "action")):
+        chosen = [r.columns[column].reshape(-1) for r in rollouts if column in r.columns]
+        if chosen:
+            values[tag] = np.concatenate(chosen).astype(np.float64)
+    return values
 
 
 def numbers(tree: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

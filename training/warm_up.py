@@ -14,7 +14,7 @@ from policies.arm_prior import ArmPrior
 from policies.critic import HEADS, ObservableCritic
 from policies.desk import CampaignDesk
 from policies.networks import BiddingActor, CreativeActor
-from policies.registry import learning_desk
+from policies.registry import learning_desk, make_team
 from training.arm_prior import learn_arm_prior
 from training.configuration import TrainingConfiguration
 from training.losses import returns_to_go
@@ -37,10 +37,14 @@ class WarmUp:
     arm_prior: dict[str, Any] | None = None
     """What past campaigns taught (`ArmPrior.to_json`), where the desk may know it."""
 
-    def desk(self) -> CampaignDesk:
-        """The desk that learned policies stand on."""
-        prior = None if self.arm_prior is None else ArmPrior.from_json(self.arm_prior)
-        return learning_desk(arm_prior=prior)
+    def desk(self, configuration: TrainingConfiguration) -> CampaignDesk:
+        """The desk that a run's learned policies stand on."""
+        return _desk(configuration, None if self.arm_prior is None else ArmPrior.from_json(self.arm_prior))
+
+
+def _desk(configuration: TrainingConfiguration, prior: ArmPrior | None) -> CampaignDesk:
+    reads = make_team(configuration.base_team).reads_listeners
+    return learning_desk(arm_prior=prior, reads_listeners=reads)
 
 
 def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | None = None) -> WarmUp:
@@ -59,7 +63,7 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
     if configuration.prior_markets:
         scenario, seed = configuration.load_scenario(), configuration.seed
         prior = learn_arm_prior(scenario, seed, configuration.prior_markets, taste_pool)
-    team = learning_team(configuration, actors, sample=True, desk=learning_desk(arm_prior=prior))
+    team = learning_team(configuration, actors, sample=True, desk=_desk(configuration, prior))
     rows: list[tuple[Tensor, ...]] = []
     desk = learned_desk(team)
     seeds = market_seeds("train", configuration.seed, FIRST_WARM_UP, WARM_UP_MARKETS)

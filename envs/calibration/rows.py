@@ -142,8 +142,8 @@ ROWS: Final = (
 
 NOT_EXPRESSED: Final = {
     "days listened (−1.9 % per extra ad an hour)": "listening is a share of usual hours, not of days",
-    "skips of tracks (51.7 %), sessions of 10–20 tracks, 30-minute gaps": "there are no tracks or "
-    "sessions, only breaks; a skip is an ad's",
+    "skips of tracks (51.7 %), sessions of 10–20 tracks, 30-minute gaps": "the market has breaks only, "
+    "a skip is an ad's; histories have them (`envs/recent_plays.py`)",
     "uplift in brand choice (10 % against 6 %)": "brand choice is not modelled; purchases are",
     "caps of 35 a week and 50 a month": "the market caps by day; a flight lasts days",
     "video in apps, on the mobile web, on television": "one screen",

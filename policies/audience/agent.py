@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,16 @@ from envs.errors import InterludeError
 from envs.impressions import ImpressionLog
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import SegmentValue
+from envs.scenario import Scenario
 from envs.state import Float
+from policies.audience.artefact import Artefact
+from policies.audience.listener_model import (
+    ListenerModel,
+    artefact_of,
+    data_of,
+    embed_listeners,
+    load_listener_model,
+)
 from policies.audience.taste_belief import (
     Noise,
     TasteBelief,
@@ -21,11 +31,13 @@ from policies.audience.taste_belief import (
     listener_table,
     new_belief,
 )
-from policies.audience.taste_embedding import FACTORS, embed, taste_model
+from policies.audience.taste_embedding import FACTORS, taste_model
 from policies.policy import Flight
 from policies.scripted_audience import SegmentAverage
 
 _SCHEMA = SCHEMAS["audience"]
+FOLDER: Final = "audience"
+"""Where the model's artefact lies in a run directory and in a bundle."""
 NOISE: Final = Noise(taste=0.1, nuisance=0.35, excess=0.08)
 """As predictions came out calibrated, and the team best, on development markets: flat around these."""
 
@@ -33,18 +45,35 @@ NOISE: Final = Noise(taste=0.1, nuisance=0.35, excess=0.08)
 class CollaborativeAudience:
     """Segment values as `SegmentAverage` posts them, and within segments what each listener's taste adds.
 
-    Listeners are embedded by what they have played before the flight; each campaign's taste is a Gaussian
-    belief over that embedding, which every interval's impressions sharpen. Model-aware: it reads counts
-    through the market's response curves. It never sees a listener's true taste.
+    Listeners are embedded by what they have played before the flight, and in which order if the model reads
+    it; each campaign's taste is a Gaussian belief over that embedding, which every interval's impressions
+    sharpen. Model-aware: it reads counts through the market's response curves. It never sees a listener's
+    true taste.
     """
 
     privileged = False
+    reads_listeners = True
 
-    def __init__(self, noise: Noise = NOISE, name: str = "collaborative") -> None:
-        """`noise` says how far tastes, creatives and single impressions scatter."""
-        self.name, self.noise = name, noise
+    def __init__(
+        self, noise: Noise = NOISE, name: str = "collaborative", model: ListenerModel | None = None
+    ) -> None:
+        """Of a fitted model, or of counts alone as the scenario's training markets teach them.
+
+        `noise` says how far tastes, creatives and single impressions scatter.
+        """
+        self.name, self.noise, self.model = name, noise, model
+        self.reads_order = model is not None and model.session is not None
         self._average = SegmentAverage()
         self.listener_affinity: Float
+
+    def fitted_model(self, scenario: Scenario) -> ListenerModel:
+        """What embeds the listeners of a scenario's markets."""
+        return self.model or ListenerModel(taste_model(scenario))
+
+    def artefact(self, scenario: Scenario) -> Artefact:
+        """That model, to be stored."""
+        model = self.fitted_model(scenario)
+        return artefact_of(model, data_of(scenario, ", their order and skips" if model.session else ""))
 
     def start(self, flight: Flight) -> None:
         """A new flight.
@@ -60,7 +89,7 @@ class CollaborativeAudience:
         self._flight, listening = flight, flight.listening
         self._average.start(flight)
         self._segment = listening.segment
-        self.embedding = embed(taste_model(flight.scenario), listening.plays)
+        self.embedding = embed_listeners(self.fitted_model(flight.scenario), listening)
         self._known = listening.plays.any(-1)
         self._kept = fading(flight.scenario.hours_per_interval)
         self.belief: TasteBelief | None = None
@@ -94,3 +123,14 @@ class CollaborativeAudience:
             self.listener_affinity,
         )
         return value
+
+
+def load_audience(folder: Path) -> CollaborativeAudience:
+    """The audience agent of a stored model.
+
+    Raises:
+        DamagedFileError: a file is missing, damaged or does not fit; it is named.
+        InterludeError: the folder holds another kind of model.
+    """
+    model = load_listener_model(folder)
+    return CollaborativeAudience(name="sequence" if model.session else "collaborative", model=model)

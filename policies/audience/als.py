@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from envs.kernel import allocating_kernel
 from envs.philox import normals
+from policies.audience.cholesky import solve_in_place
 from policies.audience.factors import ListeningFactors
 from policies.audience.history import ListeningHistory
 from policies.audience.interactions import Interactions, Weighting, by_item, by_listener, pair_weights
@@ -100,7 +101,7 @@ def objective(of_listener: Interactions, factors: ListeningFactors, regularisati
     return float(all_pairs + played.sum() + regularisation * ((listeners**2).sum() + (items**2).sum()))
 
 
-@njit(cache=True, nogil=True)
+@allocating_kernel
 def _solve_rows(start, column, extra, fixed, regularisation, out):  # type: ignore[no-untyped-def]
     """Least squares for every row of `out` [R, D] given `fixed` [K, D], by Cholesky."""
     rows, dimensions = out.shape
@@ -111,8 +112,7 @@ def _solve_rows(start, column, extra, fixed, regularisation, out):  # type: igno
                 gram[i, j] += fixed[k, i] * fixed[k, j]
     for i in range(dimensions):
         gram[i, i] += regularisation
-    matrix = np.empty((dimensions, dimensions))
-    vector, pivot = np.empty(dimensions), np.empty(dimensions)
+    matrix, vector = np.empty((dimensions, dimensions)), np.empty(dimensions)
     for row in range(rows):
         for i in range(dimensions):
             vector[i] = 0.0
@@ -125,21 +125,5 @@ def _solve_rows(start, column, extra, fixed, regularisation, out):  # type: igno
                 vector[i] += weighted + fixed[k, i]
                 for j in range(i + 1):
                     matrix[i, j] += weighted * fixed[k, j]
-        for k in range(dimensions):  # column by column, so that the inner loops run along rows
-            matrix[k, k] = np.sqrt(matrix[k, k])
-            for i in range(k + 1, dimensions):
-                matrix[i, k] /= matrix[k, k]
-                pivot[i] = matrix[i, k]
-            for i in range(k + 1, dimensions):
-                for j in range(k + 1, i + 1):
-                    matrix[i, j] -= matrix[i, k] * pivot[j]
-        for i in range(dimensions):
-            for k in range(i):
-                vector[i] -= matrix[i, k] * vector[k]
-            vector[i] /= matrix[i, i]
-        for i in range(dimensions - 1, -1, -1):
-            for k in range(i + 1, dimensions):
-                vector[i] -= matrix[k, i] * vector[k]
-            vector[i] /= matrix[i, i]
-        for i in range(dimensions):
-            out[row, i] = vector[i]
+        solve_in_place(matrix, vector)
+        out[row] = vector

@@ -17,7 +17,7 @@ from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as bytes_of
 
 from envs.errors import InterludeError
-from policies.folders import MANIFEST, DamagedFileError, read_folder, write_folder
+from policies.folders import MANIFEST, DamagedFileError, read_folder, with_manifest, write_folder
 
 KIND: Final = "interlude-audience-model"
 FORMAT: Final = 1
@@ -25,6 +25,9 @@ TENSORS: Final = "model.safetensors"
 
 ModelName = Literal["als", "bpr", "sasrec", "gru"]
 MODELS: Final[tuple[ModelName, ...]] = ("als", "bpr", "sasrec", "gru")
+"""Of real histories."""
+ListenerModelName = Literal["taste", "session"]
+"""Of the market's listeners, see `policies.audience.listener_model`."""
 
 
 class DataDescription(BaseModel):
@@ -43,7 +46,7 @@ class DataDescription(BaseModel):
 class _Manifest(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    model: ModelName
+    model: ModelName | ListenerModelName
     configuration: dict[str, Any]
     data: DataDescription
 
@@ -51,7 +54,7 @@ class _Manifest(BaseModel):
 class Artefact(NamedTuple):
     """What a folder holds."""
 
-    model: ModelName
+    model: ModelName | ListenerModelName
     configuration: dict[str, Any]
     """Settings of the model, as its class dumps them."""
     data: DataDescription
@@ -64,6 +67,17 @@ def save_artefact(folder: Path, artefact: Artefact, about: Mapping[str, Any] | N
     Raises:
         InterludeError: the folder cannot be written.
     """
+    write_folder(folder, *_packed(artefact, about), keep=False)
+
+
+def artefact_files(artefact: Artefact) -> dict[str, bytes]:
+    """The folder's files by name, the manifest among them: to become part of a bundle."""
+    return with_manifest(*_packed(artefact))
+
+
+def _packed(
+    artefact: Artefact, about: Mapping[str, Any] | None = None
+) -> tuple[dict[str, bytes], dict[str, Any]]:
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in artefact.tensors.items()}
     manifest = {
         "kind": KIND,
@@ -74,7 +88,7 @@ def save_artefact(folder: Path, artefact: Artefact, about: Mapping[str, Any] | N
         "tensors": {name: [str(tensor.dtype), *tensor.shape] for name, tensor in tensors.items()},
         **(about or {}),
     }
-    write_folder(folder, {TENSORS: bytes_of(tensors)}, manifest, keep=False)
+    return {TENSORS: bytes_of(tensors)}, manifest
 
 
 def load_artefact(folder: Path) -> Artefact:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from envs.kernel import allocating_kernel
 from policies.audience.factors import ListeningFactors
 from policies.audience.history import ListeningHistory
 from policies.audience.interactions import by_listener
@@ -104,7 +104,7 @@ def _start(generator: np.random.Generator, rows: int, dimensions: int) -> NDArra
     return _START_SCALE * generator.standard_normal((rows, dimensions + 1))
 
 
-@njit(cache=True, nogil=True)
+@allocating_kernel
 def _steps(start, listener, item, drawn, other, listeners, items, rate, regularisation):  # type: ignore[no-untyped-def]
     width = listeners.shape[1]
     for step in range(len(drawn)):

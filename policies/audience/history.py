@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, TextIO
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from envs.errors import ConfigurationError
+from envs.kernel import allocating_kernel
 from policies.audience.spool import Spool, group, numbered, sort_within, take
 
 HISTORY_FILE: Final = "user_artists.dat"
@@ -122,7 +122,7 @@ def _fail(path: Path, line: int, position: int, fault: str) -> NoReturn:
     raise ConfigurationError(f"{path}:{line}:{position + 1}: {fault}")
 
 
-@njit(cache=True, nogil=True)
+@allocating_kernel
 def _first_pair_twice(start, item, order):  # type: ignore[no-untyped-def]
     """Where a pair stands whose repetition is the first in the file; -1 if there is none."""
     first = -1

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.stats import hypergeom
+
+from envs.kernel import allocating_kernel
 
 
 def full_ranks(
@@ -139,7 +140,7 @@ def _check_numbers(score: NDArray[np.floating[Any]]) -> None:
         raise ValueError(f"scores must be numbers, got NaN at {at}: nothing can be ranked by it")
 
 
-@njit(cache=True, nogil=True)
+@allocating_kernel
 def _full_ranks(score, held_start, held_item, known_start, known_item, out):  # type: ignore[no-untyped-def]
     candidate = np.empty(score.shape[1], np.bool_)
     for row in range(score.shape[0]):

@@ -13,8 +13,9 @@ from array import array
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import DTypeLike, NDArray
+
+from envs.kernel import allocating_kernel
 
 CHUNK_VALUES = 1 << 20
 """How much of a spooled array is handled at a time."""
@@ -95,7 +96,7 @@ def take(value: NDArray[Any], order: NDArray[np.int64]) -> NDArray[Any]:
     return out
 
 
-@njit(cache=True, nogil=True)
+@allocating_kernel
 def _group(row, start, order):  # type: ignore[no-untyped-def]
     for e in range(len(row)):
         start[row[e] + 1] += 1
@@ -107,7 +108,7 @@ def _group(row, start, order):  # type: ignore[no-untyped-def]
         filled[row[e]] += 1
 
 
-@njit(cache=True, nogil=True)
+@allocating_kernel
 def sort_within(start, order, key):  # type: ignore[no-untyped-def]
     """Sorts the order [E] of each row by key [E], in place; of equal keys the first stays first."""
     for r in range(len(start) - 1):

@@ -22,11 +22,12 @@ from envs import catalogue as cat
 from envs import response as res
 from envs.kernel import allocating_kernel, kernel
 from envs.state import Float
-from policies.audience.taste_embedding import FACTORS, solve_in_place
+from policies.audience.cholesky import solve_in_place
+from policies.audience.taste_embedding import FACTORS
+from policies.impression_likelihood import score_counts
 
-_HAZARD, _CLICK, _FIT, _FATIGUE = cat.ARM_HAZARD, cat.ARM_CLICK, cat.ARM_FIT, cat.ARM_FATIGUE
-_ACTIVITY_CLICK = float(cat.ACTIVITY_CLICK.mean())
-_LOWEST_Z, _LARGEST_STEP = 0.05, 2.0
+_FIT, _FATIGUE = cat.ARM_FIT, cat.ARM_FATIGUE
+_LARGEST_STEP = 2.0
 
 
 class TasteBelief(NamedTuple):
@@ -69,30 +70,6 @@ def new_belief(campaigns: int, listeners: int, level: Float, noise: Noise) -> Ta
 
 
 @kernel
-def _score(log_z, arm, visible, completions, skips, dislikes, clicks, annoyance, impressions):  # type: ignore[no-untyped-def]
-    """Derivative of the log likelihood of an impression's counts by log z, and its Fisher information."""
-    z = max(_LOWEST_Z, math.exp(log_z))
-    hazard = _HAZARD[arm] * z ** (-res.COMPLETION_ELASTICITY)
-    done = math.exp(-hazard)
-    lost, share = impressions - completions, 1.0
-    if completions == 0.0:  # tracking is out: skips alone tell
-        lost, share = skips, res.SKIP_SHARE
-    p = min(0.999, share * (1.0 - done))
-    slope = -share * done * hazard * res.COMPLETION_ELASTICITY
-    score = (lost - impressions * p) * slope / (p * (1.0 - p))
-    information = impressions * slope * slope / (p * (1.0 - p))
-    mean = impressions * min(0.5, res.DISLIKE_RATE * math.exp(min(4.0, annoyance)) / max(0.2, z))
-    score -= dislikes - mean
-    information += mean
-    if completions > 0.0:
-        rate = res.CLICK_RATE * _CLICK[arm] * _ACTIVITY_CLICK
-        mean = impressions * rate * z * (1.0 + (res.VISIBLE_CLICK_FACTOR - 1.0) * visible)
-        score += clicks - mean
-        information += mean
-    return score, information
-
-
-@kernel
 def learn_impressions(belief, x, log, impressions, nuisance, excess):  # type: ignore[no-untyped-def]
     """Adds an interval's impressions to the sums of the belief.
 
@@ -123,7 +100,7 @@ def learn_impressions(belief, x, log, impressions, nuisance, excess):  # type: i
         trust = belief.weight[b, c, s, k] + 1.0 / nuisance
         aired = (belief.total[b, c, s, k] - along) / trust
         log_z = known + belief.level[b, c, s] + aired + liked
-        score, information = _score(
+        score, information = score_counts(
             log_z, k, log.visible[n], completions, skips, dislikes, float(log.clicks[n]), own, impressions
         )
         step = min(_LARGEST_STEP, max(-_LARGEST_STEP, score / information))

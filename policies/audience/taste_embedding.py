@@ -26,6 +26,7 @@ from envs.philox import normals
 from envs.scenario import Scenario
 from envs.seeds import market_seeds
 from envs.state import Float
+from policies.audience.cholesky import solve_in_place
 
 FACTORS: Final = 8
 """Dimensions of the embedding; more of them explained no more of what training listeners play."""
@@ -83,43 +84,28 @@ def _ridge(factor, confidence, ratio, out):  # type: ignore[no-untyped-def]
         ratio: [m, n].
         out: [m, D], overwritten; 0 where there is no confidence.
     """
-    size = factor.shape[1]
-    a = np.empty((size, size))
+    rows, size = factor.shape
+    squares, total, a = np.empty((rows, size * size)), np.empty(size * size), np.empty((size, size))
+    for k in range(rows):  # once for all, and flat: what follows then runs along them
+        for d in range(size):
+            for j in range(size):
+                squares[k, d * size + j] = factor[k, d] * factor[k, j]
     for i in range(out.shape[0]):
-        a[:] = 0.0
         x = out[i]
         x[:] = 0.0
-        for k in range(factor.shape[0]):
-            c, y = confidence[i, k], factor[k]
+        total[:] = 0.0
+        for k in range(rows):
+            c, y, square = confidence[i, k], factor[k], squares[k]
+            cr = c * ratio[i, k]
             for d in range(size):
-                cy = c * y[d]
-                x[d] += cy * ratio[i, k]
-                for j in range(d + 1):
-                    a[d, j] += cy * y[j]
+                x[d] += cr * y[d]
+            for n in range(size * size):
+                total[n] += c * square[n]
         for d in range(size):
+            for j in range(size):
+                a[d, j] = total[d * size + j]
             a[d, d] += RIDGE
         solve_in_place(a, x)
-
-
-@allocating_kernel
-def solve_in_place(a, x):  # type: ignore[no-untyped-def]
-    """Solves a·x = x for a symmetric positive definite a, whose lower triangle is read and destroyed."""
-    size = x.shape[0]
-    for d in range(size):
-        for j in range(d + 1):
-            rest = a[d, j]
-            for h in range(j):
-                rest -= a[d, h] * a[j, h]
-            a[d, j] = math.sqrt(rest) if j == d else rest / a[j, j]
-        rest = x[d]
-        for h in range(d):
-            rest -= a[d, h] * x[h]
-        x[d] = rest / a[d, d]
-    for d in range(size - 1, -1, -1):
-        rest = x[d]
-        for h in range(d + 1, size):
-            rest -= a[h, d] * x[h]
-        x[d] = rest / a[d, d]
 
 
 def fit_tastes(plays: NDArray[np.int32]) -> TasteModel:

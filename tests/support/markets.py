@@ -85,7 +85,7 @@ class RandomTeam:
         def of(role: str, field: str) -> NDArray[Any]:
             bounds, shape = BOUNDS[role][field], (1, *action_shape(role, field, market.num_campaigns))
             if bounds.integer:
-                high = CREATIVE_CHOICES if role == "creative" else int(bounds.high) + 1
+                high = CREATIVE_CHOICES if field == "creative" else int(bounds.high) + 1
                 return rng.integers(0, high, shape)
             return rng.uniform(bounds.low, bounds.high, shape)
 
@@ -95,6 +95,7 @@ class RandomTeam:
             bidding=of("bidding", "log_multiplier"),
             monitor=Alert(*(of("monitor", field) for field in Alert._fields)),
             orchestrator=Directive(*(of("orchestrator", field) for field in Directive._fields)),
+            premium_value_usd=of("creative", "premium_value_usd"),
         )
 
 

@@ -71,7 +71,9 @@ class NaiveAftermath:
                 st.memory_slow[c][i] = slow + (1 - slow) * res.memory_gain(z, res.RECALL_GAIN_SLOW, recent)
                 st.memory_fast[c][i] = fast + (1 - fast) * res.memory_gain(z, res.RECALL_GAIN_FAST, 0.0)
                 st.recent_exposure[c][i] = recent + shown
-                st.annoyance[c][i] = st.annoyance[c][i] * k.annoyance_kept + shown * cat.ARM_FATIGUE[arm]
+                annoying = con.DISLIKED_ANNOYANCE if self.struck_campaign(con.DISLIKE_SURGE) == c else 1.0
+                annoyed = shown * cat.ARM_FATIGUE[arm] * annoying
+                st.annoyance[c][i] = st.annoyance[c][i] * k.annoyance_kept + annoyed
                 st.exposures[c][i] += shown
         for i in self.listeners:
             s = self.m.listener_segment[i]

@@ -130,6 +130,8 @@ class NaiveMarket(NaiveAftermath):
             wish *= self.controls.throttle[c][o.placement]
             if self.struck_campaign(con.OVERSPEND_FAULT) == c:
                 wish *= con.OVERSPEND_FACTOR
+            if self.struck_campaign(con.SILENT_AGENT) == c:
+                wish = 0.0
             value = self.controls.predicted_affinity[c][o.listener] * o.quality
             value *= float(cat.PLACEMENT_FIT[fmt, o.placement]) * self.m.attention[self.t][o.placement]
             purse = min(self.state.budget_left_usd[c], self.state.day_left_usd[c])
@@ -230,7 +232,7 @@ class NaiveMarket(NaiveAftermath):
         count("spend_usd", price)
         count("won_bid_usd", bid.usd)
         count("predicted_won", self.controls.predicted_affinity[c][i] * o.quality)
-        self.shown[c, i] += 1
+        self.shown[c, i] += int(con.REPEATS) if self.struck_campaign(con.FREQUENCY_BREACH) == c else 1
         u_fate, u_mood, u_done, u_skip = self.draw(OUTCOME, o.item, 2 * c)
         u_dislike, u_click, u_buy, _ = self.draw(OUTCOME, o.item, 2 * c + 1)
         if self.struck_placement(con.INVALID_TRAFFIC) == o.placement and u_fate < con.INVALID_SHARE:
@@ -260,11 +262,17 @@ class NaiveMarket(NaiveAftermath):
         count("completions", done)
         count("skips", binomial(weight - done, res.SKIP_SHARE, u_skip))
         angry = res.DISLIKE_RATE * math.exp(min(4.0, self.state.annoyance[c][i])) / max(0.2, z)
+        if self.struck_campaign(con.DISLIKE_SURGE) == c:
+            angry *= con.DISLIKE_FACTOR
         count("dislikes", binomial(weight, min(0.5, angry), u_dislike))
         factor = cat.ARM_CLICK[arm] * cat.ACTIVITY_CLICK[mood]
-        count("clicks", binomial(weight, res.click_probability(z, factor, float(o.visible)), u_click))
+        dead_link = self.struck_campaign(con.CTR_DROP) == c
+        clicks = res.click_probability(z, factor, float(o.visible))
+        count("clicks", binomial(weight, clicks * (con.DEAD_LINK_CLICKS if dead_link else 1.0), u_click))
         recall = res.recall_of(self.state.memory_slow[c][i], self.state.memory_fast[c][i])
         buys = res.conversion_probability(z, cat.ARM_CONVERSION[arm] * self.m.conversion[c], recall)
+        buys *= con.DEAD_LINK_CONVERSIONS if dead_link else 1.0
+        buys *= con.BROKEN_SHOP_CONVERSIONS if self.struck_campaign(con.CPA_BREACH) == c else 1.0
         caused = binomial(weight, buys, u_buy)
         self.out["conversions_caused"][c, o.segment] += caused
         u_minutes, u_days, *_ = self.draw(DELAY, o.item, c)

@@ -182,6 +182,7 @@ def _global_values(market: VectorMarket, clock: Values) -> dict[str, Values]:
         "brief_log_video": _pad(brief.log_format[..., cat.VIDEO]),
         "plan_video": _pad(board.creative_plan.format == cat.VIDEO),
         "expected_completion": _pad(board.creative_plan.expected_completion),
+        "premium_value_usd": _pad(board.creative_plan.premium_value_usd),
         "pacing_error": _pad(board.spend_plan.pacing_error),
         "win_rate": _pad(board.spend_plan.win_rate),
         "marginal_price_usd": _pad(board.spend_plan.marginal_price_usd),

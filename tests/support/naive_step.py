@@ -58,7 +58,8 @@ def plans(actions: Actions, out: Outcome, brief: Brief, wear: Float, arm: Int, l
     worn = take(wear.reshape(*arm.shape, -1), fmt * cat.V + script, -1)[..., 0]
     affinity = actions.audience.affinity[:, : arm.shape[1]]
     z = affinity * np.exp(effect - brief.wear_out[..., None] * worn - out.fatigue)
-    creative = CreativePlan(arms[..., 0], completion_probability(z, cat.ARM_HAZARD[arm]), worn)
+    claims = np.zeros(arm.shape) if actions.premium_value_usd is None else actions.premium_value_usd
+    creative = CreativePlan(arms[..., 0], completion_probability(z, cat.ARM_HAZARD[arm]), worn, claims)
     offered = np.maximum(1.0, out.opportunities.sum((1, 2)))[:, None]
     factor = multipliers(actions.bidding).mean((-1, -2))
     return creative, SpendPlan(np.empty(0), out.wins.sum((-1, -2)) / offered, factor * level_usd)

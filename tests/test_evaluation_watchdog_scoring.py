@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 
-from envs.catalogue import ALERT_KINDS, INCIDENT_KINDS, P
+from envs.catalogue import ADVICE, ALERT_KINDS, INCIDENT_KINDS, P
 from envs.generator import draw_markets
+from envs.protocol import Alert
 from envs.scenario import Incidents, load_scenario
 from envs.seeds import market_seeds
 from envs.state import Int, MarketParameters
 from envs.truth import incident_labels
 from evaluation.metrics import mean_over_markets
 from evaluation.rollout import Course, play
-from evaluation.watchdog import Watch, Watchdog
+from evaluation.watchdog.scoring import Watch, Watchdog
 from policies.registry import make_team
 
 INTERVALS, C = 12, 3
@@ -26,16 +27,21 @@ def markets(kinds: tuple[str, str], starts: tuple[int, int], lengths: tuple[int,
     return m
 
 
-def watched(m: MarketParameters, alerts: Int) -> Watch:
-    """All of a flight's alerts [T, C, P], added up."""
+def watched(m: MarketParameters, alerts: Int, advice: Int | None = None) -> Watch:
+    """All of a flight's alerts [T, C, P], added up by kind: [kinds] each."""
     dog = Watchdog(m, INTERVALS)
-    told = [dog.add(alerts[t][None], t) for t in range(INTERVALS)]
-    return Watch(*(np.sum(counts) for counts in zip(*told, strict=True)))
+    said = np.zeros_like(alerts) if advice is None else advice
+    told = [dog.add(Alert(said[t][None], alerts[t][None], said[t][None]), t) for t in range(INTERVALS)]
+    return Watch(*(np.sum(counts, (0, 1)) for counts in zip(*told, strict=True)))
+
+
+def all_kinds(watch: Watch) -> Watch:
+    return Watch(*(counts.sum() for counts in watch))
 
 
 def test_incidents_and_alerts_share_their_numbers() -> None:
     shared = [kind.removesuffix("_fault") for kind in INCIDENT_KINDS]
-    assert list(ALERT_KINDS[: len(INCIDENT_KINDS)]) == shared
+    assert list(ALERT_KINDS) == shared
 
 
 def test_alerts_that_repeat_the_labels_an_interval_late_are_perfect() -> None:
@@ -43,10 +49,11 @@ def test_alerts_that_repeat_the_labels_an_interval_late_are_perfect() -> None:
     labels = incident_labels(m, INTERVALS)[0]
     late = np.concatenate([np.zeros_like(labels[:1]), labels[:-1]])
     watch = watched(m, late)
-    assert (watch.incidents, watch.found, watch.delay) == (2, 2, 2)  # an interval each
-    assert (
-        watch.alerts == watch.judged == watch.right == C + P
-    )  # a placement of all campaigns, then a campaign
+    for kind, campaigns in (("invalid_traffic", C), ("overspend_fault", 1)):
+        k = INCIDENT_KINDS.index(kind)
+        assert (watch.incidents[k], watch.found[k], watch.delay[k]) == (1, 1, 1)
+        assert watch.alerts[k] == watch.right[k] == campaigns
+    assert all_kinds(watch).alerts == C + 1
 
 
 def test_wrong_kind_wrong_place_and_too_late_are_wrong() -> None:
@@ -61,24 +68,51 @@ def test_wrong_kind_wrong_place_and_too_late_are_wrong() -> None:
     ):
         alerts = np.zeros((INTERVALS, C, P), np.int64)
         alerts[t, 0, p] = ALERT_KINDS.index(alert)
-        watch = watched(m, alerts)
-        assert (watch.judged, watch.right, watch.found) == (1, right, right), (alert, t, p)
+        watch = all_kinds(watched(m, alerts))
+        assert (watch.alerts, watch.right, watch.found) == (1, right, right), (alert, t, p)
         assert watch.delay == (t - 2) * right
 
 
-def test_an_alert_counts_once_until_it_changes_and_some_have_no_label() -> None:
+def test_an_alert_counts_once_a_campaign_and_episode() -> None:
     m = markets(("rival_surge", "none"), (2, 7), (4, 2))
     alerts = np.zeros((INTERVALS, C, P), np.int64)
-    alerts[3:6, 0, 0] = INCIDENT_KINDS.index("rival_surge")
+    surge = INCIDENT_KINDS.index("rival_surge")
+    alerts[3:6, 0] = surge
+    alerts[4:6, 1, 0] = surge
+    alerts[5:9, 1, 1] = surge  # on one placement more: no news
     alerts[6:8, 0, 0] = DISLIKES
     watch = watched(m, alerts)
-    assert (watch.alerts, watch.judged, watch.right, watch.found) == (2, 1, 1, 1)
+    assert (watch.alerts[surge], watch.right[surge], watch.found[surge]) == (2, 2, 1)
+    assert (watch.alerts[DISLIKES], watch.right[DISLIKES]) == (1, 0)
+
+
+def test_pauses_are_right_where_the_incident_strikes() -> None:
+    m = markets(("invalid_traffic", "none"), (2, 7), (3, 2))
+    fraud = INCIDENT_KINDS.index("invalid_traffic")
+    alerts, advice = np.zeros((INTERVALS, C, P), np.int64), np.zeros((INTERVALS, C, P), np.int64)
+    alerts[3:6, :2, 1] = fraud
+    advice[3:6, :2, 1] = ADVICE.index("pause")
+    alerts[9, 2, 0], advice[9, 2, 0] = fraud, ADVICE.index("pause")
+    alerts[9, 1, 0], advice[9, 1, 0] = fraud, ADVICE.index("throttle")
+    watch = watched(m, alerts, advice)
+    assert (watch.pauses[fraud], watch.right_pauses[fraud]) == (3, 2)
+    assert (watch.alerts[fraud], watch.right[fraud]) == (4, 2)
+
+
+def test_delays_are_kept_incident_by_incident() -> None:
+    m = markets(("invalid_traffic", "rival_surge"), (2, 7), (3, 3))
+    alerts = np.zeros((INTERVALS, C, P), np.int64)
+    alerts[4, 0, 1] = INCIDENT_KINDS.index("invalid_traffic")
+    dog = Watchdog(m, INTERVALS)
+    for t in range(INTERVALS):
+        dog.add(Alert(alerts[t][None], alerts[t][None], alerts[t][None]), t)
+    np.testing.assert_array_equal(dog.delays, [[2, -1]])
 
 
 def test_the_scripted_watchdog_is_judged_and_a_quiet_one_finds_nothing() -> None:
     scenario = load_scenario("quick").model_copy(update={"incidents": Incidents(incident_probability=1.0)})
     found = {}
-    for monitor in ("ratio-detectors", "quiet"):
+    for monitor in ("watchdog", "quiet"):
         team = make_team("shadow-price")
         if monitor == "quiet":
             from policies.scripted_monitor import QuietMonitor
@@ -89,7 +123,7 @@ def test_the_scripted_watchdog_is_judged_and_a_quiet_one_finds_nothing() -> None
             name: mean_over_markets(metrics[f"monitor/{name}"]) for name in ("recall", "precision")
         }
         assert (metrics["monitor/incidents"] == 2).all()
-    assert found["ratio-detectors"]["recall"] > 0.1 and found["ratio-detectors"]["precision"] > 0.1
+    assert found["watchdog"]["recall"] > 0.6 and found["watchdog"]["precision"] > 0.6
     assert found["quiet"]["recall"] == 0.0 and np.isnan(found["quiet"]["precision"])
 
 
@@ -98,5 +132,5 @@ def test_each_incident_counts_once(slot: int) -> None:
     m = markets(("rival_surge", "rival_surge"), (1, 6), (3, 3))
     alerts = np.zeros((INTERVALS, C, P), np.int64)
     alerts[(2, 7)[slot]] = INCIDENT_KINDS.index("rival_surge")
-    watch = watched(m, alerts)
-    assert (watch.incidents, watch.found, watch.right, watch.alerts) == (2, 1, C * P, C * P)
+    watch = all_kinds(watched(m, alerts))
+    assert (watch.incidents, watch.found, watch.right, watch.alerts) == (2, 1, C, C)

@@ -1,0 +1,230 @@
+"""What the watchdog watches: for every kind of alert, counts against what was to be expected.
+
+A signal belongs to a placement [B, P], a campaign [B, C] or a whole market [B, 1], as the incident does. What
+is to be expected comes from briefs (clicks, completions), from traffic now, from the flight so far and from
+the hour: so season, events and levels are removed, and what is left is a ratio that should be 1. Counts of
+impressions are in impressions won (`wins`), each of which stands for `impression_weight` real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+
+from envs.catalogue import ALERT_KINDS, INCIDENTS_ON_PLACEMENTS, MAX_CAMPAIGNS, P
+from envs.observation import SCHEMAS, Observation
+from envs.response import DELAY_HOURS, DELAY_SHARE, SKIP_SHARE, kept
+from envs.scenario import Scenario
+from envs.state import Bool, Float
+from policies.watchdog.baseline import Baseline
+
+Scope = Literal["placement", "campaign", "market"]
+KINDS: Final = ALERT_KINDS[1:]
+SCOPE: Final[dict[str, Scope]] = {
+    kind: "placement"
+    if kind in INCIDENTS_ON_PLACEMENTS
+    else "market"
+    if kind == "rival_surge"
+    else "campaign"
+    for kind in KINDS
+}
+PLACES: Final[dict[Scope, int]] = {"placement": P, "campaign": MAX_CAMPAIGNS, "market": 1}
+_SCHEMA = SCHEMAS["monitor"]
+_CLICKS_OF_INVALID: Final = 5.0
+"""Clicks of an invalid impression of weight 250, as past cases showed: robots click twice in a hundred."""
+_EVENT_BIDS: Final = 1.6
+"""How much more is bought while the announced event lasts: attention, and so every bid, is higher."""
+_PRICED: Final = np.array([0.12, 0.29, 0.69])
+"""[P] about which share of a placement's opportunities has a price that could be met."""
+_PRICE_JUMP: Final = 0.5
+"""Log factor at which a placement's price is cut: a mean of few prices is wild."""
+_DISLIKES_OF_LOSS, _CLICKS_OF_LOSS = 2.2, -1.2
+"""How dislikes and clicks go with skips: a weak response brings more dislikes and skips, and fewer clicks."""
+_SUSPECT: Final = 0.3
+"""Share of a placement's impressions that robots clicked, or that left no trace, beyond which it tells of
+nothing else."""
+_IN_WINS: Final = 4.0
+"""USD that about one impression costs: money in units of counts."""
+
+
+class Signal(NamedTuple):
+    """One kind's counts of an interval."""
+
+    observed: Float  # [B, places]
+    expected: Float  # [B, places], 0 where nothing can be known
+
+
+class Signals:
+    """Reads the monitor's observations of a flight, interval by interval."""
+
+    def __init__(self, scenario: Scenario, season: Mapping[str, Sequence[float]] | None = None) -> None:
+        """For a scenario's weights, hours and listeners, which everybody knows.
+
+        Args:
+            scenario: of the flight.
+            season: by kind, coefficients of `harmonics` in the log of what is to be expected by hour.
+        """
+        self.weight, self.listeners = float(scenario.impression_weight), float(scenario.listeners.count)
+        self.intervals = scenario.intervals
+        self.season = {kind: np.array(coefficients) for kind, coefficients in (season or {}).items()}
+        hours = scenario.hours_per_interval
+        self._released = 1.0 - np.asarray(kept(hours, np.array(DELAY_HOURS)))
+        self._price = Baseline(0.0, 0.0, memory=0.8, lag=4)
+        self._wins = Baseline(0.0, 0.0)
+        self._money = Baseline(0.0, 0.0, cap=4.0)
+        self._dislikes = Baseline(0.5, 4.0, cap=4.0)
+        self._clicks = Baseline(1.0, 3.0, cap=3.0)
+        self._losses = Baseline(1.0, 10.0)
+        self._conversions = Baseline(0.1, 5.0, memory=0.95)
+
+    def start(self, markets: int) -> None:
+        """A new flight of so many markets."""
+        cells, campaigns = (markets, MAX_CAMPAIGNS, P), (markets, MAX_CAMPAIGNS)
+        self._price.start((markets, P))
+        for baseline in (self._wins, self._money, self._dislikes, self._clicks):
+            baseline.start(cells)
+        for baseline in (self._losses, self._conversions):
+            baseline.start(campaigns)
+        self._pool = np.zeros((*campaigns, len(DELAY_HOURS)))
+        self._frequency, self._spent = np.zeros(campaigns), np.zeros(campaigns)
+        self._left, self._traffic = np.ones(campaigns), np.zeros(markets)
+        self._interval = -1
+
+    def read(self, observation: Observation, let: Float, troubled: Mapping[str, Bool]) -> dict[str, Signal]:
+        """Every kind's counts in the interval that an observation tells of.
+
+        Args:
+            observation: [B, 1, size] the monitor's.
+            let: [B, C, P] factor on bids that was in force, 0 = paused: what was kept away is not missed.
+            troubled: for every kind, [B, places] where an episode runs; its counts teach nothing.
+        """
+        row = observation[:, 0].astype(np.float64)
+        seen = {field.name: _SCHEMA.view(row, field.name) for field in _SCHEMA.fields}
+        frauds = self._frauds(seen)
+        dark = troubled["invalid_traffic"] | troubled["tracking_outage"]  # [B, P]
+        for signal in frauds.values():
+            dark = dark | (signal.observed > _SUSPECT * seen["wins"].sum(1))
+        held = troubled["overspend"] | troubled["silent_agent"] | (let < 1.0).any(2)
+        found = {
+            **frauds,
+            "rival_surge": self._prices(seen, troubled["rival_surge"]),
+            **self._spending(seen, let, held),
+            "frequency_breach": self._hearings(seen),
+            **self._answers(seen, dark, troubled),
+            "cpa_breach": self._purchases(seen, troubled["cpa_breach"]),
+        }
+        self._interval += 1
+        factor = harmonics(seen["hour_sine"], seen["hour_cosine"])
+        return {
+            kind: Signal(found[kind].observed, found[kind].expected * self._seasonal(kind, factor))
+            for kind in KINDS
+        }
+
+    def _seasonal(self, kind: str, factor: Float) -> Float | float:
+        return np.exp(factor @ self.season[kind])[:, None] if kind in self.season else 1.0
+
+    def _frauds(self, seen: _Seen) -> dict[str, Signal]:
+        """By placement, impressions that clicked and were not completed, and those without any trace."""
+        bought, clicks = seen["wins"].sum(1), seen["clicks"].sum(1)
+        lost = np.maximum(0.0, seen["expected_completions"] - seen["completions"]).sum(1) / self.weight
+        per_invalid = _CLICKS_OF_INVALID * self.weight / 250.0
+        unseen = (seen["completions"].sum(1) == 0.0) & (clicks == 0.0)
+        return {
+            "invalid_traffic": Signal(np.minimum(clicks / per_invalid, lost), 0.03 * bought),
+            "tracking_outage": Signal(np.where(unseen, bought, 0.0), 0.06 * bought),
+        }
+
+    def _prices(self, seen: _Seen, troubled: Bool) -> Signal:
+        """Of the market: prices over what they were, each as heavy as prices are many."""
+        prices, there = seen["price_usd"], seen["price_usd"] > 0.0
+        price = np.where(there, prices, 0.0).sum(1) / np.maximum(1, there.sum(1))
+        log = np.where(price > 0.0, np.log(np.maximum(price, 1e-9)), 0.0)
+        usual = self._price.rate
+        number = np.where((usual != 0.0) & (price > 0.0), seen["opportunities"] * _PRICED, 0.0)
+        relative = np.exp(np.clip(log - usual, -_PRICE_JUMP, _PRICE_JUMP))
+        weight = np.where(price > 0.0, seen["opportunities"], 0.0)
+        self._price.learn(log * weight, weight, np.broadcast_to(troubled, weight.shape))
+        return Signal((number * relative).sum(1, keepdims=True), number.sum(1, keepdims=True))
+
+    def _spending(self, seen: _Seen, let: Float, held: Bool) -> dict[str, Signal]:
+        """By campaign, money spent against plan and habit; impressions won against habit."""
+        wins, money = seen["wins"], seen["spend_usd"] / _IN_WINS
+        event = np.where(seen["event_active"] > 0.5, _EVENT_BIDS, 1.0)[:, None]
+        offered = np.broadcast_to(seen["opportunities"][:, None], wins.shape)
+        cells = np.broadcast_to(held[..., None], wins.shape)
+        able = self._left > 0.01
+        usual_wins = (self._wins.usual(offered) * let).sum(2)
+        usual_money = self._money.usual(offered * event[..., None])
+        habit = (usual_money * let).sum(2)
+        traffic = seen["opportunities"].sum(1)
+        share = traffic / np.where(self._traffic > 0.0, self._traffic, np.maximum(1.0, traffic))
+        spent_fraction = 1.0 - self._left
+        known = (spent_fraction > 0.02) & (habit > 0.0)
+        budget = self._spent / np.maximum(1e-6, spent_fraction)
+        plan = budget * self._left / max(1, self.intervals - self._interval) * share[:, None] * event
+        expected = np.where(known, np.sqrt(habit * np.maximum(0.0, plan)), habit)
+        found = {
+            "silent_agent": Signal(wins.sum(2), np.where(able, usual_wins, 0.0)),
+            "overspend": Signal(self._money.cut(money, offered * event[..., None], 1.0).sum(2), expected),
+        }
+        self._wins.learn(wins, offered, cells)
+        self._money.learn(money, offered * event[..., None], cells)
+        self._spent = self._spent + money.sum(2)
+        self._left = seen["budget_left_fraction"]
+        self._traffic = np.where(self._traffic > 0.0, 0.9 * self._traffic + 0.1 * traffic, traffic)
+        return found
+
+    def _hearings(self, seen: _Seen) -> Signal:
+        """By campaign, exposures of listeners against impressions won: one each."""
+        risen = np.maximum(0.0, seen["frequency"] - self._frequency) * self.listeners
+        self._frequency = seen["frequency"]
+        return Signal(risen, seen["wins"].sum(2))
+
+    def _answers(self, seen: _Seen, dark: Bool, troubled: Mapping[str, Bool]) -> dict[str, Signal]:
+        """By campaign, dislikes, clicks and impressions left, where they are tracked and honest."""
+        light = (~dark)[:, None, :]
+        wins, clicks, dislikes = seen["wins"], seen["clicks"] * light, seen["dislikes"]
+        foretold = np.maximum(0.0, self.weight * wins - seen["expected_completions"])
+        skips, usual_skips = seen["skips"], SKIP_SHARE * foretold
+        weaker = np.where(light, (skips + 5.0) / (usual_skips + 5.0), 1.0)  # responses than foretold
+        heard = wins * np.clip(weaker**_DISLIKES_OF_LOSS, 0.1, 20.0)
+        answering = seen["expected_clicks"] * np.clip(weaker**_CLICKS_OF_LOSS, 0.2, 4.0) * light
+        left = (np.maximum(0.0, self.weight * wins - seen["completions"]) * light).sum(2)
+        might_leave = (foretold * light).sum(2)
+        found = {
+            "dislike_surge": _cut(self._dislikes, dislikes, heard),
+            "ctr_drop": _cut(self._clicks, clicks, answering),
+            "creative_burn_out": Signal(left, self._losses.usual(might_leave)),
+        }
+        everywhere = wins.shape
+        self._dislikes.learn(dislikes, heard, _cells(troubled["dislike_surge"], everywhere))
+        self._clicks.learn(clicks, answering, _cells(troubled["ctr_drop"], everywhere))
+        self._losses.learn(left, might_leave, troubled["creative_burn_out"])
+        return found
+
+    def _purchases(self, seen: _Seen, troubled: Bool) -> Signal:
+        """By campaign, conversions reported, against those that impressions so far should now be bringing."""
+        self._pool += seen["wins"].sum(2)[..., None] * np.array(DELAY_SHARE)
+        due = (self._pool * self._released).sum(2)
+        self._pool *= 1.0 - self._released
+        usual = self._conversions.usual(due)
+        self._conversions.learn(seen["conversions"], due, troubled)
+        return Signal(seen["conversions"], usual)
+
+
+_Seen = Mapping[str, Float]
+
+
+def harmonics(sine: Float, cosine: Float) -> Float:
+    """[B, 4] the day's first two harmonics of the clock's sine and cosine [B]."""
+    return np.stack([sine, cosine, 2.0 * sine * cosine, cosine**2 - sine**2], -1)
+
+
+def _cut(baseline: Baseline, count: Float, exposure: Float) -> Signal:
+    return Signal(baseline.cut(count, exposure, 1.0).sum(2), baseline.usual(exposure).sum(2))
+
+
+def _cells(by_campaign: Bool, shape: tuple[int, ...]) -> Bool:
+    return np.broadcast_to(by_campaign[..., None], shape)
