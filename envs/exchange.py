@@ -6,7 +6,7 @@ creatives come from elsewhere, one opportunity after the other, in order of arri
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,6 +21,10 @@ from envs.protocol import Actions, quiet_board
 from envs.scenario import Scenario
 from envs.seeds import Split
 from envs.state import Float, Int, Outcome, empty_outcome
+
+
+BIDDER_FAULTS: Final = ("overspend_fault", "silent_agent")
+"""Incidents of whoever bids, which an exchange cannot bring about."""
 
 
 class Opportunity(NamedTuple):
@@ -61,8 +65,8 @@ class Bidder(Protocol):
 class Exchange(VectorMarket):
     """One market in which a `Bidder` bids for our campaigns, who keeps their budgets and caps himself.
 
-    `play` plays an interval. Markets struck by an overspend fault are refused: that fault is one of the
-    bidder, who here is somebody else.
+    `play` plays an interval. Markets where a bidder may overspend or fall silent are refused: those faults are
+    the bidder's own, who here is somebody else.
     """
 
     def __init__(self, scenario: Scenario, *, split: Split = "development") -> None:
@@ -72,10 +76,11 @@ class Exchange(VectorMarket):
             ConfigurationError: on held-out markets, where bidders may be struck by faults of their own.
         """
         kinds = scenario.held_out.incident_kinds if split == "held_out" else scenario.incidents.kinds
-        if "overspend_fault" in kinds:
+        own = [kind for kind in BIDDER_FAULTS if kind in kinds]
+        if own:
             raise ConfigurationError(
-                f"{split} markets of scenario {scenario.name!r} may be struck by overspend faults, which are "
-                "the bidder's own: play train or development markets of a scenario without them"
+                f"{split} markets of scenario {scenario.name!r} may be struck by {' and '.join(own)}, faults of "
+                "the bidder: play train or development markets of a scenario without them"
             )
         super().__init__(scenario, 1, split=split, log=True)
 

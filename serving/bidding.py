@@ -142,7 +142,7 @@ def bid_for(request: BidRequest, now: Snapshot, ledger: Ledger) -> dict[str, Any
             offers.append(
                 Offer(
                     *(id_, c, user, listener, segment, p, arm, int(slot.visible)),
-                    *(slot.quality, affinity * slot.quality, imp.qty.multiplier, price),
+                    *(slot.quality, affinity, imp.qty.multiplier, price),
                 )
             )
             seats.setdefault(c, []).append(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from envs.catalogue import MAX_CAMPAIGNS, SEGMENTS, VERTICALS, P, S
 from envs.generator import VERTICAL_TABLE
 from envs.histories import ITEMS, Listening
+from envs.recent_plays import RECENT, TOKENS
 from envs.response import SLOW_MEMORY_HOURS, kept
 from envs.scenario import Scenario, Vertical
 from envs.state import Brief, Float
@@ -49,6 +50,8 @@ class ListenerBrief(_Part):
     segment: int = Field(ge=0, lt=S)
     plays: dict[Annotated[int, Field(ge=0, lt=ITEMS)], Annotated[int, Field(ge=0, le=2**31 - 1)]] = {}
     """How often each item of the catalogue was played before the flight."""
+    recent: Annotated[tuple[Annotated[int, Field(ge=0, lt=TOKENS)], ...], Field(max_length=RECENT)] = ()
+    """The last plays in order, the latest at the end: 4 · item + 2 · skipped + first of its session."""
 
 
 class Report(_Part):
@@ -121,14 +124,19 @@ class FlightBrief(_Part):
         return np.array([listener.segment for listener in self.listeners], np.int64)
 
     def listening(self) -> Listening | None:
-        """What listeners played, or None where nothing was told."""
+        """What listeners played, or None where nothing was told; their order where any was told."""
         if not any(listener.plays for listener in self.listeners):
             return None
         plays = np.zeros((1, len(self.listeners), ITEMS), np.int32)
         for row, listener in zip(plays[0], self.listeners, strict=True):
             for item, times in listener.plays.items():
                 row[item] = times
-        return Listening(plays, self.segments()[None])
+        recent = None
+        if any(listener.recent for listener in self.listeners):
+            recent = np.full((1, len(self.listeners), RECENT), -1, np.int16)
+            for row, listener in zip(recent[0], self.listeners, strict=True):
+                row[RECENT - len(listener.recent) :] = listener.recent
+        return Listening(plays, self.segments()[None], recent)
 
     def brief(self, scenario: Scenario) -> Brief:
         """The averages of the campaigns' verticals, as in training: [1, C, …]."""

@@ -176,10 +176,14 @@ class HttpBidder:
             raise InterludeError(f"the service refused an event: {answer['refused'][0]}")
 
 
-def flight_brief(exchange: Exchange, observations: Observations) -> dict[str, Any]:
-    """What a service may know of a market that was just reset, as `POST /flights` takes it."""
+def flight_brief(exchange: Exchange, observations: Observations, *, order: bool = False) -> dict[str, Any]:
+    """What a service may know of a market that was just reset, as `POST /flights` takes it.
+
+    With the `order` of listeners' last plays for an audience that reads it (`Team.reads_order`).
+    """
     m, seed = exchange.parameters, int(exchange.seeds[0])
-    listening = exchange.listening()
+    listening = exchange.listening(order=order)
+    recent = None if listening.recent is None else listening.recent[0]
     return {
         "id": f"market-{seed:016x}"[-24:],
         "campaigns": [
@@ -196,6 +200,7 @@ def flight_brief(exchange: Exchange, observations: Observations) -> dict[str, An
                 "id": f"listener-{i}",
                 "segment": int(listening.segment[0, i]),
                 "plays": {int(k): int(plays[k]) for k in np.flatnonzero(plays)},
+                **({} if recent is None else {"recent": recent[i][recent[i] >= 0].tolist()}),
             }
             for i, plays in enumerate(listening.plays[0])
         ],
@@ -223,11 +228,14 @@ def _survey(observations: Observations) -> list[list[float]]:
 
 
 def play_over_http(
-    connection: Connection, exchange: Exchange, seed: np.uint64
+    connection: Connection, exchange: Exchange, seed: np.uint64, *, order: bool = False
 ) -> tuple[float, dict[str, int]]:
-    """One market's flight by a served team: its objective in USD, how often stand-ins answered by role."""
+    """One market's flight by a served team: its objective in USD, how often stand-ins answered by role.
+
+    `order` as for `flight_brief`.
+    """
     observations = exchange.reset(np.array([seed], np.uint64))
-    brief = flight_brief(exchange, observations)
+    brief = flight_brief(exchange, observations, order=order)
     state = connection.call("POST", "/flights", brief)
     names = [campaign["name"] for campaign in brief["campaigns"]]
     bidder = HttpBidder(connection, names, exchange.scenario.impression_weight)

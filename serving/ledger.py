@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS account (
 CREATE TABLE IF NOT EXISTS bid (
     id TEXT PRIMARY KEY, campaign INTEGER NOT NULL, user TEXT NOT NULL, listener INTEGER NOT NULL,
     segment INTEGER NOT NULL, placement INTEGER NOT NULL, arm INTEGER NOT NULL, visible INTEGER NOT NULL,
-    quality REAL NOT NULL, predicted REAL NOT NULL, impressions REAL NOT NULL, price INTEGER NOT NULL,
+    quality REAL NOT NULL, affinity REAL NOT NULL, impressions REAL NOT NULL, price INTEGER NOT NULL,
     interval INTEGER NOT NULL, expires REAL NOT NULL, state INTEGER NOT NULL, paid INTEGER NOT NULL,
     won INTEGER);
 CREATE INDEX IF NOT EXISTS bid_won ON bid (won);
@@ -66,7 +66,7 @@ class Offer(NamedTuple):
     arm: int
     visible: int
     quality: float
-    predicted: float  # affinity × quality
+    affinity: float  # of the listener, as the audience had told; times quality = what is predicted
     impressions: float  # that it stands for
     price: int  # nano-USD, of all of them
 
@@ -351,7 +351,7 @@ class Ledger:
         }
         with self._lock:
             for c, s, p, impressions, predicted, paid in self._db.execute(
-                "SELECT campaign, segment, placement, impressions, predicted, paid FROM bid WHERE won = ? "
+                "SELECT campaign, segment, placement, impressions, affinity * quality, paid FROM bid WHERE won = ? "
                 "ORDER BY rowid",
                 (interval,),
             ):
@@ -386,7 +386,8 @@ class Ledger:
         """The interval's impressions of known listeners, one row each; `attention` [P] is public."""
         with self._lock:
             rows = self._db.execute(
-                "SELECT b.id, campaign, listener, segment, placement, arm, visible, quality FROM bid b "
+                "SELECT b.id, campaign, listener, segment, placement, arm, visible, quality, affinity "
+                "FROM bid b "
                 "WHERE won = ? AND listener >= 0 ORDER BY rowid",
                 (interval,),
             ).fetchall()
@@ -405,6 +406,7 @@ class Ledger:
             *(np.array([told[row[0]].get(kind, 0) for row in rows], np.int64) for kind in _IN_LOG),
             np.array([row[7] for row in rows], np.float64),
             np.ascontiguousarray(attention[placement]),
+            np.array([row[8] for row in rows], np.float64),
         ]
         return ImpressionLog._make(columns)
 

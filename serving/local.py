@@ -7,12 +7,13 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from pydantic import ValidationError
 
 from envs.errors import ConfigurationError, InterludeError
 from envs.output import emit
+from serving.app import application
 from serving.brief import FlightBrief
-from serving.commands import missing_library
 from serving.service import Service, private_token
 
 
@@ -41,12 +42,6 @@ def run(
     Raises:
         InterludeError: bundle, ledger, flight or address cannot be used.
     """
-    try:
-        import uvicorn
-
-        from serving.app import application
-    except ImportError as error:
-        raise missing_library(error) from error
     service = Service(bundle, ledger, read_flight(flight), **settings)
     if interval_seconds < 0:
         interval_seconds = service.bundle.scenario.hours_per_interval * 3600.0

@@ -43,11 +43,12 @@ def compare(
     scenario = served_scenario(connection)
     exchange = Exchange(scenario, split=split)
     seeds = market_seeds(split, seed, 0, markets)
-    flights = [play_over_http(connection, exchange, one) for one in seeds]
+    team = load_team(bundle)
+    flights = [play_over_http(connection, exchange, one, order=team.reads_order) for one in seeds]
     served = np.array([objective_usd for objective_usd, _ in flights])
     stand_ins: Counter[str] = sum((Counter(failed) for _, failed in flights), Counter())
     connection.close()
-    here = play_here(load_team(bundle), scenario, split, seeds)
+    here = play_here(team, scenario, split, seeds)
     apart = served - here
     half = np.inf
     if markets > 1:
@@ -71,7 +72,7 @@ def play_here(team: Team, scenario: Scenario, split: Split, seeds: Any) -> Any:
     reads = team.reads_listeners
     market = VectorMarket(scenario, len(seeds), split=split, impressions=reads)
     observations = market.reset(seeds)
-    team.start(flight_of(market, listening=reads))
+    team.start(flight_of(market, listening=reads, order=team.reads_order))
     objective_usd = np.zeros(len(seeds))
     for _ in range(scenario.intervals):
         step = market.step(team.act(observations, market.impressions))

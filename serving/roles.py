@@ -20,7 +20,7 @@ from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import Actions
 from policies.policy import Flight, ListenerReader, Policy
-from policies.team import Team, answer_problem, table_problem
+from policies.team import BESIDE_THE_ACTION, Team, answer_problem, beside_problem
 
 DEADLINE_SECONDS: Final = 1.0
 CATCH_UPS: Final = 2
@@ -31,7 +31,8 @@ class Answer(NamedTuple):
     """What a role says in an interval."""
 
     action: Any
-    listener_affinity: NDArray[np.float64] | None = None
+    beside: NDArray[np.float64] | None = None
+    """What `BESIDE_THE_ACTION` names for the role, if its policy says it."""
 
 
 class Seen(NamedTuple):
@@ -80,7 +81,8 @@ class Actor:
         except Exception:
             self._flight_id = None  # from the start again: what it holds may be half of an interval
             raise
-        return Answer(action, getattr(self._policy, "listener_affinity", None))
+        name = BESIDE_THE_ACTION.get(self.role)
+        return Answer(action, None if name is None else getattr(self._policy, name, None))
 
 
 class Role(Protocol):
@@ -145,11 +147,10 @@ class History:
     """Of the interval before each observation."""
 
     def seen(self, role: str, first: int) -> list[Seen]:
-        """What a role saw from an interval on."""
-        told = self.impressions if role == "audience" else [None] * len(self.impressions)
+        """What a role saw from an interval on; whether it reads impressions is its policy's affair."""
         return [
             Seen(getattr(seen, role), log)
-            for seen, log in zip(self.observations[first:], told[first:], strict=True)
+            for seen, log in zip(self.observations[first:], self.impressions[first:], strict=True)
         ]
 
 
@@ -178,7 +179,7 @@ class Cast:
         answers = {role: answer for role, (answer, _) in zip(ROLES, found, strict=True)}
         actions = Actions(
             **{role: answer.action for role, answer in answers.items()},
-            listener_affinity=answers["audience"].listener_affinity,
+            **{name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()},
         )
         return actions, [failure for _, failure in found if failure is not None]
 
@@ -228,6 +229,6 @@ def local_cast(make_team: Callable[[], Team], deadline_seconds: float = DEADLINE
 def _fault(role: str, answer: Answer, flight: Flight) -> str | None:
     """Why an answer cannot be used, or None."""
     fault = answer_problem(role, answer.action, flight)
-    if fault is None and role == "audience":
-        fault = table_problem(answer.listener_affinity, flight)
+    if fault is None and role in BESIDE_THE_ACTION:
+        fault = beside_problem(role, answer.beside, flight)
     return fault

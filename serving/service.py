@@ -27,7 +27,7 @@ from envs.protocol import Actions, Alert, Directive, SegmentValue
 from envs.state import Outcome
 from policies.bundle import Bundle, open_bundle
 from policies.policy import Flight
-from policies.team import Team
+from policies.team import BESIDE_THE_ACTION, Team
 from serving.bidding import Snapshot, bid_for, creative_id, snapshot_of
 from serving.brief import FlightBrief, Report, example_brief
 from serving.ledger import NANO, Event, Ledger
@@ -311,8 +311,9 @@ def _packed(actions: Actions) -> bytes:
     for name in ("audience", "monitor", "orchestrator"):
         message = getattr(actions, name)
         arrays |= {f"{name}.{field}": array for field, array in message._asdict().items()}
-    if actions.listener_affinity is not None:
-        arrays["listener_affinity"] = actions.listener_affinity
+    for name in BESIDE_THE_ACTION.values():
+        if getattr(actions, name) is not None:
+            arrays[name] = getattr(actions, name)
     return bytes(bytes_of({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
@@ -328,7 +329,7 @@ def _unpacked(data: bytes) -> Actions:
         bidding=arrays["bidding"],
         monitor=Alert(**message("monitor")),
         orchestrator=Directive(**message("orchestrator")),
-        listener_affinity=arrays.get("listener_affinity"),
+        **{name: arrays.get(name) for name in BESIDE_THE_ACTION.values()},
     )
 
 

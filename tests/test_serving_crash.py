@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="the serving extra is not installed")
-
-from support.asgi import REFERENCE, a_request
+from support.asgi import a_bundle, a_request
 
 from envs.errors import InterludeError
 from serving.client import Connection
@@ -62,7 +60,7 @@ def kill_again_and_again(folder: Path, times: int, seconds: float) -> None:
     doubtful: dict[str, Any] = {}
     draw, requests = random.Random(0), 0
     for life in range(times):
-        with served(REFERENCE, folder=folder) as (url, token, _):
+        with served(a_bundle(folder), folder=folder) as (url, token, _):
             load = Load(url, token, wins, doubtful, life)
             thread = threading.Thread(target=load)
             thread.start()

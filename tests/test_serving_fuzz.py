@@ -10,8 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-pytest.importorskip("starlette", reason="the serving extra is not installed")
-
 from support.asgi import Client, a_request, bids_of
 
 NUMBERS = st.one_of(

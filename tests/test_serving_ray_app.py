@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="the serving extra is not installed")
+pytest.importorskip("fastapi", reason="the serving extra is not installed")
 
-from support.asgi import REFERENCE, a_request
+from support.asgi import a_bundle, a_request
 
 from envs.errors import InterludeError
 from envs.observation import ROLES
@@ -39,10 +39,8 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     port = free_port()
     try:
         ray_app.start("127.0.0.1", port)
-        settings = {"deadline_seconds": 20.0}
-        serve.run(
-            ray_app.build(REFERENCE, tmp_path, settings=settings), name=ray_app.APPLICATION, route_prefix="/"
-        )
+        application = ray_app.build(a_bundle(tmp_path), tmp_path, settings={"deadline_seconds": 20.0})
+        serve.run(application, name=ray_app.APPLICATION, route_prefix="/")
         yield f"http://127.0.0.1:{port}"
     finally:
         serve.shutdown()

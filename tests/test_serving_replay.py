@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("uvicorn", reason="the serving extra is not installed")
-
 from support.runs import exported
 
 from serving.load_test import served
 from serving.replay import compare
 
 
-def test_a_served_team_earns_what_it_earns_in_this_process(tmp_path_factory: pytest.TempPathFactory) -> None:
-    bundle: Path = exported(tmp_path_factory.getbasetemp())[1]
+@pytest.mark.parametrize("base_team", ["certainty-equivalent", "listener-aware"])
+def test_a_served_team_earns_what_it_earns_in_this_process(
+    base_team: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle: Path = exported(tmp_path_factory.getbasetemp(), base_team=base_team)[1]
     with served(bundle, "--deadline-seconds", "60") as (url, token, _):
         result = compare(bundle, url, token, "development", 3, 2)
     assert not result["stand_ins"]

@@ -8,10 +8,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from envs.paths import ROOT
 from serving.service import Service
+from support.runs import exported
 
-REFERENCE = ROOT / "checkpoints" / "reference"
 TOKEN = "secret"
 T = TypeVar("T")
 
@@ -25,6 +24,11 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
+def a_bundle(folder: Path) -> Path:
+    """A small team whose audience and desk read listeners, made once a session beside a test's own folder."""
+    return exported(folder.parent, base_team="listener-aware")[1]
+
+
 class Client:
     """Calls an ASGI application; one event loop from start to close."""
 
@@ -32,7 +36,7 @@ class Client:
         from serving.app import application
 
         self._loop = asyncio.new_event_loop()
-        self.service = Service(REFERENCE, folder, **settings)
+        self.service = Service(a_bundle(folder), folder, **settings)
         self.app = application(self.service, TOKEN)
         self.run(self.service.start())
 
