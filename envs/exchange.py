@@ -22,7 +22,6 @@ from envs.scenario import Scenario
 from envs.seeds import Split
 from envs.state import Float, Int, Outcome, empty_outcome
 
-
 BIDDER_FAULTS: Final = ("overspend_fault", "silent_agent")
 """Incidents of whoever bids, which an exchange cannot bring about."""
 
@@ -65,8 +64,8 @@ class Bidder(Protocol):
 class Exchange(VectorMarket):
     """One market in which a `Bidder` bids for our campaigns, who keeps their budgets and caps himself.
 
-    `play` plays an interval. Markets where a bidder may overspend or fall silent are refused: those faults are
-    the bidder's own, who here is somebody else.
+    `play` plays an interval. Markets struck by `BIDDER_FAULTS` are refused: those are the bidder's own, who
+    here is somebody else.
     """
 
     def __init__(self, scenario: Scenario, *, split: Split = "development") -> None:
@@ -79,8 +78,8 @@ class Exchange(VectorMarket):
         own = [kind for kind in BIDDER_FAULTS if kind in kinds]
         if own:
             raise ConfigurationError(
-                f"{split} markets of scenario {scenario.name!r} may be struck by {' and '.join(own)}, faults of "
-                "the bidder: play train or development markets of a scenario without them"
+                f"{split} markets of scenario {scenario.name!r} may be struck by {' and '.join(own)}, "
+                "faults of the bidder: play train or development markets of a scenario without them"
             )
         super().__init__(scenario, 1, split=split, log=True)
 

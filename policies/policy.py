@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class ListenerReader(Protocol):
         """Takes in an interval's impressions, before `act` on the observation that follows it."""
 
 
-def reads_listeners(policy: Policy) -> bool:
+def reads_listeners(policy: Policy) -> TypeGuard[ListenerReader]:
     """Whether a policy wants the impressions of every interval."""
     return isinstance(policy, ListenerReader) and policy.reads_listeners
 

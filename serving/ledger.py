@@ -351,8 +351,8 @@ class Ledger:
         }
         with self._lock:
             for c, s, p, impressions, predicted, paid in self._db.execute(
-                "SELECT campaign, segment, placement, impressions, affinity * quality, paid FROM bid WHERE won = ? "
-                "ORDER BY rowid",
+                "SELECT campaign, segment, placement, impressions, affinity * quality, paid FROM bid "
+                "WHERE won = ? ORDER BY rowid",
                 (interval,),
             ):
                 cell["wins"][c, s, p] += impressions / weight
@@ -382,14 +382,18 @@ class Ledger:
                     opportunities[at] += amount
         return {**cell, "conversions": conversions, "opportunities": opportunities.reshape(S, P)}
 
-    def impressions(self, interval: int, attention: Float) -> ImpressionLog:
-        """The interval's impressions of known listeners, one row each; `attention` [P] is public."""
+    def impressions(self, interval: int, attention: Float, weight: float) -> ImpressionLog:
+        """The interval's impressions of known listeners, one row a bid; `attention` [P] is public.
+
+        Who reads them takes a row for `weight` real impressions; bids for less than half as many are left
+        out, for their few answers would be read as those of an audience that turned away.
+        """
         with self._lock:
             rows = self._db.execute(
                 "SELECT b.id, campaign, listener, segment, placement, arm, visible, quality, affinity "
                 "FROM bid b "
-                "WHERE won = ? AND listener >= 0 ORDER BY rowid",
-                (interval,),
+                "WHERE won = ? AND listener >= 0 AND impressions >= ? ORDER BY rowid",
+                (interval, 0.5 * weight),
             ).fetchall()
             told: dict[str, dict[str, int]] = defaultdict(dict)
             for bid, kind, amount in self._db.execute(

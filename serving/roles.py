@@ -19,7 +19,7 @@ from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import Actions
-from policies.policy import Flight, ListenerReader, Policy
+from policies.policy import Flight, Policy, reads_listeners
 from policies.team import BESIDE_THE_ACTION, Team, answer_problem, beside_problem
 
 DEADLINE_SECONDS: Final = 1.0
@@ -74,7 +74,7 @@ class Actor:
             raise BehindError(self._position)
         try:
             for observation, impressions in seen:
-                if impressions is not None and isinstance(self._policy, ListenerReader):
+                if impressions is not None and reads_listeners(self._policy):
                     self._policy.read_impressions(impressions)
                 action = self._policy.act(observation)
                 self._position += 1

@@ -146,7 +146,8 @@ class Service:
         t = self.market.interval
         log = None
         if t > 0 and self._listener:
-            log = self.ledger.impressions(t - 1, self.market.parameters.attention[0, t - 1])
+            attention = self.market.parameters.attention[0, t - 1]
+            log = self.ledger.impressions(t - 1, attention, float(self.market.constants.weight))
         self.history.observations.append(observations)
         self.history.impressions.append(log)
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from support.asgi import Client, a_request, bids_of
 
 from envs.catalogue import S

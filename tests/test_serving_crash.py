@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from support.asgi import a_bundle, a_request
 
 from envs.errors import InterludeError

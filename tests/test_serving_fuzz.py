@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from support.asgi import Client, a_request, bids_of
 
 NUMBERS = st.one_of(

@@ -89,6 +89,18 @@ def test_what_is_on_file_comes_back(tmp_path: Path) -> None:
     assert again.book([won("a", 0.5)]) == ["duplicate"]
 
 
+def test_readers_are_told_what_listeners_answered_and_what_the_bid_was_told_of_them(ledger: Ledger) -> None:
+    cohort = an_offer("a")._replace(listener=3, affinity=1.7, quality=0.5, impressions=250.0)
+    single, stranger = cohort._replace(id="b", impressions=1.0), cohort._replace(id="c", listener=-1)
+    ledger.reserve([cohort, single, stranger])
+    ledger.book([won(offer.id, 1e-3) for offer in (cohort, single, stranger)])
+    ledger.book([Event("d", "complete", "a", None, None, 90), Event("e", "click", "a", None, None, 2)])
+    log = ledger.impressions(0, np.array([0.8, 1.0, 1.2]), 250.0)
+    assert (log.listener, log.completions, log.clicks, log.skips) == ([3], [90], [2], [0])
+    assert (log.affinity, log.quality, log.attention) == ([1.7], [0.5], [0.8])
+    assert ledger.cells(0, 250.0)["predicted_won"][0, 0, 0] == pytest.approx(1.7 * 0.5 * (2 + 1 / 250))
+
+
 def test_budgets_move_between_campaigns_and_not_under_what_is_reserved(ledger: Ledger) -> None:
     before = ledger.left_usd()
     assert ledger.act(0, b"", before, np.array([3.0, 4.0]))

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from support.runs import exported
 
 from serving.load_test import served

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from envs.catalogue import S
 from envs.market import VectorMarket
 from envs.observation import ROLES
 from envs.scenario import load_scenario
@@ -11,6 +12,7 @@ from envs.seeds import market_seeds
 from policies.policy import flight_of
 from policies.registry import make_team
 from serving.roles import Actor, BehindError, Cast, History, LocalRole, caught_up, local_cast
+from serving.service import _packed, _unpacked
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,53 @@ def test_a_role_that_failed_is_asked_again(history: History) -> None:
         np.testing.assert_array_equal(actions.bidding, sound.bidding)
 
     asyncio.run(play())
+
+
+def test_what_a_policy_says_beside_its_action_is_passed_on_and_checked(history: History) -> None:
+    claims = np.full((1, history.flight.num_campaigns, S), 7.0)
+
+    class Claims:
+        privileged, name = False, "claims"
+
+        def start(self, flight: Any) -> None:
+            self.inner = team().policies["creative"]
+            self.inner.start(flight)
+
+        def act(self, observation: Any) -> Any:
+            self.premium_value_usd = claims
+            return self.inner.act(observation)
+
+    async def play() -> None:
+        cast = local_cast(team, 30.0)
+        cast = Cast({**cast.roles, "creative": LocalRole("creative", Claims)}, cast.stand_ins, 30.0)
+        actions, failures = await cast.act(until(history, 1))
+        assert not failures and actions.premium_value_usd is claims
+        np.testing.assert_array_equal(_unpacked(_packed(actions)).premium_value_usd, claims)
+        claims[0, 0, 0] = np.nan
+        _, failures = await cast.act(until(history, 2))
+        assert [(f.role, f.reason.split()[0]) for f in failures] == [("creative", "premium_value_usd")]
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_whoever_reads_impressions_is_told_of_them(history: History, reads: bool) -> None:
+    told = []
+
+    class Reader:
+        privileged, name, reads_listeners = False, "reader", reads
+
+        def start(self, flight: Any) -> None:
+            pass
+
+        def read_impressions(self, impressions: Any) -> None:
+            told.append(impressions)
+
+        def act(self, observation: Any) -> Any:
+            return None
+
+    for role in ("audience", "creative", "bidding"):
+        known = until(history, 3)
+        known.impressions = [None, "first", "second"]  # type: ignore[list-item]
+        Actor(role, Reader).act("flight", history.flight, 0, known.seen(role, 0))
+    assert told == ["first", "second"] * 3 * reads

@@ -8,8 +8,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from serving.service import Service
 from support.runs import exported
+
+from serving.service import Service
 
 TOKEN = "secret"
 T = TypeVar("T")
