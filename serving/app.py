@@ -19,7 +19,7 @@ from starlette.routing import Route
 from envs.errors import InterludeError
 from serving.brief import FlightBrief, Report
 from serving.inference import model_metadata, model_names, run_model
-from serving.ledger import KINDS, Event
+from serving.ledger_file import KINDS, Event
 from serving.metrics import Metrics
 from serving.openrtb import read_request, schema
 from serving.service import ConflictError, Service

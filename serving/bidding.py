@@ -23,7 +23,8 @@ from envs.catalogue import (
     P,
 )
 from serving.brief import CampaignBrief
-from serving.ledger import NANO, Ledger, Offer
+from serving.ledger import Ledger
+from serving.ledger_file import NANO, Offer
 from serving.live_market import LiveMarket
 from serving.openrtb import MTYPE, BidRequest, fits, read_segment, read_slot
 

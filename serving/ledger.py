@@ -15,81 +15,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.catalogue import P, S
-from envs.errors import InterludeError
 from envs.impressions import ImpressionLog
 from envs.state import Float
-
-NANO: Final = 1_000_000_000
-OPEN, SETTLED, FREED = 0, 1, 2
-KINDS: Final = (*("impression", "loss", "quartile", "complete", "skip", "click", "dislike", "conversion"),)
-"""What an event may tell."""
-_COUNTED: Final = {"complete": "completions", "skip": "skips", "click": "clicks", "dislike": "dislikes"}
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS flight (one INTEGER PRIMARY KEY CHECK (one = 1), brief TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS account (
-    campaign INTEGER PRIMARY KEY, budget INTEGER NOT NULL, spent INTEGER NOT NULL, CHECK (spent <= budget));
-CREATE TABLE IF NOT EXISTS bid (
-    id TEXT PRIMARY KEY, campaign INTEGER NOT NULL, user TEXT NOT NULL, listener INTEGER NOT NULL,
-    segment INTEGER NOT NULL, placement INTEGER NOT NULL, arm INTEGER NOT NULL, visible INTEGER NOT NULL,
-    quality REAL NOT NULL, affinity REAL NOT NULL, impressions REAL NOT NULL, price INTEGER NOT NULL,
-    interval INTEGER NOT NULL, expires REAL NOT NULL, state INTEGER NOT NULL, paid INTEGER NOT NULL,
-    won INTEGER);
-CREATE INDEX IF NOT EXISTS bid_won ON bid (won);
-CREATE INDEX IF NOT EXISTS bid_state ON bid (state) WHERE state = 0;
-CREATE TABLE IF NOT EXISTS event (
-    id TEXT PRIMARY KEY, kind TEXT NOT NULL, bid TEXT, campaign INTEGER NOT NULL, segment INTEGER NOT NULL,
-    amount INTEGER NOT NULL, interval INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS event_interval ON event (interval);
-CREATE TABLE IF NOT EXISTS request (
-    interval INTEGER, cell INTEGER, amount REAL NOT NULL, PRIMARY KEY (interval, cell)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS interval (
-    number INTEGER PRIMARY KEY, actions BLOB NOT NULL, left_before BLOB NOT NULL, outcome BLOB,
-    left_after BLOB);
-"""
-
-
-class Offer(NamedTuple):
-    """One bid as the ledger keeps it."""
-
-    id: str
-    campaign: int
-    user: str
-    listener: int  # −1 = nobody known
-    segment: int
-    placement: int
-    arm: int
-    visible: int
-    quality: float
-    affinity: float  # of the listener, as the audience had told; times quality = what is predicted
-    impressions: float  # that it stands for
-    price: int  # nano-USD, of all of them
-
-
-class Event(NamedTuple):
-    """Something that happened to a bid, or to a campaign in a segment (conversions)."""
-
-    id: str
-    kind: str
-    bid: str | None
-    campaign: int | None
-    segment: int | None
-    amount: int = 1  # impressions that it tells of
-    cpm_usd: float = 0.0  # price paid, of an impression
-
-
-class Played(NamedTuple):
-    """One interval on file: what agents did, what was left before, what it brought and left."""
-
-    actions: bytes
-    left_before: bytes
-    outcome: bytes | None
-    left_after: bytes | None
+from serving.ledger_file import FREED, NANO, OPEN, SETTLED, Event, Offer, Played, open_file
+from serving.ledger_intervals import cells_in, impressions_in
 
 
 class Ledger:
@@ -101,18 +35,7 @@ class Ledger:
         Raises:
             InterludeError: another process holds it, or the folder cannot be written.
         """
-        path = Path(folder)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path / "ledger.sqlite", isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("COMMIT")
-            self._db.executescript(_TABLES)
-        except (sqlite3.Error, OSError) as error:
-            raise InterludeError(f"the ledger in {path} cannot be opened: {error}") from error
+        self._db = open_file(Path(folder))
         self.reservation_seconds = reservation_seconds
         self._lock = threading.RLock()
         self._waiting: dict[tuple[int, int], float] = defaultdict(float)  # requests not on file yet
@@ -341,78 +264,18 @@ class Ledger:
             self.day_spent[c] += paid
 
     def cells(self, interval: int, weight: float) -> dict[str, NDArray[Any]]:
-        """What an interval brought by cell: fields of `Outcome`, without the axis of markets.
-
-        Opportunities and wins count simulated ones, of `weight` impressions each.
-        """
-        count = len(self.budget)
-        cell = {
-            n: np.zeros((count, S, P)) for n in ("wins", "spend_usd", "predicted_won", *_COUNTED.values())
-        }
+        """What an interval brought; see `cells_in`."""
         with self._lock:
-            for c, s, p, impressions, predicted, paid in self._db.execute(
-                "SELECT campaign, segment, placement, impressions, affinity * quality, paid FROM bid "
-                "WHERE won = ? ORDER BY rowid",
-                (interval,),
-            ):
-                cell["wins"][c, s, p] += impressions / weight
-                cell["predicted_won"][c, s, p] += predicted * impressions / weight
-                cell["spend_usd"][c, s, p] += paid / NANO
-            for kind, c, s, p, amount in self._db.execute(
-                "SELECT e.kind, b.campaign, b.segment, b.placement, sum(e.amount) FROM event e "
-                "JOIN bid b ON b.id = e.bid WHERE e.interval = ? GROUP BY 1, 2, 3, 4",
-                (interval,),
-            ):
-                if kind in _COUNTED:
-                    cell[_COUNTED[kind]][c, s, p] += amount
-            conversions = np.zeros((count, S))
-            for c, s, amount in self._db.execute(
-                "SELECT campaign, segment, sum(amount) FROM event WHERE interval = ? AND kind = 'conversion' "
-                "GROUP BY 1, 2",
-                (interval,),
-            ):
-                conversions[c, s] = amount
-            opportunities = np.zeros(S * P)
-            for at, amount in self._db.execute(
-                "SELECT cell, amount FROM request WHERE interval = ?", (interval,)
-            ):
-                opportunities[at] = amount
+            found = cells_in(self._db, interval, weight, len(self.budget))
             for (t, at), amount in self._waiting.items():
                 if t == interval:
-                    opportunities[at] += amount
-        return {**cell, "conversions": conversions, "opportunities": opportunities.reshape(S, P)}
+                    found["opportunities"].reshape(-1)[at] += amount
+        return found
 
     def impressions(self, interval: int, attention: Float, weight: float) -> ImpressionLog:
-        """The interval's impressions of known listeners, one row a bid; `attention` [P] is public.
-
-        Who reads them takes a row for `weight` real impressions; bids for less than half as many are left
-        out, for their few answers would be read as those of an audience that turned away.
-        """
+        """Impressions of an interval; see `impressions_in`."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT b.id, campaign, listener, segment, placement, arm, visible, quality, affinity "
-                "FROM bid b "
-                "WHERE won = ? AND listener >= 0 AND impressions >= ? ORDER BY rowid",
-                (interval, 0.5 * weight),
-            ).fetchall()
-            told: dict[str, dict[str, int]] = defaultdict(dict)
-            for bid, kind, amount in self._db.execute(
-                "SELECT bid, kind, sum(amount) FROM event WHERE interval = ? AND bid IS NOT NULL "
-                "GROUP BY 1, 2",
-                (interval,),
-            ):
-                told[bid][kind] = amount
-        whole = np.array([row[1:7] for row in rows], np.int64).reshape(-1, 6)
-        placement = whole[:, 3]
-        columns = [
-            np.zeros(len(rows), np.int64),
-            *(np.ascontiguousarray(column) for column in whole.T),
-            *(np.array([told[row[0]].get(kind, 0) for row in rows], np.int64) for kind in _IN_LOG),
-            np.array([row[7] for row in rows], np.float64),
-            np.ascontiguousarray(attention[placement]),
-            np.array([row[8] for row in rows], np.float64),
-        ]
-        return ImpressionLog._make(columns)
+            return impressions_in(self._db, interval, attention, weight)
 
     def act(self, number: int, actions: bytes, before_usd: Float, left_usd: Float) -> bool:
         """Keeps what agents do in an interval, and moves budgets as their directive says.
@@ -471,6 +334,3 @@ class Ledger:
         """Closes the file; nothing is lost without it."""
         with self._lock:
             self._db.close()
-
-
-_IN_LOG: Final = ("complete", "skip", "dislike", "click")

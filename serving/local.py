@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from envs.errors import ConfigurationError, InterludeError
 from envs.output import emit
+from serving.access import private_token
 from serving.app import application
 from serving.brief import FlightBrief
-from serving.service import Service, private_token
+from serving.service import Service
 
 
 def run(

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from serving.ledger import NANO
+from serving.ledger_file import NANO
 
 if TYPE_CHECKING:
     from serving.service import Service

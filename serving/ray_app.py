@@ -109,8 +109,9 @@ class Front:
         **handles: Any,
     ) -> None:
         """Opens bundle and ledger, and starts."""
+        from serving.access import private_token
         from serving.app import application
-        from serving.service import Service, private_token
+        from serving.service import Service
 
         def cast(make_team: Callable[[], Team], deadline_seconds: float) -> Cast:
             key = bundle_key(bundle)

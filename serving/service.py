@@ -8,8 +8,6 @@ that starts on a ledger plays the intervals on file again: roles come to the bel
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,16 +21,17 @@ from safetensors.numpy import save as bytes_of
 
 from envs.catalogue import ADVICE, ALERT_KINDS, PLACEMENTS, SEGMENTS, SEVERITIES
 from envs.errors import InterludeError
-from envs.protocol import Actions, Alert, Directive, SegmentValue
 from envs.state import Outcome
 from policies.bundle import Bundle, open_bundle
 from policies.policy import Flight
-from policies.team import BESIDE_THE_ACTION, Team
+from policies.team import Team
 from serving.bidding import Snapshot, bid_for, creative_id, snapshot_of
 from serving.brief import FlightBrief, Report, example_brief
-from serving.ledger import NANO, Event, Ledger
+from serving.ledger import Ledger
+from serving.ledger_file import NANO, Event
 from serving.live_market import LiveMarket, outcome_of
 from serving.openrtb import BidRequest
+from serving.packing import packed, unpacked
 from serving.roles import DEADLINE_SECONDS, Cast, History, RoleFailure, in_thread, local_cast
 
 ALERTS_KEPT: Final = 256
@@ -155,7 +154,7 @@ class Service:
         """Brings the market to where the intervals on file left it."""
         per_day = self.market.scenario.intervals_per_day
         for played in self.ledger.played():
-            actions = _unpacked(played.actions)
+            actions = unpacked(played.actions)
             self.market.begin(actions, np.frombuffer(played.left_before))
             if played.outcome is None or played.left_after is None:
                 self._acted = True
@@ -175,7 +174,7 @@ class Service:
             self._hear_failures(failures)
             before = self.ledger.left_usd()
             left = market.begin(actions, before)
-            if not self.ledger.act(market.interval, _packed(actions), before, left):
+            if not self.ledger.act(market.interval, packed(actions), before, left):
                 self._alert("ledger", "none", "notice", "reservations kept budgets from being re-split")
             self._hear_monitor()
         self._acted = False
@@ -304,44 +303,3 @@ class Service:
     def close(self) -> None:
         """Closes the ledger."""
         self.ledger.close_file()
-
-
-def _packed(actions: Actions) -> bytes:
-    """Actions as named tensors."""
-    arrays = {"creative": actions.creative, "bidding": actions.bidding}
-    for name in ("audience", "monitor", "orchestrator"):
-        message = getattr(actions, name)
-        arrays |= {f"{name}.{field}": array for field, array in message._asdict().items()}
-    for name in BESIDE_THE_ACTION.values():
-        if getattr(actions, name) is not None:
-            arrays[name] = getattr(actions, name)
-    return bytes(bytes_of({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
-
-
-def _unpacked(data: bytes) -> Actions:
-    arrays = tensors_of(data)
-
-    def message(name: str) -> dict[str, Any]:
-        return {key.split(".")[1]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
-
-    return Actions(
-        audience=SegmentValue(**message("audience")),
-        creative=arrays["creative"],
-        bidding=arrays["bidding"],
-        monitor=Alert(**message("monitor")),
-        orchestrator=Directive(**message("orchestrator")),
-        **{name: arrays.get(name) for name in BESIDE_THE_ACTION.values()},
-    )
-
-
-def private_token(folder: Path) -> str:
-    """The token for writing endpoints: $INTERLUDE_TOKEN, else one kept in the ledger's folder."""
-    given = os.environ.get("INTERLUDE_TOKEN")
-    if given:
-        return given
-    path = folder / "token"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(24))
-    return path.read_text().strip()

@@ -12,7 +12,8 @@ from support.asgi import a_bundle, a_request
 
 from envs.errors import InterludeError
 from serving.client import Connection
-from serving.ledger import NANO, Ledger
+from serving.ledger import Ledger
+from serving.ledger_file import NANO
 from serving.load_test import served
 
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.errors import InterludeError
-from serving.ledger import NANO, Event, Ledger, Offer
+from serving.ledger import Ledger
+from serving.ledger_file import NANO, Event, Offer
 
 ONE_USD = 1000.0  # CPM of one impression
 

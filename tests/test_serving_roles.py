@@ -11,8 +11,8 @@ from envs.scenario import load_scenario
 from envs.seeds import market_seeds
 from policies.policy import flight_of
 from policies.registry import make_team
+from serving.packing import packed, unpacked
 from serving.roles import Actor, BehindError, Cast, History, LocalRole, caught_up, local_cast
-from serving.service import _packed, _unpacked
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_what_a_policy_says_beside_its_action_is_passed_on_and_checked(history: 
         cast = Cast({**cast.roles, "creative": LocalRole("creative", Claims)}, cast.stand_ins, 30.0)
         actions, failures = await cast.act(until(history, 1))
         assert not failures and actions.premium_value_usd is claims
-        np.testing.assert_array_equal(_unpacked(_packed(actions)).premium_value_usd, claims)
+        np.testing.assert_array_equal(unpacked(packed(actions)).premium_value_usd, claims)
         claims[0, 0, 0] = np.nan
         _, failures = await cast.act(until(history, 2))
         assert [(f.role, f.reason.split()[0]) for f in failures] == [("creative", "premium_value_usd")]
