@@ -177,10 +177,8 @@ class Cast:
         """What the team does in the newest interval of a history, and whose stand-in answered."""
         found = await asyncio.gather(*(self._answer(role, history) for role in ROLES))
         answers = {role: answer for role, (answer, _) in zip(ROLES, found, strict=True)}
-        actions = Actions(
-            **{role: answer.action for role, answer in answers.items()},
-            **{name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()},
-        )
+        beside: dict[str, Any] = {name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()}
+        actions = Actions(**{role: answer.action for role, answer in answers.items()}, **beside)
         return actions, [failure for _, failure in found if failure is not None]
 
     async def _answer(self, role: str, history: History) -> tuple[Answer, RoleFailure | None]:
