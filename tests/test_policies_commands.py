@@ -27,7 +27,7 @@ def test_teams_and_policies_are_listed_for_people_and_machines(tmp_path: Path) -
     assert found == {(role, name) for role in ROLES for name in policy_names(role)}
     for policy in listing["policies"]:
         assert policy["description"]
-        assert policy["teams"] or policy["name"].partition(":")[0] in {"collaborative", "noisy"}
+        assert policy["teams"] or policy["name"].partition(":")[0] in {"collaborative", "sequence", "noisy", "oracle"}
         assert policy["name"] in told.stdout
         assert (policy["knowledge"] == "privileged") is policy["name"].startswith(("oracle", "noisy"))
 
