@@ -49,6 +49,9 @@ COMMANDS: Final[dict[str, Entry]] = {
     "benchmark": Entry("training.commands", "benchmark", "Measure the speed of market and training."),
     "scenarios": Entry("envs.commands", "scenarios", "List the kinds of market there are."),
     "policies": Entry("policies.commands", "policies", "List the teams and policies there are."),
+    "serve": Entry("serving.commands", "serve", "Answer bid requests with an exported team."),
+    "replay": Entry("serving.commands", "replay", "Play the simulator against a served team, over HTTP."),
+    "load-test": Entry("serving.commands", "load_test", "Measure how fast a service answers."),
     "doctor": Entry("envs.commands", "doctor", "Say whether this machine and installation are sound."),
 }
 

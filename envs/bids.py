@@ -143,6 +143,23 @@ def our_bids(  # type: ignore[no-untyped-def]
 
 
 @inlined
+def taken_bids(offers, cell, own_category, scratch_bid, tally):  # type: ignore[no-untyped-def]
+    """As `our_bids`, of bids [C] that somebody else made, 0 = none."""
+    bid, category, bidder = scratch_bid
+    bid_count, bid_usd = tally
+    bidders = 0
+    for c in range(own_category.shape[0]):
+        if offers[c] > 0.0:
+            bid_count[cell, c] += 1.0
+            bid_usd[cell, c] += offers[c]
+            bid[bidders] = offers[c]
+            category[bidders] = own_category[c]
+            bidder[bidders] = c
+            bidders += 1
+    return bidders
+
+
+@inlined
 def write_bid(  # type: ignore[no-untyped-def]
     made,
     row,

@@ -15,7 +15,7 @@ from envs.constants import active_incident
 from envs.feedback import prepare_creatives
 from envs.kernel import kernel
 from envs.listeners import survey, update_listeners
-from envs.opportunities import play_opportunities
+from envs.opportunities import close_sale, open_sale, sell
 from envs.philox import UNIT, binomial, fill_words
 from envs.rivals import update_rivals
 from envs.state import (
@@ -69,19 +69,33 @@ def _settle(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyp
 
 
 @kernel
+def open_interval(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
+    """Readies interval t of market b: gives how many opportunities may come."""
+    if t % k.intervals_per_day == 0:
+        st.exposures_today[b] = 0.0
+        for c in range(ctl.aggression_cap.shape[1]):
+            st.day_left_usd[b, c] = k.daily_cap_fraction * m.budget_usd[b, c]
+    prepare_creatives(m, st, scratch, b, t)
+    return open_sale(m, st, k, ctl, scratch, b, t)
+
+
+@kernel
+def close_interval(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyped-def]
+    """What follows the last opportunity of interval t of market b."""
+    close_sale(out, scratch, b)
+    update_listeners(m, st, k, scratch, b, t)
+    _settle(m, st, k, out, scratch, next_on_air, b, t)
+    update_rivals(m, st, k, out, b, t)
+    survey(m, st, out, b)
+
+
+@kernel
 def play_interval(m, st, k, ctl, out, scratch, next_on_air, first, end, t):  # type: ignore[no-untyped-def]
     """Plays interval t of markets first … end − 1: `st` and `scratch` change, `out` (zeros) is filled."""
     for b in range(first, end):
-        if t % k.intervals_per_day == 0:
-            st.exposures_today[b] = 0.0
-            for c in range(ctl.aggression_cap.shape[1]):
-                st.day_left_usd[b, c] = k.daily_cap_fraction * m.budget_usd[b, c]
-        prepare_creatives(m, st, scratch, b, t)
-        play_opportunities(m, st, k, ctl, out, scratch, b, t)
-        update_listeners(m, st, k, scratch, b, t)
-        _settle(m, st, k, out, scratch, next_on_air, b, t)
-        update_rivals(m, st, k, out, b, t)
-        survey(m, st, out, b)
+        count = open_interval(m, st, k, ctl, scratch, b, t)
+        sell(m, st, k, out, scratch, b, t, 0, count, scratch.no_offers)
+        close_interval(m, st, k, out, scratch, next_on_air, b, t)
 
 
 def new_state(m: MarketParameters, initial_arm: Int) -> MarketState:

@@ -32,7 +32,7 @@ from envs.rewards import Rewards, Worth, rewards_of, worth_of
 from envs.scenario import Scenario
 from envs.scratch import new_scratch
 from envs.seeds import SPLITS, Split
-from envs.sight import look, new_sight
+from envs.sight import look, new_sight, survey_noise
 from envs.state import Brief, Float, Int, MarketParameters, MarketState, Outcome, empty_outcome
 
 INITIAL_ARM = 0
@@ -179,6 +179,11 @@ class VectorMarket:
             InterludeError: before reset or after the flight's end.
             InvalidActionError: an action that is not finite or outside its space.
         """
+        taken = self._begin(actions)
+        return self._finish(taken, self._play())
+
+    def _begin(self, actions: Actions) -> Actions:
+        """Puts what was posted and decided into force; gives the actions as they were taken in."""
         self._check_started("step")
         scenario, state, controls = self.scenario, self.market_state, self._controls
         if self.interval >= scenario.intervals:
@@ -188,7 +193,11 @@ class VectorMarket:
         self._hear_audience(actions.listener_affinity)
         enact(self.board.directive, actions, state, self.feed, controls, self._next_on_air)
         self.aired = state.on_air.copy()
-        outcome = self._play()
+        return actions
+
+    def _finish(self, actions: Actions, outcome: Outcome) -> Step:
+        """Books an interval's outcome and delivers what was said in it."""
+        scenario, state, controls = self.scenario, self.market_state, self._controls
         self.interval += 1
         self.outcome = self.last_outcome = outcome
         pacing_error = keep_accounts(self.feed, outcome, self.interval / scenario.intervals)
@@ -272,6 +281,10 @@ class VectorMarket:
                 f"reward of campaign {c}, segment {cat.SEGMENTS[s]} is {rewards.segment[b, c, s]} "
                 f"in interval {self.interval - 1} of market seed {int(self.seeds[b])}"
             )
+
+    def survey_noise(self, shape: tuple[int, int]) -> Float:
+        """[B, C, S] by which the survey of recall errs that is shown now."""
+        return survey_noise(self.seeds, self.interval, shape)
 
     def _observations(self) -> Observations:
         """What every role sees now, as arrays that belong to whoever asks."""

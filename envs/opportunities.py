@@ -12,10 +12,10 @@ import numpy as np
 from envs import catalogue as cat
 from envs import constants as con
 from envs.auction import clear_pod, clear_slot
-from envs.bids import LOST, SERVED, UNHEARD, our_bids, prepare_bids, write_bid
+from envs.bids import LOST, SERVED, UNHEARD, our_bids, prepare_bids, taken_bids, write_bid
 from envs.constants import active_incident
 from envs.feedback import bring_feedback, report_feedback
-from envs.kernel import kernel
+from envs.kernel import inlined, kernel
 from envs.philox import UNIT, fill_words, uniform4
 from envs.response import HEALTH_MAX
 from envs.rivals import FIRST_PRICE_WORD, WORDS_PER_RIVAL, rival_bids
@@ -79,18 +79,83 @@ def _keep_accounts(out, scratch, b):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-untyped-def]
-    """Auctions every opportunity of interval t of market b and draws what the won ones brought.
+def open_sale(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
+    """Readies the sale of interval t: gives how many opportunities a market in full health would bring."""
+    prepare_bids(m, st, k, ctl, scratch, b, t)
+    budget, day_left = st.budget_left_usd[b], st.day_left_usd[b]
+    for c in range(budget.shape[0]):
+        scratch.purse_usd[c] = min(budget[c], day_left[c])
+    total = _find_cells(m.traffic[b, t], scratch.edge, scratch.guide)
+    arrival, _a1, _a2, _a3 = uniform4(m.seed[b], _ARRIVAL, t, 0, 0)
+    return int(total * k.load_factor * HEALTH_MAX + arrival)
+
+
+@inlined
+def _arrive(words, j, edge, guide, start, alias_probability, alias, health, placements, levels):  # type: ignore[no-untyped-def]
+    """Cell, listener, visibility and grade of quality of the opportunity of column j; cell −1: nobody."""
+    u = (words[0, j] + 0.5) * UNIT
+    cell = guide[int(u * GUIDE)]
+    while u > edge[cell]:
+        cell += 1
+    s = cell // placements
+    size = start[s + 1] - start[s]
+    i, visible, grade = 0, 0, 0
+    if size <= 0:
+        cell = -1
+    else:
+        at = (words[1, j] + 0.5) * UNIT * size
+        i = start[s] + int(at)
+        other = alias[i]  # read in any case: which of the two is a toss that no processor foresees
+        i = i if at - int(at) < alias_probability[i] else other
+        if ((words[2, j] >> 16) + 0.5) * _HALF * HEALTH_MAX >= health[i]:
+            cell = -1
+        else:
+            visible = 1 if ((words[2, j] & 0xFFFF) + 0.5) * _HALF < _VISIBLE[cell % placements] else 0
+            grade = ((words[3, j] >> 16) * levels) >> 16
+    return cell, i, visible, grade
+
+
+@kernel
+def find_opportunity(m, st, k, scratch, b, t, item):  # type: ignore[no-untyped-def]
+    """The item-th opportunity of an open sale: cell (−1: nobody is there), listener, visible, quality."""
+    fill_words(m.seed[b], _OPPORTUNITY, t, item, 1, 1, scratch.words)
+    levels = k.quality.shape[0]
+    tables = m.segment_start[b], m.alias_probability[b], m.alias[b], st.health[b]
+    start, alias_probability, alias, health = tables
+    cell, i, visible, grade = _arrive(
+        scratch.words,
+        0,
+        scratch.edge,
+        scratch.guide,
+        start,
+        alias_probability,
+        alias,
+        health,
+        k.within_table.shape[0],
+        levels,
+    )
+    return cell, i, visible, k.quality[grade]
+
+
+@kernel
+def sell(m, st, k, out, scratch, b, t, first, end, offers):  # type: ignore[no-untyped-def]
+    """Auctions opportunities first … end − 1 of an open sale and draws what the won ones brought.
 
     Args:
         m: MarketParameters.
         st: MarketState; budgets (ours and rivals'), daily caps and exposures change in place.
         k: Constants.
-        ctl: Controls.
-        out: Outcome whose cells are added to.
+        out: Outcome, whose own cells `close_sale` fills.
         scratch: Scratch; `attention`, `shown`, `heard` and `waiting` are added to.
         b: the market.
         t: the interval.
+        first: first opportunity.
+        end: one behind the last.
+        offers: [C] what campaigns bid in USD, 0 = no bid, from somebody who keeps budgets and caps
+            himself; or [0], and they bid by their controls.
+
+    Returns:
+        How many rows of scratch.made the last block filled.
     """
     seed, budget, day_left, purse = m.seed[b], st.budget_left_usd[b], st.day_left_usd[b], scratch.purse_usd
     campaigns, placements = budget.shape[0], k.within_table.shape[0]
@@ -115,44 +180,42 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
     fraud_placement = m.incident_placement[b, fraud] if fraud >= 0 else -1
     surge = con.SURGE_FACTOR if active_incident(kinds, starts, lengths, con.RIVAL_SURGE, t) >= 0 else 1.0
     price_level = k.price_level_usd * surge
-    prepare_bids(m, st, k, ctl, scratch, b, t)
-    for c in range(campaigns):
-        purse[c] = min(budget[c], day_left[c])
-    total = _find_cells(m.traffic[b, t], edge, guide)
     levels = qualities.shape[0]
-    arrival, _a1, _a2, _a3 = uniform4(seed, _ARRIVAL, t, 0, 0)
-    count = int(total * k.load_factor * HEALTH_MAX + arrival)
     draws = (FIRST_PRICE_WORD + WORDS_PER_RIVAL * (exposure.shape[0]) + 3) // 4
     block = words.shape[1]
     rows = 0
-    for item in range(count):
-        j = item % block
+    for item in range(first, end):
+        j = (item - first) % block
         if j == 0:
             bring_feedback(m, st, k, scratch, b, t, rows)
             rows = 0
-            fill_words(seed, _OPPORTUNITY, t, item, min(block, count - item), draws, words)
-        u = (words[0, j] + 0.5) * UNIT
-        cell = guide[int(u * GUIDE)]
-        while u > edge[cell]:
-            cell += 1
+            fill_words(seed, _OPPORTUNITY, t, item, min(block, end - item), draws, words)
+        cell, i, visible, grade = _arrive(
+            words, j, edge, guide, start, alias_probability, alias, health, placements, levels
+        )
+        if cell < 0:
+            continue
         s, p = cell // placements, cell % placements
-        size = start[s + 1] - start[s]
-        if size <= 0:
-            continue
-        at = (words[1, j] + 0.5) * UNIT * size
-        i = start[s] + int(at)
-        other = alias[i]  # read in any case: which of the two is a toss that no processor foresees
-        i = i if at - int(at) < alias_probability[i] else other
-        if ((words[2, j] >> 16) + 0.5) * _HALF * HEALTH_MAX >= health[i]:
-            continue
         arrived[cell] += 1.0
-        visible = 1 if ((words[2, j] & 0xFFFF) + 0.5) * _HALF < _VISIBLE[p] else 0
-        grade = ((words[3, j] >> 16) * levels) >> 16
         quality = qualities[grade]
         slots, floor = slots_of[p], reserve[p]
-        ours = our_bids(
-            unit_bid, believed, quality, purse, today, cap, cell, visible, i, own_category, auction, bids_made
-        )
+        if offers.shape[0] > 0:
+            ours = taken_bids(offers, cell, own_category, auction, bids_made)
+        else:
+            ours = our_bids(
+                unit_bid,
+                believed,
+                quality,
+                purse,
+                today,
+                cap,
+                cell,
+                visible,
+                i,
+                own_category,
+                auction,
+                bids_made,
+            )
         follows = ((words[0, j] & 0xFFFF) + 0.5) * _HALF < k.value_price_dependence
         rank_of_quality = (grade + 0.5) / levels if follows else -1.0
         discount = con.INVALID_DISCOUNT if p == fraud_placement else 1.0
@@ -286,5 +349,11 @@ def play_opportunities(m, st, k, ctl, out, scratch, b, t):  # type: ignore[no-un
             )
             rows += 1
     bring_feedback(m, st, k, scratch, b, t, rows)
+    return rows
+
+
+@kernel
+def close_sale(out, scratch, b):  # type: ignore[no-untyped-def]
+    """Moves what an interval's sale counted into the outcome of market b."""
     _keep_accounts(out, scratch, b)
     report_feedback(out, scratch, b)

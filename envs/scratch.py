@@ -34,6 +34,7 @@ class Scratch(NamedTuple):
     conversions: Float  # [C, S] caused
     own_category: Int  # [C]
     purse_usd: Float  # [C] what a campaign can pay: of its budget, and today
+    no_offers: Float  # [0] nobody bids from outside
     bid: Float  # [bidders of an opportunity]
     category: Int  # [bidders]
     bidder: Int  # [bidders] campaign c, or C + rival
@@ -77,6 +78,7 @@ def new_scratch(campaigns: int, listeners: int, longest_pod: int, block: int = B
         conversions=np.zeros(segment),
         own_category=np.empty(campaigns, np.int64),
         purse_usd=np.empty(campaigns),
+        no_offers=np.empty(0),
         bid=np.empty(bidders),
         category=np.empty(bidders, np.int64),
         bidder=np.empty(bidders, np.int64),

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.campaign_sight import see_campaigns
 from envs.crew import Crew
@@ -90,11 +91,16 @@ def _look(sight, m, st, brief, feed, board, out, aired, noise, t, k, first, end)
     return missing
 
 
+def survey_noise(seeds: NDArray[np.uint64], interval: int, shape: tuple[int, int]) -> Float:
+    """[B, C, S] by which a recall survey after `interval` intervals errs."""
+    return np.asarray(SURVEY_SD * normals(seeds, SURVEY_STREAM + 1000 * (1 + interval), shape))
+
+
 def look(market: VectorMarket, sight: Sight, crew: Crew) -> bool:
     """Overwrites what every role sees with the market of this moment; False where a number is NaN."""
     segments = market.market_state.segment_health.shape[1]
     shape = (market.num_campaigns, segments)
-    noise = SURVEY_SD * normals(market.seeds, SURVEY_STREAM + 1000 * (1 + market.interval), shape)
+    noise = market.survey_noise(shape)
     moment = (
         market.parameters,
         market.market_state,

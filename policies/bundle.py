@@ -9,7 +9,7 @@ Needs numpy, numba (the desk) and onnxruntime; neither torch nor ray. Nothing is
 | `critic/model.onnx` | value of the observable state |
 | `audience/` | what the audience agent tells listeners apart by, if it does: an artefact of its own |
 | `scenario.json` | the market it was trained in: horizon, unit values, price level |
-| `schema/<role>.json` | observation fields and action bounds of every role |
+| `schema/<role>.json`, `schema/messages.json` | observations and actions of every role; messages |
 | `golden.safetensors` | the first flight of development markets: what was seen and what was answered |
 | `MODEL_CARD.md` | what it is, how good it is, what it is not for |
 """
@@ -139,8 +139,13 @@ class Bundle:
         )
 
 
-def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
+def open_bundle(path: str | Path, *, verify: bool = True, whole_flights: bool = False) -> Bundle:
     """Reads a bundle, checks the SHA-256 of every file, and unless told not to runs golden pairs again.
+
+    Args:
+        path: the bundle's directory.
+        verify: whether to run golden pairs at all.
+        whole_flights: all intervals of the golden flights, not only the first.
 
     Raises:
         BundleError: a file is missing or damaged, the bundle was made for other observations, or it does
@@ -178,7 +183,7 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> Bundle:
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{folder / MANIFEST}: knobs of another version of Interlude: {error}") from error
     if verify:
-        _verify(bundle, files[GOLDEN])
+        _verify(bundle, files[GOLDEN], None if whole_flights else CHECKED_INTERVALS)
     return bundle
 
 
@@ -226,8 +231,8 @@ def _checked(path: Path, expected: str) -> bytes:
     return data
 
 
-def _verify(bundle: Bundle, data: bytes) -> None:
-    """Replays a flight's first intervals: desk and networks must give what they gave at export.
+def _verify(bundle: Bundle, data: bytes, intervals: int | None) -> None:
+    """Replays flights' first intervals, or all of them: desk and networks must give what they gave at export.
 
     Memories are those of the replay, not the golden ones.
     """
@@ -244,7 +249,7 @@ def _verify(bundle: Bundle, data: bytes) -> None:
     rows = int(np.prod(shape[1:3]))
     specs = {name: model_spec(name, bundle.manifest.memory) for name in bundle.models}
     memory = {name: spec.empty_memory(rows) for name, spec in specs.items()}
-    for interval in range(min(CHECKED_INTERVALS, shape[0])):
+    for interval in range(shape[0] if intervals is None else min(intervals, shape[0])):
         expected = {name: array[interval] for name, array in golden.items()}
         if interval in impressions:
             desk.read_impressions(impressions[interval])

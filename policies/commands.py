@@ -86,13 +86,18 @@ def export(
             "--evaluation", metavar="FILE", help="JSON of `interlude evaluate`, for the model card's figures."
         ),
     ] = None,
+    layout: Annotated[
+        str, typer.Option("--layout", help="plain, or triton: the networks as a Triton model repository.")
+    ] = "plain",
     json_out: JsonOption = None,
 ) -> None:
     """Turn a run into a bundle an ad server can load, and prove that it answers as the run does."""
     check_writable(json_out)
+    if layout not in ("plain", "triton"):
+        raise typer.BadParameter("must be plain or triton", param_hint="--layout")
     from policies.export import export as write
 
-    manifest = write(run, output, evaluation)
+    manifest = write(run, output, evaluation, layout="triton" if layout == "triton" else "plain")
     parity = manifest["parity"]
     rows = [(name, f"{apart:.1e}") for name, apart in parity["largest_difference"].items()]
     if "creative_disagreements" in parity:

@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,15 @@ from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes,
 from policies.policy import flight_of, policy_seeds
 from policies.registry import DESK_TEAM, make_team, tuned_knobs
 from policies.teams import TEAMS
-from policies.tensors import ROLES_OF_CAMPAIGNS, Arrays, describe, desk_tensors, role_schema
+from policies.tensors import (
+    ROLES_OF_CAMPAIGNS,
+    Arrays,
+    describe,
+    desk_tensors,
+    message_schema,
+    role_schema,
+)
+from policies.triton import triton_files
 from policies.weights import load_networks
 
 PARITY_OBSERVATIONS: Final = 1000
@@ -53,13 +61,20 @@ STAND_IN_TEAM: Final = "pid"
 LIBRARIES: Final = ("interlude", "numpy", "numba", "torch", "onnx", "onnxscript", "onnxruntime")
 
 
-def export(run: str | Path, output: str | Path, evaluation: str | Path | None = None) -> dict[str, Any]:
+def export(
+    run: str | Path,
+    output: str | Path,
+    evaluation: str | Path | None = None,
+    *,
+    layout: Literal["plain", "triton"] = "plain",
+) -> dict[str, Any]:
     """Writes the bundle of a run, whole or not at all, and gives its manifest.
 
     Args:
         run: a run directory.
         output: the bundle's directory: it must be empty or not exist.
         evaluation: JSON of `interlude evaluate`, for the model card.
+        layout: `plain`, a bundle; `triton`, its networks as a Triton model repository.
 
     Raises:
         InterludeError: no run is there or it is damaged, the directory is taken or cannot be written, or
@@ -83,8 +98,12 @@ def export(run: str | Path, output: str | Path, evaluation: str | Path | None = 
     files[GOLDEN] = bytes_of(_golden(seen, logs, networks))
     files[SCENARIO] = _json(scenario.model_dump(mode="json"))
     files |= {f"schema/{role}.json": _json(role_schema(role)) for role in SCHEMAS}
+    files["schema/messages.json"] = _json(message_schema())
     files |= _audience(run, manifest, scenario)
     files["MODEL_CARD.md"] = model_card(manifest, compared).encode()
+    if layout == "triton":
+        onnx_files = {name: files[f"{name}/model.onnx"] for name in networks}
+        files = triton_files(manifest["models"], onnx_files) | {"MODEL_CARD.md": files["MODEL_CARD.md"]}
     manifest["sha256"] = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
     _write(output, {**files, MANIFEST: _json(manifest)})
     return manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +73,7 @@ class StateReader(Protocol):
         """Takes in what every role sees, before `act` on its own part of it."""
 
 
-def reads_listeners(policy: Policy) -> bool:
+def reads_listeners(policy: Policy) -> TypeGuard[ListenerReader]:
     """Whether a policy wants the impressions of every interval."""
     return isinstance(policy, ListenerReader) and policy.reads_listeners
 

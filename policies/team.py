@@ -123,9 +123,10 @@ class Team:
             if isinstance(policy, StateReader):
                 policy.read_observations(self._seen)
             answer = policy.act(observation)
-            problem = _problem(role, answer, self._flight)
+            problem = answer_problem(role, answer, self._flight)
             if problem is None and role in BESIDE_THE_ACTION:
-                problem = _beside_problem(role, policy, self._flight)
+                said = getattr(policy, BESIDE_THE_ACTION[role], None)
+                problem = beside_problem(role, said, self._flight)
         except Exception as error:
             if stand_in is None:
                 raise
@@ -138,7 +139,7 @@ class Team:
         return spare
 
 
-def _problem(role: str, answer: Any, flight: Flight) -> str | None:
+def answer_problem(role: str, answer: Any, flight: Flight) -> str | None:
     """Why an answer cannot be used, or None."""
     if role in ("creative", "bidding"):
         arrays = [(next(iter(BOUNDS[role])), np.asarray(answer))]
@@ -159,12 +160,11 @@ def _problem(role: str, answer: Any, flight: Flight) -> str | None:
     return None
 
 
-def _beside_problem(role: str, policy: Policy, flight: Flight) -> str | None:
-    """Why what a policy says beside its action cannot be used, or None."""
-    name = BESIDE_THE_ACTION[role]
-    said = getattr(policy, name, None)
+def beside_problem(role: str, said: Any, flight: Flight) -> str | None:
+    """Why what a policy says beside its action cannot be used, or None; it may say nothing."""
     if said is None:
         return None
+    name = BESIDE_THE_ACTION[role]
     bounds = BOUNDS[role].get(name)
     each = flight.scenario.listeners.count if role == "audience" else S
     shape = (flight.num_markets, flight.num_campaigns, each)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from envs.catalogue import CREATIVE_CHOICES, K, S
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import BOUNDS, MAX_MULTIPLIER_LOG, action_shape
+from envs.protocol import BOUNDS, MAX_MULTIPLIER_LOG, action_shape, quiet_board
 from policies.desk import BIDDING_ACTION, CAMPAIGN_BELIEF, SEGMENT_BELIEF, CampaignDesk
 
 Arrays = dict[str, NDArray[Any]]
@@ -149,6 +149,31 @@ def role_schema(role: str) -> dict[str, Any]:
             for name, bounds in BOUNDS[role].items()
         ],
     }
+
+
+def message_schema() -> list[dict[str, Any]]:
+    """The messages on the board: who sends them, and every field's shape and, where one is set, its bounds.
+
+    Shapes are those of one campaign's message for creative and bidding agents, else of all of them.
+    """
+    bounds = {field: told for fields in BOUNDS.values() for field, told in fields.items()}
+    senders = ("audience", "creative", "bidding", "monitor", "orchestrator")
+    return [
+        {
+            "message": name,
+            "sender": sender,
+            "fields": [
+                {
+                    "name": field,
+                    "dtype": str(array.dtype),
+                    "shape": list(array.shape[2 if sender in ROLES_OF_CAMPAIGNS else 1 :]),
+                    **(asdict(bounds[field]) if field in bounds else {}),
+                }
+                for field, array in message._asdict().items()
+            ],
+        }
+        for sender, (name, message) in zip(senders, quiet_board(1, 1)._asdict().items(), strict=True)
+    ]
 
 
 def _action_shape(role: str, name: str) -> list[int]:

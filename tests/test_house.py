@@ -18,7 +18,9 @@ MAY_IMPORT = {
     "serving": {"envs", "policies"},
 }
 ONLY_IN = {
-    "ray": {"training", "serving"},
+    "ray": {"training", "serving/ray_app.py"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
     "gymnasium": {"envs/ad_market_v0.py", "envs/spaces.py"},
     "pettingzoo": {"envs/ad_market_v0.py", "envs/spaces.py"},
 }
@@ -27,6 +29,7 @@ LOADS_NO = {
     "envs": {"ray", "torch", "gymnasium", "pettingzoo"},
     "policies": {"ray", "torch"},
     "evaluation": {"ray", "torch"},
+    "serving": {"ray", "torch", "starlette", "onnxruntime"},
 }
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 MAY_PICKLE: set[str] = set()
@@ -98,5 +101,5 @@ def test_importing_the_commands_of_a_package_is_light(package: str) -> None:
 def test_packages_and_tests_are_laid_out_as_agreed() -> None:
     assert not list((HOME / "tests").rglob("__init__.py"))
     assert all(path.name.startswith(("test_", "conftest")) for path in (HOME / "tests").glob("*.py"))
-    for folder in ("envs", "policies", "evaluation", "training"):
+    for folder in ("envs", "policies", "evaluation", "training", "serving"):
         assert (HOME / folder / "__init__.py").is_file()

@@ -54,7 +54,7 @@ def test_a_bundle_holds_what_was_promised(bundle: Path, manifest: dict[str, obje
     assert files == {
         *("manifest.json", "scenario.json", "golden.safetensors", "MODEL_CARD.md"),
         *(f"{name}/model.onnx" for name in ("creative", "bidding", "critic")),
-        *(f"schema/{role}.json" for role in SCHEMAS),
+        *(f"schema/{role}.json" for role in (*SCHEMAS, "messages")),
     }
     assert manifest["sha256"] == {
         name: hashlib.sha256((bundle / name).read_bytes()).hexdigest() for name in files - {"manifest.json"}

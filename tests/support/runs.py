@@ -61,10 +61,12 @@ def a_run(
 
 
 @cache
-def exported(base: Path, settings: NetworkSettings = SETTINGS) -> tuple[Path, Path]:
+def exported(
+    base: Path, settings: NetworkSettings = SETTINGS, base_team: str = "certainty-equivalent"
+) -> tuple[Path, Path]:
     """A run under the folder and its bundle, made once a session; tests copy what they change."""
-    folder = base / f"exported-{settings.memory}"
+    folder = base / f"exported-{base_team}-{settings.memory}"
     folder.mkdir()
-    run = a_run(folder / "run", a_scenario(folder), settings=settings)
+    run = a_run(folder / "run", a_scenario(folder), settings=settings, base_team=base_team)
     export(run, folder / "bundle")
     return run, folder / "bundle"

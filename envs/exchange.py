@@ -1,0 +1,153 @@
+"""The market as an ad exchange: it asks somebody outside for every bid, and tells what each one brought.
+
+Listeners, rivals, prices and random numbers are those of `VectorMarket`; only our campaigns' bids and
+creatives come from elsewhere, one opportunity after the other, in order of arrival.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+
+from envs import constants as con
+from envs.bids import SERVED, Bids
+from envs.catalogue import MAX_CAMPAIGNS, P, S
+from envs.dynamics import close_interval, open_interval
+from envs.errors import ConfigurationError
+from envs.market import Step, VectorMarket
+from envs.opportunities import find_opportunity, sell
+from envs.protocol import Actions, quiet_board
+from envs.scenario import Scenario
+from envs.seeds import Split
+from envs.state import Float, Int, Outcome, empty_outcome
+
+BIDDER_FAULTS: Final = ("overspend_fault", "silent_agent")
+"""Incidents of whoever bids, which an exchange cannot bring about."""
+
+
+class Opportunity(NamedTuple):
+    """One impression opportunity, as every bidder sees it."""
+
+    interval: int
+    number: int  # within its interval, in order of arrival; numbers of absent listeners are left out
+    listener: int
+    segment: int
+    placement: int
+    visible: bool  # the screen is in view
+    quality: float  # factor of its value
+    reserve_usd: float
+
+
+class Notice(NamedTuple):
+    """What became of a bid. Counts are of `impression_weight` real impressions, as tracked."""
+
+    campaign: int
+    served: bool
+    paid_usd: float
+    completions: int
+    skips: int
+    dislikes: int
+    clicks: int
+
+
+class Bidder(Protocol):
+    """Who bids for our campaigns, from outside."""
+
+    def bid(self, opportunity: Opportunity) -> Float:
+        """USD [C] for one simulated opportunity (`impression_weight` real impressions); 0 = no bid."""
+
+    def hear(self, opportunity: Opportunity, notices: list[Notice]) -> None:
+        """What became of these bids, one notice each."""
+
+
+class Exchange(VectorMarket):
+    """One market in which a `Bidder` bids for our campaigns, who keeps their budgets and caps himself.
+
+    `play` plays an interval. Markets struck by `BIDDER_FAULTS` are refused: those are the bidder's own, who
+    here is somebody else.
+    """
+
+    def __init__(self, scenario: Scenario, *, split: Split = "development") -> None:
+        """An exchange without a market yet.
+
+        Raises:
+            ConfigurationError: on held-out markets, where bidders may be struck by faults of their own.
+        """
+        kinds = scenario.held_out.incident_kinds if split == "held_out" else scenario.incidents.kinds
+        own = [kind for kind in BIDDER_FAULTS if kind in kinds]
+        if own:
+            raise ConfigurationError(
+                f"{split} markets of scenario {scenario.name!r} may be struck by {' and '.join(own)}, "
+                "faults of the bidder: play train or development markets of a scenario without them"
+            )
+        super().__init__(scenario, 1, split=split, log=True)
+
+    def play(self, bidder: Bidder, aired: Int) -> Step:
+        """Plays one interval.
+
+        Args:
+            bidder: is asked once an opportunity.
+            aired: [C, S] the creatives that air in it, rows of `ARMS`, as they were trafficked.
+        """
+        self._bidder = bidder
+        self.market_state.on_air[0] = aired
+        return self.step(_idle(self.num_campaigns))
+
+    def _play(self) -> Outcome:
+        moment = (self.parameters, self.market_state, self.constants)
+        t, scratch = self.interval, self._scratch[0]
+        out = empty_outcome(1, self.num_campaigns, S, P)
+        hidden = [p for p in range(P) if self._strikes(con.TRACKING_OUTAGE, p)]
+        count = open_interval(*moment, self._controls, scratch, 0, t)
+        for item in range(count):
+            cell, listener, visible, quality = find_opportunity(*moment, scratch, 0, t, item)
+            if cell < 0:
+                continue
+            segment, placement = divmod(cell, P)
+            reserve = float(self.constants.reserve_usd[placement])
+            seen = Opportunity(t, item, listener, segment, placement, bool(visible), quality, reserve)
+            offers = np.ascontiguousarray(self._bidder.bid(seen), np.float64)
+            rows = sell(*moment, out, scratch, 0, t, item, item + 1, offers)
+            self._bidder.hear(seen, _notices(scratch.made, rows, offers, placement not in hidden))
+        close_interval(*moment, out, scratch, self._next_on_air, 0, t)
+        return out
+
+    def _strikes(self, kind: int, placement: int) -> bool:
+        """Whether an incident strikes a placement in this interval."""
+        m, t = self.parameters, self.interval
+        active = (m.incident_start[0] <= t) & (t < m.incident_start[0] + m.incident_length[0])
+        return bool((active & (m.incident_kind[0] == kind) & (m.incident_placement[0] == placement)).any())
+
+
+def _notices(made: Bids, rows: int, offers: Float, tracked: bool) -> list[Notice]:
+    """One notice a bid; a bid for what could not be won has no row."""
+    found = {
+        int(made.campaign[n]): Notice(
+            int(made.campaign[n]),
+            bool(made.status[n] == SERVED),
+            float(made.paid_usd[n]),
+            int(made.completions[n]) * tracked,
+            int(made.skips[n]),
+            int(made.dislikes[n]),
+            int(made.clicks[n]) * tracked,
+        )
+        for n in range(rows)
+    }
+    lost = Notice(0, False, 0.0, 0, 0, 0, 0)
+    return [found.get(c, lost._replace(campaign=c)) for c in range(len(offers)) if offers[c] > 0]
+
+
+def _idle(campaigns: int) -> Actions:
+    """Actions that change nothing: what our campaigns do is decided outside."""
+    board = quiet_board(1, MAX_CAMPAIGNS)
+    return Actions(
+        audience=board.segment_value,
+        creative=np.zeros((1, campaigns, S, 4), np.int64),
+        bidding=np.zeros((1, campaigns, 1 + P + S)),
+        monitor=board.alert,
+        orchestrator=board.directive,
+    )
+
+
+__all__ = ["Bidder", "Exchange", "Notice", "Opportunity"]

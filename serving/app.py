@@ -1,0 +1,288 @@
+"""The service as an ASGI application: routes, limits, tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from envs.errors import InterludeError
+from serving.brief import FlightBrief, Report
+from serving.inference import model_metadata, model_names, run_model
+from serving.ledger_file import KINDS, Event
+from serving.metrics import Metrics
+from serving.openrtb import read_request, schema
+from serving.service import ConflictError, Service
+
+BODY_LIMIT: Final = 256 * 1024
+FLIGHT_LIMIT: Final = 32 * 1024 * 1024
+BODY_SECONDS: Final = 2.0
+"""A client that sends its body more slowly is told so and let go."""
+Handler = Callable[[Request], Awaitable[Response]]
+Word = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class EventTold(BaseModel):
+    """One event as a platform tells it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: Word
+    type: Annotated[str, Field(pattern=f"^({'|'.join(KINDS)})$")]
+    bid: Word | None = None
+    campaign: Word | None = None
+    segment: Annotated[int, Field(ge=0, lt=4)] | None = None
+    price: float = Field(0.0, ge=0, le=1e9, allow_inf_nan=False)
+    """CPM paid, of an impression."""
+    count: int = Field(1, ge=1, le=10**6)
+
+
+class Events(BaseModel):
+    """A batch of events, in order."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    events: Annotated[tuple[EventTold, ...], Field(max_length=1024)]
+
+
+class Advance(BaseModel):
+    """The end of an interval."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    interval: int | None = Field(None, ge=0)
+    report: Report = Report()
+
+
+_EVENTS, _ADVANCE, _FLIGHT = TypeAdapter(Events), TypeAdapter(Advance), TypeAdapter(FlightBrief)
+
+
+class BadRequestError(Exception):
+    """A request that cannot be understood; the message goes to the client."""
+
+
+async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
+    """A request's body.
+
+    Raises:
+        BadRequestError: it is too large, too slow, or broken off.
+    """
+
+    async def read() -> bytes:
+        chunks, size = [], 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise BadRequestError(f"the body is larger than {limit} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    try:
+        return await asyncio.wait_for(read(), BODY_SECONDS)
+    except TimeoutError as error:
+        raise BadRequestError(f"no whole body within {BODY_SECONDS:g} s") from error
+    except ClientDisconnect as error:
+        raise BadRequestError("the client went away") from error
+
+
+def application(service: Service, token: str, *, interval_seconds: float = 0.0) -> Starlette:
+    """The ASGI application of a service.
+
+    Args:
+        service: not started yet; it starts with the application.
+        token: that writing endpoints ask for, as `Authorization: Bearer`.
+        interval_seconds: how long an interval lasts; 0 = it ends when `POST /intervals` says so.
+    """
+    metrics = Metrics(service)
+
+    def guarded(handler: Handler, *, writes: bool = False) -> Handler:
+        async def guard(request: Request) -> Response:
+            if writes and not _knows(request, token):
+                return _problem(401, "this endpoint asks for Authorization: Bearer TOKEN")
+            try:
+                return await handler(request)
+            except BadRequestError as error:
+                return _problem(400, str(error))
+            except ValidationError as error:
+                return _problem(400, _faults(error))
+            except ConflictError as error:
+                return _problem(409, str(error))
+            except (InterludeError, ValueError, RecursionError) as error:
+                return _problem(400, f"{type(error).__name__}: {error}"[:500])
+
+        return guard
+
+    async def bid(request: Request) -> Response:
+        started = time.perf_counter()
+        answer = service.bid(read_request(await read_body(request)))
+        metrics.bid(time.perf_counter() - started, answer is not None)
+        if answer is None:
+            return Response(status_code=204)
+        return Response(to_json(answer), media_type="application/json")
+
+    async def events(request: Request) -> Response:
+        told = _EVENTS.validate_json(await read_body(request)).events
+        names = {campaign.name: c for c, campaign in enumerate(service.brief.campaigns)}
+        answers = service.book(
+            [
+                Event(e.id, e.type, e.bid, names.get(e.campaign or ""), e.segment, e.count, e.price)
+                for e in told
+            ]
+        )
+        metrics.events(answers)
+        refused = [
+            {"id": event.id, "reason": answer}
+            for event, answer in zip(told, answers, strict=True)
+            if answer not in ("accepted", "duplicate")
+        ]
+        counts = {"accepted": answers.count("accepted"), "duplicate": answers.count("duplicate")}
+        return JSONResponse({**counts, "refused": refused})
+
+    async def intervals(request: Request) -> Response:
+        told = _ADVANCE.validate_json(await read_body(request) or b"{}")
+        await service.advance(told.report, told.interval)
+        return JSONResponse(service.state())
+
+    async def flights(request: Request) -> Response:
+        await service.begin(_FLIGHT.validate_json(await read_body(request, FLIGHT_LIMIT)))
+        return JSONResponse(service.state())
+
+    async def reload(request: Request) -> Response:
+        return JSONResponse({"bundle": await service.reload()})
+
+    async def campaigns(request: Request) -> Response:
+        return JSONResponse(service.state())
+
+    async def alerts(request: Request) -> Response:
+        return JSONResponse([notice._asdict() for notice in service.alerts])
+
+    async def roles(request: Request) -> Response:
+        return JSONResponse(service.cast.seconds)
+
+    async def scenario(request: Request) -> Response:
+        return Response(service.bundle.scenario.model_dump_json(), media_type="application/json")
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(openapi_document())
+
+    async def live(request: Request) -> Response:
+        return JSONResponse({"live": True})
+
+    async def ready(request: Request) -> Response:
+        return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
+
+    async def prometheus(request: Request) -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def server(request: Request) -> Response:
+        return JSONResponse({"name": "interlude", "version": "0.1.0", "extensions": []})
+
+    async def model(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in model_names(service.bundle):
+            return _problem(404, f"no model {name!r}; there are {', '.join(model_names(service.bundle))}")
+        if request.url.path.endswith("/ready"):
+            return JSONResponse({"name": name, "ready": True})
+        if request.method == "GET":
+            return JSONResponse(model_metadata(service.bundle, name))
+        body = await read_body(request)
+        return JSONResponse(await asyncio.to_thread(run_model, service.bundle, name, body))
+
+    def get(path: str, handler: Handler) -> Route:
+        return Route(path, guarded(handler), methods=["GET"])
+
+    def post(path: str, handler: Handler, *, writes: bool = True) -> Route:
+        return Route(path, guarded(handler, writes=writes), methods=["POST"])
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await service.start()
+        clock = asyncio.create_task(_clock(service, interval_seconds))
+        yield
+        clock.cancel()
+        service.close()
+
+    return Starlette(
+        lifespan=lifespan,
+        routes=[
+            post("/openrtb2/bid", bid, writes=False),
+            post("/events", events),
+            post("/intervals", intervals),
+            post("/flights", flights),
+            post("/reload", reload),
+            get("/campaigns", campaigns),
+            get("/alerts", alerts),
+            get("/roles", roles),
+            get("/scenario", scenario),
+            get("/openapi.json", openapi),
+            get("/health", live),
+            get("/ready", ready),
+            get("/metrics", prometheus),
+            get("/v2", server),
+            get("/v2/health/live", live),
+            get("/v2/health/ready", ready),
+            get("/v2/models/{name}", model),
+            get("/v2/models/{name}/ready", model),
+            post("/v2/models/{name}/infer", model, writes=False),
+        ],
+    )
+
+
+async def _clock(service: Service, interval_seconds: float) -> None:
+    """Frees reservations every second, and ends intervals by the clock where there is one."""
+    next_end = time.monotonic() + interval_seconds
+    while True:
+        await asyncio.sleep(min(1.0, interval_seconds or 1.0))
+        service.ledger.expire()
+        if interval_seconds and time.monotonic() >= next_end:
+            next_end += interval_seconds
+            if not service.market.ended:
+                await service.advance(Report())
+
+
+def _knows(request: Request, token: str) -> bool:
+    given = request.headers.get("authorization", "")
+    return hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode())
+
+
+def _problem(status: int, text: str) -> Response:
+    return JSONResponse({"error": text}, status)
+
+
+def _faults(error: ValidationError) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)[:5]
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+
+
+def openapi_document() -> dict[str, Any]:
+    """The endpoints that take bodies, as an OpenAPI document."""
+
+    def operation(body: dict[str, Any], *answers: str) -> dict[str, Any]:
+        content = {"application/json": {"schema": body}}
+        return {
+            "post": {
+                "requestBody": {"required": True, "content": content},
+                "responses": {status: {"description": ""} for status in (*answers, "400")},
+            }
+        }
+
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Interlude", "version": "0.1.0"},
+        "paths": {
+            "/openrtb2/bid": operation(schema(), "200", "204"),
+            "/events": operation(Events.model_json_schema(), "200", "401"),
+            "/intervals": operation(Advance.model_json_schema(), "200", "401", "409"),
+            "/flights": operation(FlightBrief.model_json_schema(), "200", "401", "409"),
+        },
+    }

@@ -1,0 +1,41 @@
+"""What agents do in an interval, as bytes for the ledger: named tensors, never pickled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load as tensors_of
+from safetensors.numpy import save as bytes_of
+
+from envs.protocol import Actions, Alert, Directive, SegmentValue
+from policies.team import BESIDE_THE_ACTION
+
+
+def packed(actions: Actions) -> bytes:
+    """Actions as named tensors."""
+    arrays = {"creative": actions.creative, "bidding": actions.bidding}
+    for name in ("audience", "monitor", "orchestrator"):
+        message = getattr(actions, name)
+        arrays |= {f"{name}.{field}": array for field, array in message._asdict().items()}
+    for name in BESIDE_THE_ACTION.values():
+        if getattr(actions, name) is not None:
+            arrays[name] = getattr(actions, name)
+    return bytes(bytes_of({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+
+def unpacked(data: bytes) -> Actions:
+    """Actions from what `packed` gave."""
+    arrays = tensors_of(data)
+
+    def message(name: str) -> dict[str, Any]:
+        return {key.split(".")[1]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
+
+    return Actions(
+        audience=SegmentValue(**message("audience")),
+        creative=arrays["creative"],
+        bidding=arrays["bidding"],
+        monitor=Alert(**message("monitor")),
+        orchestrator=Directive(**message("orchestrator")),
+        **{name: arrays.get(name) for name in BESIDE_THE_ACTION.values()},
+    )

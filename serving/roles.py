@@ -1,0 +1,232 @@
+"""The five roles of a served team: each answers once an interval, in time, or its stand-in does.
+
+A role keeps its own policy and learns of intervals in order; one that starts late, or again, first catches
+up with what it missed. So a role that failed is asked again in the next interval, wherever it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.impressions import ImpressionLog
+from envs.market import Observations
+from envs.observation import ROLES
+from envs.protocol import Actions
+from policies.policy import Flight, Policy, reads_listeners
+from policies.team import BESIDE_THE_ACTION, Team, answer_problem, beside_problem
+
+DEADLINE_SECONDS: Final = 1.0
+CATCH_UPS: Final = 2
+"""Times that a role is told only what it says it missed."""
+
+
+class Answer(NamedTuple):
+    """What a role says in an interval."""
+
+    action: Any
+    beside: NDArray[np.float64] | None = None
+    """What `BESIDE_THE_ACTION` names for the role, if its policy says it."""
+
+
+class Seen(NamedTuple):
+    """What one role learns in one interval."""
+
+    observation: NDArray[np.float32]
+    impressions: ImpressionLog | None
+
+
+class BehindError(Exception):
+    """A role has not seen the intervals before the one it was asked about; it needs them from `position`."""
+
+    def __init__(self, position: int) -> None:
+        """Only the position, so that the error travels between processes."""
+        super().__init__(position)
+        self.position = position
+
+
+class Actor:
+    """One role's policy, and how far it has come in a flight."""
+
+    def __init__(self, role: str, make: Callable[[], Policy]) -> None:
+        """`make` gives a fresh policy of the role."""
+        self.role, self._make = role, make
+        self._flight_id: str | None = None
+        self._position = 0
+
+    def act(self, flight_id: str, flight: Flight, first: int, seen: Sequence[Seen]) -> Answer:
+        """The answer in the last of the intervals first … first + len(seen) − 1.
+
+        Raises:
+            BehindError: intervals before `first` are missing.
+        """
+        if flight_id != self._flight_id or self._position > first:
+            self._policy = self._make()
+            self._policy.start(flight)
+            self._flight_id, self._position = flight_id, 0
+        if self._position < first:
+            raise BehindError(self._position)
+        try:
+            for observation, impressions in seen:
+                if impressions is not None and reads_listeners(self._policy):
+                    self._policy.read_impressions(impressions)
+                action = self._policy.act(observation)
+                self._position += 1
+        except Exception:
+            self._flight_id = None  # from the start again: what it holds may be half of an interval
+            raise
+        name = BESIDE_THE_ACTION.get(self.role)
+        return Answer(action, None if name is None else getattr(self._policy, name, None))
+
+
+class Role(Protocol):
+    """A role somewhere: in a thread here, or in a process of its own."""
+
+    async def act(self, flight_id: str, flight: Flight, first: int, seen: Sequence[Seen]) -> Answer:
+        """As `Actor.act`."""
+
+
+class LocalRole:
+    """A role in threads of this process."""
+
+    def __init__(self, role: str, make: Callable[[], Policy]) -> None:
+        """As `Actor`."""
+        self._new: Callable[[], Actor] = lambda: Actor(role, make)
+        self._actor = self._new()
+
+    async def act(self, flight_id: str, flight: Flight, first: int, seen: Sequence[Seen]) -> Answer:
+        """As `Actor.act`; when it is cancelled the thread is left to itself, and another policy goes on."""
+        actor = self._actor
+        try:
+            answer: Answer = await in_thread(lambda: actor.act(flight_id, flight, first, seen))
+            return answer
+        except asyncio.CancelledError:
+            self._actor = self._new()
+            raise
+
+
+async def in_thread(call: Callable[[], Any]) -> Any:
+    """Runs a call in a daemon thread of its own: one that hangs holds nobody up, not even the exit."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def finish(result: Any, error: BaseException | None) -> None:
+        if not future.done():
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except BaseException as caught:
+            error = caught
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(finish, result, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future
+
+
+@dataclass
+class History:
+    """What every role has seen of a flight."""
+
+    flight_id: str
+    flight: Flight
+    observations: list[Observations] = field(default_factory=list)
+    impressions: list[ImpressionLog | None] = field(default_factory=list)
+    """Of the interval before each observation."""
+
+    def seen(self, role: str, first: int) -> list[Seen]:
+        """What a role saw from an interval on; whether it reads impressions is its policy's affair."""
+        return [
+            Seen(getattr(seen, role), log)
+            for seen, log in zip(self.observations[first:], self.impressions[first:], strict=True)
+        ]
+
+
+class RoleFailure(NamedTuple):
+    """A role whose stand-in answered."""
+
+    role: str
+    interval: int
+    reason: str
+
+
+class Cast:
+    """Five roles and their stand-ins."""
+
+    def __init__(
+        self, roles: Mapping[str, Role], stand_ins: Mapping[str, Role], deadline_seconds: float
+    ) -> None:
+        """Each role has `deadline_seconds` to answer in an interval."""
+        self.roles, self.stand_ins, self.deadline_seconds = roles, stand_ins, deadline_seconds
+        self.seconds = dict.fromkeys(ROLES, 0.0)
+        """How long each role took in the last interval."""
+
+    async def act(self, history: History) -> tuple[Actions, list[RoleFailure]]:
+        """What the team does in the newest interval of a history, and whose stand-in answered."""
+        found = await asyncio.gather(*(self._answer(role, history) for role in ROLES))
+        answers = {role: answer for role, (answer, _) in zip(ROLES, found, strict=True)}
+        beside: dict[str, Any] = {name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()}
+        actions = Actions(**{role: answer.action for role, answer in answers.items()}, **beside)
+        return actions, [failure for _, failure in found if failure is not None]
+
+    async def _answer(self, role: str, history: History) -> tuple[Answer, RoleFailure | None]:
+        started = asyncio.get_running_loop().time()
+        try:
+            answer = await asyncio.wait_for(caught_up(self.roles[role], role, history), self.deadline_seconds)
+            reason = _fault(role, answer, history.flight)
+        except TimeoutError:
+            reason = f"no answer within {self.deadline_seconds:g} s"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        self.seconds[role] = asyncio.get_running_loop().time() - started
+        if reason is None:
+            return answer, None
+        failure = RoleFailure(role, len(history.observations) - 1, reason)
+        return await caught_up(self.stand_ins[role], role, history), failure
+
+
+async def caught_up(role: Role, name: str, history: History) -> Answer:
+    """A role's answer; where it is behind it is told what it missed, in the end everything."""
+    first = len(history.observations) - 1
+    for _ in range(CATCH_UPS):
+        try:
+            return await role.act(history.flight_id, history.flight, first, history.seen(name, first))
+        except BehindError as behind:  # of several replicas each may be behind by its own
+            first = min(behind.position, first - 1)
+    return await role.act(history.flight_id, history.flight, 0, history.seen(name, 0))
+
+
+def local_cast(make_team: Callable[[], Team], deadline_seconds: float = DEADLINE_SECONDS) -> Cast:
+    """All roles in this process, each with a policy (and a desk) of its own."""
+
+    def policy(role: str) -> Callable[[], Policy]:
+        return lambda: make_team().policies[role]
+
+    def stand_in(role: str) -> Callable[[], Policy]:
+        return lambda: make_team().stand_ins[role]
+
+    return Cast(
+        {role: LocalRole(role, policy(role)) for role in ROLES},
+        {role: LocalRole(role, stand_in(role)) for role in ROLES},
+        deadline_seconds,
+    )
+
+
+def _fault(role: str, answer: Answer, flight: Flight) -> str | None:
+    """Why an answer cannot be used, or None."""
+    fault = answer_problem(role, answer.action, flight)
+    if fault is None and role in BESIDE_THE_ACTION:
+        fault = beside_problem(role, answer.beside, flight)
+    return fault

@@ -1,0 +1,305 @@
+"""A served team: bundle, flight, ledger and roles, from requests and events to bids and reports.
+
+One `Service` owns a ledger. Between intervals everything a request needs is a snapshot; `advance` closes an
+interval and lets the roles answer, while bids go on by the old one. What happened is on file, and a service
+that starts on a ledger plays the intervals on file again: roles come to the beliefs they had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from pydantic import ValidationError
+from safetensors.numpy import load as tensors_of
+from safetensors.numpy import save as bytes_of
+
+from envs.catalogue import ADVICE, ALERT_KINDS, PLACEMENTS, SEGMENTS, SEVERITIES
+from envs.errors import InterludeError
+from envs.state import Outcome
+from policies.bundle import Bundle, open_bundle
+from policies.policy import Flight
+from policies.team import Team
+from serving.bidding import Snapshot, bid_for, creative_id, snapshot_of
+from serving.brief import FlightBrief, Report, example_brief
+from serving.ledger import Ledger
+from serving.ledger_file import NANO, Event
+from serving.live_market import LiveMarket, outcome_of
+from serving.openrtb import BidRequest
+from serving.packing import packed, unpacked
+from serving.roles import DEADLINE_SECONDS, Cast, History, RoleFailure, in_thread, local_cast
+
+ALERTS_KEPT: Final = 256
+CastMaker = Callable[[Callable[[], Team], float], Cast]
+
+
+class Notice(NamedTuple):
+    """An alert of the monitor, or of the service about itself."""
+
+    time: float  # seconds since 1970
+    interval: int
+    source: str  # monitor, role, reload
+    kind: str
+    severity: str
+    text: str
+
+
+class ConflictError(InterludeError):
+    """Something that cannot be done now."""
+
+
+class Service:
+    """Serves one bundle and one flight."""
+
+    def __init__(
+        self,
+        bundle: str | Path,
+        folder: str | Path,
+        brief: FlightBrief | None = None,
+        *,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        reservation_seconds: float = 60.0,
+        make_cast: CastMaker = local_cast,
+    ) -> None:
+        """Opens bundle and ledger; `start` makes it ready.
+
+        Args:
+            bundle: folder of a bundle; a reload opens the same path again.
+            folder: of the ledger.
+            brief: flight to begin with where the ledger holds none; an example if None.
+            deadline_seconds: that a role has in an interval.
+            reservation_seconds: that a bid's price is kept free.
+            make_cast: where the roles run.
+
+        Raises:
+            InterludeError: bundle or ledger cannot be used.
+        """
+        self.path = Path(bundle)
+        self.bundle = open_bundle(self.path)
+        self.ledger = Ledger(folder, reservation_seconds=reservation_seconds)
+        self._brief = brief
+        self._deadline_seconds, self._make_cast = deadline_seconds, make_cast
+        self.alerts: deque[Notice] = deque(maxlen=ALERTS_KEPT)
+        self.snapshot: Snapshot | None = None
+        """None where nothing may be bid: before the start, after the flight's end."""
+        self.failures: dict[str, int] = {}
+        """How often each role's stand-in had to answer."""
+        self._failing: dict[str, str] = {}
+        self._acted = False
+        self._busy = asyncio.Lock()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a flight is open."""
+        return getattr(self, "history", None) is not None
+
+    async def start(self) -> None:
+        """Goes on with the flight on file, or begins one."""
+        self.cast = self._make_cast(self.bundle.team, self._deadline_seconds)
+        on_file = self.ledger.brief
+        if on_file is None:
+            await self.begin(self._brief or example_brief(self.bundle.scenario))
+            return
+        try:
+            self.brief = FlightBrief.model_validate_json(on_file)
+        except ValidationError as error:
+            raise InterludeError(f"the ledger's flight is of another version: {error}") from error
+        async with self._busy:
+            self._open()
+            self._play_again()
+            await self._act()
+
+    async def begin(self, brief: FlightBrief) -> None:
+        """Forgets the flight and begins another."""
+        async with self._busy:
+            self.snapshot = None
+            self.brief = brief
+            self.ledger.begin(brief.model_dump_json(), [c.budget_usd for c in brief.campaigns])
+            self.alerts.clear()
+            self.failures, self._failing = {}, {}
+            self._open()
+            await self._act()
+
+    def _open(self) -> None:
+        """A market and a history at the flight's start."""
+        brief = self.brief
+        self.market = LiveMarket(brief, self.bundle.scenario)
+        flight = Flight(
+            self.market.scenario,
+            1,
+            len(brief.campaigns),
+            np.array([brief.policy_seed], np.uint64),
+            listening=brief.listening(),
+        )
+        self.history = History(f"{brief.id}@{time.time_ns()}", flight)
+        self._listener = {listener.id: index for index, listener in enumerate(brief.listeners)}
+        self._see(self.market.start())
+
+    def _see(self, observations: Any) -> None:
+        """Keeps what every role sees now."""
+        t = self.market.interval
+        log = None
+        if t > 0 and self._listener:
+            attention = self.market.parameters.attention[0, t - 1]
+            log = self.ledger.impressions(t - 1, attention, float(self.market.constants.weight))
+        self.history.observations.append(observations)
+        self.history.impressions.append(log)
+
+    def _play_again(self) -> None:
+        """Brings the market to where the intervals on file left it."""
+        per_day = self.market.scenario.intervals_per_day
+        for played in self.ledger.played():
+            actions = unpacked(played.actions)
+            self.market.begin(actions, np.frombuffer(played.left_before))
+            if played.outcome is None or played.left_after is None:
+                self._acted = True
+                break
+            outcome = Outcome(**tensors_of(played.outcome))
+            self._see(self.market.close(outcome, np.frombuffer(played.left_after)))
+        self.ledger.recount_day(self.market.interval // per_day * per_day)
+
+    async def _act(self) -> None:
+        """Lets the roles answer, puts their answers into force and shows them to the bid path."""
+        market = self.market
+        if market.ended:
+            self.snapshot = None
+            return
+        if not self._acted:
+            actions, failures = await self.cast.act(self.history)
+            self._hear_failures(failures)
+            before = self.ledger.left_usd()
+            left = market.begin(actions, before)
+            if not self.ledger.act(market.interval, packed(actions), before, left):
+                self._alert("ledger", "none", "notice", "reservations kept budgets from being re-split")
+            self._hear_monitor()
+        self._acted = False
+        self.snapshot = snapshot_of(market, self.brief.campaigns, self._listener)
+
+    def _hear_failures(self, failures: Sequence[RoleFailure]) -> None:
+        """Counts whose stand-in answered; says so once while it lasts."""
+        failing = {failure.role: failure.reason for failure in failures}
+        for role, reason in failing.items():
+            self.failures[role] = self.failures.get(role, 0) + 1
+            if role not in self._failing:
+                self._alert("role", "silent_agent", "critical", f"{role}: {reason}")
+        self._failing = failing
+
+    def _hear_monitor(self) -> None:
+        """Alerts on the board."""
+        board = self.market.board.alert
+        for c, campaign in enumerate(self.brief.campaigns):
+            for p, placement in enumerate(PLACEMENTS):
+                kind, severity = int(board.kind[0, c, p]), int(board.severity[0, c, p])
+                if kind or severity:
+                    advice = ADVICE[int(board.advice[0, c, p])]
+                    text = f"{campaign.name} on {placement}; advice: {advice}"
+                    self._alert("monitor", ALERT_KINDS[kind], SEVERITIES[severity], text)
+
+    def _alert(self, source: str, kind: str, severity: str, text: str) -> None:
+        self.alerts.append(Notice(time.time(), self.market.interval, source, kind, severity, text))
+
+    # What is asked of it.
+
+    def bid(self, request: BidRequest) -> dict[str, Any] | None:
+        """The response to a bid request, or None for no bid."""
+        return None if self.snapshot is None else bid_for(request, self.snapshot, self.ledger)
+
+    def book(self, events: Sequence[Event]) -> list[str]:
+        """Books events; see `Ledger.book`."""
+        return self.ledger.book(events)
+
+    async def advance(self, report: Report, interval: int | None = None) -> None:
+        """Ends the interval: the roles see what it brought, and answer.
+
+        Args:
+            report: what the platform measured.
+            interval: which one ends; a repeated call for one that has ended does nothing.
+
+        Raises:
+            ConflictError: the flight has ended, another interval is running, or the report does not fit.
+        """
+        async with self._busy:
+            market = self.market
+            if interval is not None and interval == market.interval - 1:
+                return
+            if market.ended or (interval is not None and interval != market.interval):
+                where = "the flight has ended" if market.ended else f"interval {market.interval} is running"
+                raise ConflictError(f"cannot end interval {interval}: {where}")
+            problem = report.check(len(self.brief.campaigns))
+            if problem:
+                raise ConflictError(f"report: {problem}")
+            self.ledger.expire()
+            t = market.interval
+            cells = self.ledger.cells(t, float(market.constants.weight))
+            outcome = outcome_of(cells, market.last_outcome, report)
+            left = self.ledger.left_usd()
+            arrays = {name: np.ascontiguousarray(array) for name, array in outcome._asdict().items()}
+            self.ledger.close(t, bytes_of(arrays), left.tobytes())
+            observations = market.close(outcome, left)
+            if market.interval % market.scenario.intervals_per_day == 0:
+                self.ledger.new_day()
+            self._see(observations)
+            await self._act()
+
+    async def reload(self) -> str:
+        """Opens the bundle's path again and goes on with it; gives its name.
+
+        Its golden flights are played from end to end first, and its roles catch up with the flight. Bids go
+        on meanwhile.
+
+        Raises:
+            ConflictError: the bundle cannot be used; the old one stays.
+        """
+        async with self._busy:
+            try:
+                bundle: Bundle = await in_thread(lambda: open_bundle(self.path, whole_flights=True))
+                if bundle.scenario != self.bundle.scenario:
+                    raise InterludeError("it was made for another scenario: begin a service of its own")
+                cast = self._make_cast(bundle.team, self._deadline_seconds)
+                _, failures = await cast.act(self.history)
+                for failure in failures:
+                    if failure.role not in self._failing:  # else the old one fails there, too
+                        raise InterludeError(f"its {failure.role} fails: {failure.reason}")
+            except InterludeError as error:
+                self._alert("reload", "none", "critical", f"rolled back: {error}")
+                raise ConflictError(f"the bundle was not changed: {error}") from error
+            self.bundle, self.cast = bundle, cast
+            self._alert("reload", "none", "notice", f"{bundle.manifest.name} took over")
+            return bundle.manifest.name
+
+    def state(self) -> dict[str, Any]:
+        """Where the flight and its campaigns stand."""
+        market, ledger = self.market, self.ledger
+        return {
+            "flight": self.brief.id,
+            "bundle": self.bundle.manifest.name,
+            "interval": market.interval,
+            "intervals": market.scenario.intervals,
+            "ended": market.ended,
+            "stand_ins": dict(self.failures),
+            "campaigns": [
+                {
+                    "name": campaign.name,
+                    "vertical": campaign.vertical,
+                    "budget_usd": ledger.budget[c] / NANO,
+                    "spent_usd": ledger.spent[c] / NANO,
+                    "reserved_usd": ledger.reserved[c] / NANO,
+                    "pacing_error": float(market.board.spend_plan.pacing_error[0, c]),
+                    "win_rate": float(market.board.spend_plan.win_rate[0, c]),
+                    "paused": bool((market.controls.throttle[0, c] == 0).all()),
+                    "creatives": {
+                        name: creative_id(c, int(market.aired[0, c, s])) for s, name in enumerate(SEGMENTS)
+                    },
+                }
+                for c, campaign in enumerate(self.brief.campaigns)
+            ],
+        }
+
+    def close(self) -> None:
+        """Closes the ledger."""
+        self.ledger.close_file()
