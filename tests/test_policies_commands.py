@@ -18,7 +18,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(tmp_path_factory.getbasetemp())[0]
 
 
-OF_NO_TEAM = {"collaborative", "sequence", "noisy", "oracle"}
+OF_NO_TEAM = {"collaborative", "sequence", "noisy", "oracle", "none", "critic"}
 
 
 def test_teams_and_policies_are_listed_for_people_and_machines(tmp_path: Path) -> None:
@@ -46,8 +46,8 @@ def test_export_tells_what_it_proved(run: Path, tmp_path: Path, monkeypatch: pyt
 
     bundle = run.parent / "bundle"
 
-    def copy(source: Path, output: Path, evaluation: Path | None) -> dict[str, object]:
-        assert (source, evaluation) == (run, None)
+    def copy(source: Path, output: Path, evaluation: Path | None, *, layout: str) -> dict[str, object]:
+        assert (source, evaluation, layout) == (run, None, "plain")
         shutil.copytree(bundle, output)
         found: dict[str, object] = json.loads((output / "manifest.json").read_text())
         return found
