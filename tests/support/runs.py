@@ -66,6 +66,8 @@ def exported(
 ) -> tuple[Path, Path]:
     """A run under the folder and its bundle, made once a session; tests copy what they change."""
     folder = base / f"exported-{base_team}-{settings.memory}"
+    if (folder / "bundle").is_dir():
+        return folder / "run", folder / "bundle"
     folder.mkdir()
     run = a_run(folder / "run", a_scenario(folder), settings=settings, base_team=base_team)
     export(run, folder / "bundle")
