@@ -13,12 +13,11 @@ from typing import Any, Final
 import numpy as np
 
 from envs import catalogue as cat
-from envs import response as res
 from envs.impressions import ImpressionLog
 from envs.kernel import allocating_kernel, kernel
 from envs.state import Float
 from policies.evidence import Evidence
-from policies.impression_likelihood import score_counts
+from policies.impression_likelihood import age_annoyance, fading, known_log_response, score_counts
 from policies.kalman import WEAR, KalmanBelief, X, assimilate
 from policies.policy import Flight
 
@@ -28,7 +27,7 @@ was best at this on development markets, and flat from .15 to .6."""
 _STEPS, _LARGEST_STEP = 3, 1.0
 _LEVEL_VARIANCE: Final = 0.15
 """Of what is believed before, as outliers are judged: beyond 2.5 standard deviations they count no more."""
-_ARMS, _FIT, _FATIGUE = cat.ARMS, cat.ARM_FIT, cat.ARM_FATIGUE
+_ARMS = cat.ARMS
 
 
 @kernel
@@ -49,16 +48,12 @@ def _read(log, told, foretold, annoyance, exposures, impressions, wear_in, exces
     """
     for n in range(log.market.shape[0]):
         b, c, i, s = log.market[n], log.campaign[n], log.listener[n], log.segment[n]
-        k, p = log.arm[n], log.placement[n]
         completions, skips, dislikes = float(log.completions[n]), float(log.skips[n]), float(log.dislikes[n])
         if completions + skips + dislikes == 0.0:  # nobody was there: invalid traffic, a muted device
             continue
-        own, shared = annoyance[b, c, i], 0.0
-        for other in range(annoyance.shape[1]):
-            shared += annoyance[b, other, i]
-        known = math.log(log.quality[n] * _FIT[k, p] * log.attention[n])
+        own, k = annoyance[b, c, i], log.arm[n]
+        known = known_log_response(log, n, annoyance)
         known += math.log(max(1e-3, log.affinity[n]) / max(1e-3, told[b, c, s]))
-        known -= res.FATIGUE_OWN * own + res.FATIGUE_SHARED * shared
         known -= wear_in * math.exp(-0.5 * exposures[b, c, i])
         log_z, information = known + foretold[b, c, s], 1.0
         for _ in range(_STEPS):
@@ -71,18 +66,6 @@ def _read(log, told, foretold, annoyance, exposures, impressions, wear_in, exces
         surprise = min(limit, max(-limit, log_z - known - foretold[b, c, s]))
         total[b, c, s] += surprise / variance
         precision[b, c, s] += 1.0 / variance
-
-
-@kernel
-def _age(log, annoyance, exposures, kept):  # type: ignore[no-untyped-def]
-    """Fades annoyance by an interval, then adds its impressions, as the market does."""
-    flat = annoyance.reshape(-1)
-    for i in range(flat.shape[0]):
-        flat[i] *= kept
-    for n in range(log.market.shape[0]):
-        b, c, i = log.market[n], log.campaign[n], log.listener[n]
-        annoyance[b, c, i] += _FATIGUE[log.arm[n]]
-        exposures[b, c, i] += 1.0
 
 
 @allocating_kernel
@@ -119,7 +102,7 @@ class ImpressionBelief(KalmanBelief):
         self._shape = (flight.num_markets, flight.num_campaigns, cat.S)
         listeners = (flight.num_markets, flight.num_campaigns, flight.scenario.listeners.count)
         self.annoyance, self.exposures = np.zeros(listeners), np.zeros(listeners)
-        self._kept = float(res.kept(flight.scenario.hours_per_interval, res.ANNOYANCE_HOURS))
+        self._kept = fading(flight.scenario.hours_per_interval)
         self._log: ImpressionLog | None = None
         self._taken: ImpressionLog | None = None
 
@@ -134,6 +117,7 @@ class ImpressionBelief(KalmanBelief):
         """
         super().update(before, now)
         if self._log is None or self._log is self._taken:
+            self.annoyance *= self._kept
             return
         total, precision = np.zeros(self._shape), np.zeros(self._shape)
         affinity = np.where(
@@ -155,7 +139,9 @@ class ImpressionBelief(KalmanBelief):
         rows = (len(before.arm), cat.S)
         belief = (self.x, self.covariance, self.rest, self.rest_covariance)
         _learn(*belief, before.arm, wear, total.reshape(rows), precision.reshape(rows))
-        _age(self._log, self.annoyance, self.exposures, self._kept)
+        age_annoyance(self.annoyance, self._log, self._kept)
+        shown = (self._log.market, self._log.campaign, self._log.listener)
+        np.add.at(self.exposures, shown, 1.0)
         self._taken = self._log
 
     def _foretold(self, before: Evidence) -> Float:

@@ -1,4 +1,4 @@
-"""What one impression's counts tell of its response: the score and the information on log z."""
+"""One impression: what is known of its response before, what its counts tell, what it leaves behind."""
 
 from __future__ import annotations
 
@@ -9,9 +9,43 @@ from envs import catalogue as cat
 from envs import response as res
 from envs.kernel import kernel
 
-_HAZARD, _CLICK = cat.ARM_HAZARD, cat.ARM_CLICK
+_HAZARD, _CLICK, _FIT, _FATIGUE = cat.ARM_HAZARD, cat.ARM_CLICK, cat.ARM_FIT, cat.ARM_FATIGUE
 _ACTIVITY_CLICK = float(cat.ACTIVITY_CLICK.mean())
 _LOWEST_Z: Final = 0.05
+
+
+@kernel
+def known_log_response(log, n, annoyance):  # type: ignore[no-untyped-def]
+    """Log response of row n of an ImpressionLog by quality, fit, attention and fatigue alone.
+
+    `annoyance` [B, C, L] is of the listeners with each campaign at the interval's start.
+    """
+    b, i = log.market[n], log.listener[n]
+    shared = 0.0
+    for c in range(annoyance.shape[1]):
+        shared += annoyance[b, c, i]
+    known = math.log(log.quality[n] * _FIT[log.arm[n], log.placement[n]] * log.attention[n])
+    return known - (res.FATIGUE_OWN * annoyance[b, log.campaign[n], i] + res.FATIGUE_SHARED * shared)
+
+
+@kernel
+def age_annoyance(annoyance, log, kept):  # type: ignore[no-untyped-def]
+    """Fades annoyance [B, C, L] by an interval and adds its impressions, as the market does.
+
+    `kept` is the share that an interval leaves.
+    """
+    for b in range(annoyance.shape[0]):
+        for c in range(annoyance.shape[1]):
+            of_listener = annoyance[b, c]
+            for i in range(of_listener.shape[0]):
+                of_listener[i] *= kept
+    for n in range(log.market.shape[0]):
+        annoyance[log.market[n], log.campaign[n], log.listener[n]] += _FATIGUE[log.arm[n]]
+
+
+def fading(hours: float) -> float:
+    """Share of annoyance that an interval of so many hours leaves."""
+    return float(res.kept(hours, res.ANNOYANCE_HOURS))
 
 
 @kernel

@@ -48,15 +48,13 @@ class RuleBook:
         throttle = np.where(advice == _PAUSE, 0.0, throttle)
         grant = self._rotation(markets) if self.rotate else self._by_claim(row)
         self._interval += 1
-        self._row, self._directive = (
-            row,
-            Directive(
-                budget_share=np.ones((markets, MAX_CAMPAIGNS)),
-                aggression_cap=np.full((markets, MAX_CAMPAIGNS), MAX_AGGRESSION),
-                throttle=throttle,
-                pause=np.zeros((markets, MAX_CAMPAIGNS), np.int64),
-                premium_grant=grant,
-            ),
+        self._row = row
+        self._directive = Directive(
+            budget_share=np.ones((markets, MAX_CAMPAIGNS)),
+            aggression_cap=np.full((markets, MAX_CAMPAIGNS), MAX_AGGRESSION),
+            throttle=throttle,
+            pause=np.zeros((markets, MAX_CAMPAIGNS), np.int64),
+            premium_grant=grant,
         )
         return self._directive
 
@@ -120,7 +118,6 @@ class NoOrchestrator(RuleBook):
 
     def act(self, observation: Observation) -> Directive:
         """Grants by turns."""
-        self._directive = (
-            super().act(observation)._replace(throttle=np.ones((len(observation), MAX_CAMPAIGNS, P)))
-        )
+        heeded_nothing = np.ones((len(observation), MAX_CAMPAIGNS, P))
+        self._directive = super().act(observation)._replace(throttle=heeded_nothing)
         return self._directive

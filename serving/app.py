@@ -239,15 +239,21 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
 
 
 async def _clock(service: Service, interval_seconds: float) -> None:
-    """Frees reservations every second, and ends intervals by the clock where there is one."""
+    """Frees reservations every second, and ends intervals by the clock where there is one.
+
+    What fails is told as an alert, and tried again: a clock that stopped would hold budgets for ever.
+    """
     next_end = time.monotonic() + interval_seconds
     while True:
         await asyncio.sleep(min(1.0, interval_seconds or 1.0))
-        service.ledger.expire()
-        if interval_seconds and time.monotonic() >= next_end:
-            next_end += interval_seconds
-            if not service.market.ended:
-                await service.advance(Report())
+        try:
+            service.ledger.expire()
+            if interval_seconds and time.monotonic() >= next_end:
+                next_end += interval_seconds
+                if not service.market.ended:
+                    await service.advance(Report())
+        except Exception as error:
+            service.alert("clock", "none", "critical", f"{type(error).__name__}: {error}")
 
 
 def _knows(request: Request, token: str) -> bool:

@@ -110,4 +110,7 @@ def load_test(
 
 def missing_library(error: ImportError) -> InterludeError:
     """What to do where the `serving` extra is not installed."""
-    return InterludeError(f"{error.name} is not installed: pip install 'interlude[serving]'")
+    return InterludeError(
+        f"{error.name} is not installed: .venv/bin/pip install --editable '.[serving]' in the checkout, or "
+        "serve from one process with --local"
+    )

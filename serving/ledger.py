@@ -172,12 +172,11 @@ class Ledger:
         """
         answers: list[str] = []
         after: list[Callable[[], None]] = []
-        settled: dict[str, int] = {}
         spent = [0] * len(self.spent)
         with self._lock:
             with self._writing() as db:
                 for event in events:
-                    answers.append(self._book_one(db, event, settled, spent, after))
+                    answers.append(self._book_one(db, event, spent, after))
                 self._file_requests(db)
             for step in after:
                 step()
@@ -187,7 +186,6 @@ class Ledger:
         self,
         db: sqlite3.Connection,
         event: Event,
-        settled: dict[str, int],
         spent: list[int],
         after: list[Callable[[], None]],
     ) -> str:

@@ -43,7 +43,7 @@ class Notice(NamedTuple):
 
     time: float  # seconds since 1970
     interval: int
-    source: str  # monitor, role, reload
+    source: str  # monitor, role, reload, ledger, clock
     kind: str
     severity: str
     text: str
@@ -175,7 +175,7 @@ class Service:
             before = self.ledger.left_usd()
             left = market.begin(actions, before)
             if not self.ledger.act(market.interval, packed(actions), before, left):
-                self._alert("ledger", "none", "notice", "reservations kept budgets from being re-split")
+                self.alert("ledger", "none", "notice", "reservations kept budgets from being re-split")
             self._hear_monitor()
         self._acted = False
         self.snapshot = snapshot_of(market, self.brief.campaigns, self._listener)
@@ -186,7 +186,7 @@ class Service:
         for role, reason in failing.items():
             self.failures[role] = self.failures.get(role, 0) + 1
             if role not in self._failing:
-                self._alert("role", "silent_agent", "critical", f"{role}: {reason}")
+                self.alert("role", "silent_agent", "critical", f"{role}: {reason}")
         self._failing = failing
 
     def _hear_monitor(self) -> None:
@@ -198,9 +198,10 @@ class Service:
                 if kind or severity:
                     advice = ADVICE[int(board.advice[0, c, p])]
                     text = f"{campaign.name} on {placement}; advice: {advice}"
-                    self._alert("monitor", ALERT_KINDS[kind], SEVERITIES[severity], text)
+                    self.alert("monitor", ALERT_KINDS[kind], SEVERITIES[severity], text)
 
-    def _alert(self, source: str, kind: str, severity: str, text: str) -> None:
+    def alert(self, source: str, kind: str, severity: str, text: str) -> None:
+        """Keeps a notice of the running interval."""
         self.alerts.append(Notice(time.time(), self.market.interval, source, kind, severity, text))
 
     # What is asked of it.
@@ -266,10 +267,10 @@ class Service:
                     if failure.role not in self._failing:  # else the old one fails there, too
                         raise InterludeError(f"its {failure.role} fails: {failure.reason}")
             except InterludeError as error:
-                self._alert("reload", "none", "critical", f"rolled back: {error}")
+                self.alert("reload", "none", "critical", f"rolled back: {error}")
                 raise ConflictError(f"the bundle was not changed: {error}") from error
             self.bundle, self.cast = bundle, cast
-            self._alert("reload", "none", "notice", f"{bundle.manifest.name} took over")
+            self.alert("reload", "none", "notice", f"{bundle.manifest.name} took over")
             return bundle.manifest.name
 
     def state(self) -> dict[str, Any]:

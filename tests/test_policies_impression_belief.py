@@ -7,6 +7,7 @@ from support.flights import flight
 from envs.catalogue import ARMS, S
 from envs.scenario import load_scenario
 from policies.impression_belief import ImpressionBelief
+from policies.impression_likelihood import fading
 from policies.kalman import KalmanBelief
 from policies.policy import reads_listeners
 from policies.registry import make_team
@@ -97,3 +98,16 @@ def test_an_interval_counts_once_and_a_lost_one_not_at_all(told: int) -> None:
     ours.policies["bidding"].read_impressions(log)  # type: ignore[attr-defined]
     desk.advance(moment.step.observations.bidding)
     np.testing.assert_array_equal(estimator.rest, once)
+
+
+def test_annoyance_fades_whether_or_not_impressions_are_told() -> None:
+    ours = team(True, "certainty-equivalent")
+    estimator = belief(ours)
+    assert isinstance(estimator, ImpressionBelief)
+    moments = flight(ours, SCENARIO, 1)
+    for _ in range(3):
+        moment = next(moments)
+    before = estimator.annoyance.copy()
+    ours.policies["creative"].desk.advance(moment.step.observations.bidding)  # type: ignore[attr-defined]
+    assert before.any()
+    np.testing.assert_allclose(estimator.annoyance, before * fading(SCENARIO.hours_per_interval))

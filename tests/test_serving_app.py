@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,12 @@ import pytest
 from support.asgi import Client, a_request, bids_of
 
 from envs.catalogue import S
+from envs.errors import InterludeError
 from envs.protocol import SegmentValue
 from policies.bundle import BundleError
 from serving import service as services
+from serving.access import private_token
+from serving.app import _clock
 from serving.roles import Answer, Cast, LocalRole, local_cast
 
 
@@ -210,3 +214,37 @@ def test_a_flight_begins_anew_and_one_that_is_none_is_refused(client: Client) ->
     for spoilt in ({"id": "../x"}, {"campaigns": []}, {"attention": "x"}, {"nonsense": 1}):
         assert client("POST", "/flights", {"id": "mine", "campaigns": campaigns, **spoilt}).status == 400
     assert client.service.state()["campaigns"][0]["budget_usd"] == 5.0
+
+
+def test_a_clock_that_fails_once_says_so_and_goes_on(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    beats: list[int] = []
+
+    def expire() -> int:
+        beats.append(1)
+        if len(beats) == 1:
+            raise OSError("disk full")
+        return 0
+
+    monkeypatch.setattr(client.service.ledger, "expire", expire)
+    before = len(client.service.alerts)
+
+    async def watched() -> None:
+        clock = asyncio.create_task(_clock(client.service, 1e-3))
+        while len(beats) < 3:
+            await asyncio.sleep(0.001)
+        clock.cancel()
+
+    monkeypatch.setattr(client.service, "advance", lambda report: asyncio.sleep(0))
+    client.run(asyncio.wait_for(watched(), 30))
+    told = list(client.service.alerts)[before:]
+    assert [(notice.source, notice.severity) for notice in told] == [("clock", "critical")]
+    assert "disk full" in told[0].text
+
+
+def test_an_empty_token_lets_nobody_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INTERLUDE_TOKEN", raising=False)
+    first = private_token(tmp_path)
+    assert len(first) > 20 and private_token(tmp_path) == first
+    (tmp_path / "token").write_text("")
+    with pytest.raises(InterludeError, match="is empty"):
+        private_token(tmp_path)

@@ -24,14 +24,13 @@ from policies.audience.listener_model import (
 from policies.audience.taste_belief import (
     Noise,
     TasteBelief,
-    age_annoyance,
     conclude,
-    fading,
     learn_impressions,
     listener_table,
     new_belief,
 )
 from policies.audience.taste_embedding import FACTORS, taste_model
+from policies.impression_likelihood import age_annoyance, fading
 from policies.policy import Flight
 from policies.scripted_audience import SegmentAverage
 
@@ -103,7 +102,7 @@ class CollaborativeAudience:
         noise = self.noise
         weight = float(self._flight.scenario.impression_weight)
         learn_impressions(self.belief, self.embedding, impressions, weight, noise.nuisance, noise.excess)
-        age_annoyance(self.belief, impressions, self._kept)
+        age_annoyance(self.belief.annoyance, impressions, self._kept)
         conclude(self.belief, FACTORS / noise.taste, noise.nuisance)
 
     def act(self, observation: Observation) -> SegmentValue:

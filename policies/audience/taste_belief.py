@@ -19,14 +19,12 @@ from typing import NamedTuple
 import numpy as np
 
 from envs import catalogue as cat
-from envs import response as res
 from envs.kernel import allocating_kernel, kernel
 from envs.state import Float
 from policies.audience.cholesky import solve_in_place
 from policies.audience.taste_embedding import FACTORS
-from policies.impression_likelihood import score_counts
+from policies.impression_likelihood import known_log_response, score_counts
 
-_FIT, _FATIGUE = cat.ARM_FIT, cat.ARM_FATIGUE
 _LARGEST_STEP = 2.0
 
 
@@ -84,15 +82,11 @@ def learn_impressions(belief, x, log, impressions, nuisance, excess):  # type: i
     size = x.shape[2]
     for n in range(log.market.shape[0]):
         b, c, i = log.market[n], log.campaign[n], log.listener[n]
-        s, p, k = log.segment[n], log.placement[n], log.arm[n]
+        s, _p, k = log.segment[n], log.placement[n], log.arm[n]
         completions, skips, dislikes = float(log.completions[n]), float(log.skips[n]), float(log.dislikes[n])
         if completions + skips + dislikes == 0.0:  # nobody was there: invalid traffic, a muted device
             continue
-        own, shared = belief.annoyance[b, c, i], 0.0
-        for other in range(belief.annoyance.shape[1]):
-            shared += belief.annoyance[b, other, i]
-        known = math.log(log.quality[n] * _FIT[k, p] * log.attention[n])
-        known -= res.FATIGUE_OWN * own + res.FATIGUE_SHARED * shared
+        own, known = belief.annoyance[b, c, i], known_log_response(log, n, belief.annoyance)
         liked, along = 0.0, 0.0
         for d in range(size):
             liked += x[b, i, d] * belief.taste[b, c, d]
@@ -114,18 +108,6 @@ def learn_impressions(belief, x, log, impressions, nuisance, excess):  # type: i
             belief.evidence[b, c, d] += px * y
             for j in range(size):
                 belief.precision[b, c, d, j] += px * x[b, i, j]
-
-
-@kernel
-def age_annoyance(belief, log, kept):  # type: ignore[no-untyped-def]
-    """Fades the listeners' annoyance by an interval and adds its impressions, as the market does."""
-    for b in range(belief.annoyance.shape[0]):
-        for c in range(belief.annoyance.shape[1]):
-            of_listener = belief.annoyance[b, c]
-            for i in range(of_listener.shape[0]):
-                of_listener[i] *= kept
-    for n in range(log.market.shape[0]):
-        belief.annoyance[log.market[n], log.campaign[n], log.listener[n]] += _FATIGUE[log.arm[n]]
 
 
 @allocating_kernel
@@ -201,8 +183,3 @@ def listener_table(belief, x, known, segment, value, table):  # type: ignore[no-
                 s = segment[b, i]
                 usual = total[s] / count[s] if known[b, i] else 1.0
                 table[b, c, i] *= value[b, c, s] / usual
-
-
-def fading(hours: float) -> float:
-    """Share of annoyance that an interval of so many hours leaves."""
-    return float(res.kept(hours, res.ANNOYANCE_HOURS))
