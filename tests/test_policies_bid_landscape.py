@@ -24,6 +24,8 @@ from envs.seeds import market_seeds
 from policies.bid_landscape import TABLES, CampaignLog, Point, bid_landscape
 from policies.policy import flight_of
 from policies.registry import knob_space, make_team
+from policies.scripted_monitor import QuietMonitor
+from policies.team import Team
 
 MARKETS = 8
 GRID = (0.5, 0.8, 1.0, 1.3, 2.0)
@@ -41,7 +43,8 @@ def recorded(scenario: Scenario, team: str) -> tuple[list[Actions], dict[str, pa
     market = VectorMarket(scenario, MARKETS, log=True)
     observations = market.reset(market_seeds("train", 0, 0, MARKETS))
     untuned = {name: knob.default for name, knob in knob_space(team).items()}  # tuning must not move figures
-    player = make_team(team, untuned)
+    policies = make_team(team, untuned).policies
+    player = Team(team, {**policies, "monitor": QuietMonitor()})  # nor must what watches
     player.start(flight_of(market))
     actions, tables = [], [flight_tables(market)]
     for _ in range(scenario.intervals):
@@ -117,11 +120,12 @@ def test_over_twenty_intervals_only_listeners_answer() -> None:
 def test_over_a_flight_of_the_default_market_it_is_an_approximation() -> None:
     """Found: wins within 9 %, spend 5 %, completions 16 %: budgets, caps, rivals and wear all answer."""
     error = worst(load_scenario("default"), 12)
-    assert error["wins"] < 0.15 and error["spend_usd"] < 0.12 and error["completions"] < 0.25
+    assert error["wins"] < 0.15 and error["spend_usd"] < 0.12 and error["completions"] < 0.185
 
 
 def test_pods_are_an_approximation() -> None:
-    """Found: wins within 13 %, spend 2 %, completions 17 %: another slot has another price."""
+    """Found: wins within 13 %, spend 2 %, completions 17 %, on 64 markets 16 %: another slot has
+    another price."""
     error = worst(load_scenario("forty-eight-rivals").model_copy(update={"intervals": 12}), 4)
     assert error["wins"] < 0.17 and error["spend_usd"] < 0.12 and error["completions"] < 0.2
 

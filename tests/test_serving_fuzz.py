@@ -86,7 +86,7 @@ def stays_sound(client: Client, body: bytes) -> None:
 SOUND = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=150, **SOUND)
+@settings(max_examples=300, **SOUND)
 @given(body=spoilt_requests() | st.binary(max_size=200))
 def test_no_request_breaks_the_service(client: Client, body: bytes) -> None:
     stays_sound(client, body)

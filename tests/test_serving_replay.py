@@ -9,9 +9,7 @@ from serving.load_test import served
 from serving.replay import compare
 
 
-@pytest.mark.parametrize(
-    "base_team", ["certainty-equivalent", pytest.param("listener-aware", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("base_team", ["certainty-equivalent", "listener-aware"])
 def test_a_served_team_earns_what_it_earns_in_this_process(
     base_team: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
