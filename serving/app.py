@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 
@@ -17,11 +17,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from envs.errors import InterludeError
+from serving.bidding import bid_number
 from serving.brief import FlightBrief, Report
 from serving.inference import model_metadata, model_names, run_model
 from serving.ledger_file import KINDS, Event
 from serving.metrics import Metrics
 from serving.openrtb import read_request, schema
+from serving.roles import in_thread
 from serving.service import ConflictError, Service
 
 BODY_LIMIT: Final = 256 * 1024
@@ -62,6 +64,12 @@ class Advance(BaseModel):
 
     interval: int | None = Field(None, ge=0)
     report: Report = Report()
+
+
+def event_of(told: EventTold, campaigns: Mapping[str, int]) -> Event:
+    """An event as the ledger books it; campaigns by name."""
+    campaign = campaigns.get(told.campaign or "")
+    return Event(told.id, told.type, bid_number(told.bid), campaign, told.segment, told.count, told.price)
 
 
 _EVENTS, _ADVANCE, _FLIGHT = TypeAdapter(Events), TypeAdapter(Advance), TypeAdapter(FlightBrief)
@@ -135,7 +143,9 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
         names = {campaign.name: c for c, campaign in enumerate(service.brief.campaigns)}
         answers = service.book(
             [
-                Event(e.id, e.type, e.bid, names.get(e.campaign or ""), e.segment, e.count, e.price)
+                Event(
+                    e.id, e.type, bid_number(e.bid), names.get(e.campaign or ""), e.segment, e.count, e.price
+                )
                 for e in told
             ]
         )
@@ -164,7 +174,7 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
         return JSONResponse(service.state())
 
     async def alerts(request: Request) -> Response:
-        return JSONResponse([notice._asdict() for notice in service.alerts])
+        return JSONResponse([notice._asdict() for notice in service.notices.alerts])
 
     async def roles(request: Request) -> Response:
         return JSONResponse(service.cast.seconds)
@@ -247,7 +257,9 @@ async def _clock(service: Service, interval_seconds: float) -> None:
     while True:
         await asyncio.sleep(min(1.0, interval_seconds or 1.0))
         try:
-            service.ledger.expire()
+            while service.ledger.expire() or service.ledger.sweep():
+                await asyncio.sleep(0)
+            await in_thread(service.ledger.tidy)
             if interval_seconds and time.monotonic() >= next_end:
                 next_end += interval_seconds
                 if not service.market.ended:
