@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.asgi import Client
+from support.asgi import Client, listeners
 
-from envs.histories import ITEMS
 from serving.impression_rows import ANSWERS, ImpressionRows
 from serving.ledger import Ledger
 from serving.ledger_file import NANO, Event, Offer
@@ -99,18 +98,6 @@ def test_no_answer_is_lost_and_no_row_has_more_than_its_weight(
     assert np.sum(found, 0) + answers == pytest.approx(told)
     assert not found or (0 <= np.min(found) and np.max(found) <= WEIGHT)
     ledger.close_file()
-
-
-def listeners(count: int = 32) -> list[dict[str, Any]]:
-    draw = np.random.default_rng(0)
-    return [
-        {
-            "id": f"l{i}",
-            "segment": 4 * i // count,
-            "plays": {int(item): 3 for item in draw.integers(0, ITEMS, 20)},
-        }
-        for i in range(count)
-    ]
 
 
 def taught(folder: Path, parts: int) -> Client:
