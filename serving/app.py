@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hmac
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -85,18 +87,15 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     Raises:
         BadRequestError: it is too large, too slow, or broken off.
     """
-
-    async def read() -> bytes:
-        chunks, size = [], 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise BadRequestError(f"the body is larger than {limit} bytes")
-            chunks.append(chunk)
-        return b"".join(chunks)
-
+    chunks, size = [], 0
     try:
-        return await asyncio.wait_for(read(), BODY_SECONDS)
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise BadRequestError(f"the body is larger than {limit} bytes")
+                chunks.append(chunk)
+        return b"".join(chunks)
     except TimeoutError as error:
         raise BadRequestError(f"no whole body within {BODY_SECONDS:g} s") from error
     except ClientDisconnect as error:
@@ -217,6 +216,7 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await service.start()
+        _prepare_process()
         clock = asyncio.create_task(_clock(service, interval_seconds))
         yield
         clock.cancel()
@@ -246,6 +246,15 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
             post("/v2/models/{name}/infer", model, writes=False),
         ],
     )
+
+
+def _prepare_process() -> None:
+    """So that bids wait less: the collector passes over what is here to stay (looking through it took .1 s),
+    and a thread that works on an interval's end gives way sooner.
+    """
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(0.0005)
 
 
 async def _clock(service: Service, interval_seconds: float) -> None:

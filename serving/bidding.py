@@ -102,7 +102,7 @@ def bid_number(told: str | None) -> int | None:
 
 def creative_id(campaign: int, arm: int) -> str:
     """Name of a creative, as bids and trafficking tell it."""
-    return f"{campaign}-" + "-".join(map(str, _ARMS[arm]))
+    return f"{campaign}-{_ARM_NAME[arm]}"
 
 
 def arm_of(creative: str) -> int:
@@ -151,7 +151,7 @@ def bid_for(request: BidRequest, now: Snapshot, ledger: Ledger) -> dict[str, Any
                 continue
             taken[c] += price
             asked[c] += 1
-            number = ledger.new_id()
+            number, creative = ledger.new_id(), creative_id(c, arm)
             offers.append(
                 Offer(
                     *(number, c, user, listener, segment, p, arm, int(slot.visible)),
@@ -163,8 +163,8 @@ def bid_for(request: BidRequest, now: Snapshot, ledger: Ledger) -> dict[str, Any
                     "id": bid_id(number),
                     "impid": imp.id,
                     "price": cpm,
-                    "adid": creative_id(c, arm),
-                    "crid": creative_id(c, arm),
+                    "adid": creative,
+                    "crid": creative,
                     "cid": campaign.name,
                     **({"adomain": [campaign.adomain]} if campaign.adomain else {}),
                     **({"dur": int(LENGTH_SECONDS[length])} if FORMATS[format_] != "display" else {}),
@@ -185,4 +185,5 @@ def bid_for(request: BidRequest, now: Snapshot, ledger: Ledger) -> dict[str, Any
 
 _BID: Final = re.compile("[0-9a-f]{1,15}")  # fits a column of 64 bits
 _ARMS: Final = [tuple(row) for row in ARMS.tolist()]
+_ARM_NAME: Final = ["-".join(map(str, arm)) for arm in _ARMS]
 _INDEX: Final = {arm: index for index, arm in enumerate(_ARMS)}

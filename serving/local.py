@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from pathlib import Path
 from typing import Any
@@ -54,13 +53,16 @@ def run(
     config = uvicorn.Config(
         app,
         access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
         log_level="warning",
         lifespan="on",
         limit_concurrency=1024,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+    uvicorn.Server(config).run(sockets=[listener])  # on uvloop, where it is installed
 
 
 def read_flight(path: Path | None) -> FlightBrief | None:
