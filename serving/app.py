@@ -4,59 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import hmac
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from envs.errors import InterludeError
-from serving.bidding import bid_number
 from serving.brief import FlightBrief, Report
+from serving.calls import BODY_LIMIT, FAULTS, BadRequestError, Calls, Events, fault_of
+from serving.grpc_server import served_by_grpc
 from serving.inference import model_metadata, model_names, run_model
-from serving.ledger_file import KINDS, Event
-from serving.metrics import Metrics
-from serving.openrtb import read_request, schema
+from serving.openrtb import schema
 from serving.roles import in_thread
-from serving.service import ConflictError, Service
+from serving.service import Service
 
-BODY_LIMIT: Final = 256 * 1024
 FLIGHT_LIMIT: Final = 32 * 1024 * 1024
 BODY_SECONDS: Final = 2.0
 """A client that sends its body more slowly is told so and let go."""
 Handler = Callable[[Request], Awaitable[Response]]
-Word = Annotated[str, Field(min_length=1, max_length=128)]
-
-
-class EventTold(BaseModel):
-    """One event as a platform tells it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    id: Word
-    type: Annotated[str, Field(pattern=f"^({'|'.join(KINDS)})$")]
-    bid: Word | None = None
-    campaign: Word | None = None
-    segment: Annotated[int, Field(ge=0, lt=4)] | None = None
-    price: float = Field(0.0, ge=0, le=1e9, allow_inf_nan=False)
-    """CPM paid, of an impression."""
-    count: int = Field(1, ge=1, le=10**6)
-
-
-class Events(BaseModel):
-    """A batch of events, in order."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    events: Annotated[tuple[EventTold, ...], Field(max_length=1024)]
 
 
 class Advance(BaseModel):
@@ -68,17 +39,7 @@ class Advance(BaseModel):
     report: Report = Report()
 
 
-def event_of(told: EventTold, campaigns: Mapping[str, int]) -> Event:
-    """An event as the ledger books it; campaigns by name."""
-    campaign = campaigns.get(told.campaign or "")
-    return Event(told.id, told.type, bid_number(told.bid), campaign, told.segment, told.count, told.price)
-
-
-_EVENTS, _ADVANCE, _FLIGHT = TypeAdapter(Events), TypeAdapter(Advance), TypeAdapter(FlightBrief)
-
-
-class BadRequestError(Exception):
-    """A request that cannot be understood; the message goes to the client."""
+_ADVANCE, _FLIGHT = TypeAdapter(Advance), TypeAdapter(FlightBrief)
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
@@ -102,60 +63,38 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         raise BadRequestError("the client went away") from error
 
 
-def application(service: Service, token: str, *, interval_seconds: float = 0.0) -> Starlette:
+def application(
+    service: Service, token: str, *, interval_seconds: float = 0.0, grpc_address: str | None = None
+) -> Starlette:
     """The ASGI application of a service.
 
     Args:
         service: not started yet; it starts with the application.
         token: that writing endpoints ask for, as `Authorization: Bearer`.
         interval_seconds: how long an interval lasts; 0 = it ends when `POST /intervals` says so.
+        grpc_address: where gRPC is served, too, as `HOST:PORT`.
     """
-    metrics = Metrics(service)
+    calls = Calls(service, token)
 
     def guarded(handler: Handler, *, writes: bool = False) -> Handler:
         async def guard(request: Request) -> Response:
-            if writes and not _knows(request, token):
+            if writes and not calls.may_write(request.headers.get("authorization", "")):
                 return _problem(401, "this endpoint asks for Authorization: Bearer TOKEN")
             try:
                 return await handler(request)
-            except BadRequestError as error:
-                return _problem(400, str(error))
-            except ValidationError as error:
-                return _problem(400, _faults(error))
-            except ConflictError as error:
-                return _problem(409, str(error))
-            except (InterludeError, ValueError, RecursionError) as error:
-                return _problem(400, f"{type(error).__name__}: {error}"[:500])
+            except FAULTS as error:
+                return _problem(*fault_of(error))
 
         return guard
 
     async def bid(request: Request) -> Response:
-        started = time.perf_counter()
-        answer = service.bid(read_request(await read_body(request)))
-        metrics.bid(time.perf_counter() - started, answer is not None)
-        if answer is None:
-            return Response(status_code=204)
-        return Response(to_json(answer), media_type="application/json")
+        answer = calls.bid(await read_body(request))
+        return (
+            Response(status_code=204) if answer is None else Response(answer, media_type="application/json")
+        )
 
     async def events(request: Request) -> Response:
-        told = _EVENTS.validate_json(await read_body(request)).events
-        names = {campaign.name: c for c, campaign in enumerate(service.brief.campaigns)}
-        answers = service.book(
-            [
-                Event(
-                    e.id, e.type, bid_number(e.bid), names.get(e.campaign or ""), e.segment, e.count, e.price
-                )
-                for e in told
-            ]
-        )
-        metrics.events(answers)
-        refused = [
-            {"id": event.id, "reason": answer}
-            for event, answer in zip(told, answers, strict=True)
-            if answer not in ("accepted", "duplicate")
-        ]
-        counts = {"accepted": answers.count("accepted"), "duplicate": answers.count("duplicate")}
-        return JSONResponse({**counts, "refused": refused})
+        return JSONResponse(calls.events(await read_body(request)))
 
     async def intervals(request: Request) -> Response:
         told = _ADVANCE.validate_json(await read_body(request) or b"{}")
@@ -191,7 +130,7 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
         return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
 
     async def prometheus(request: Request) -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(calls.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def server(request: Request) -> Response:
         return JSONResponse({"name": "interlude", "version": "0.1.0", "extensions": []})
@@ -218,7 +157,8 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
         await service.start()
         _prepare_process()
         clock = asyncio.create_task(_clock(service, interval_seconds))
-        yield
+        async with served_by_grpc(calls, grpc_address):
+            yield
         clock.cancel()
         service.close()
 
@@ -275,18 +215,8 @@ async def _clock(service: Service, interval_seconds: float) -> None:
             service.alert("clock", "none", "critical", f"{type(error).__name__}: {error}")
 
 
-def _knows(request: Request, token: str) -> bool:
-    given = request.headers.get("authorization", "")
-    return hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode())
-
-
 def _problem(status: int, text: str) -> Response:
     return JSONResponse({"error": text}, status)
-
-
-def _faults(error: ValidationError) -> str:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)[:5]
-    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
 
 
 def openapi_document() -> dict[str, Any]:

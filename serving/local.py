@@ -23,6 +23,7 @@ def run(
     flight: Path | None,
     host: str,
     port: int,
+    grpc_port: int,
     interval_seconds: float,
     settings: dict[str, Any],
     json_out: str | None = None,
@@ -35,6 +36,7 @@ def run(
         flight: JSON of a `FlightBrief`; an example if None.
         host: to listen on.
         port: to listen on, 0 = any.
+        grpc_port: for gRPC, 0 = none.
         interval_seconds: length of an interval; 0 = a client ends them, negative = the scenario's.
         settings: of `Service`.
         json_out: where the address is told as JSON, too.
@@ -45,8 +47,10 @@ def run(
     service = Service(bundle, ledger, read_flight(flight), **settings)
     if interval_seconds < 0:
         interval_seconds = service.bundle.scenario.hours_per_interval * 3600.0
-    app = application(service, private_token(ledger), interval_seconds=interval_seconds)
-    listener = _listen(host, port)
+    listener, grpc_address = _listen(host, port), grpc_at(host, grpc_port)
+    app = application(
+        service, private_token(ledger), interval_seconds=interval_seconds, grpc_address=grpc_address
+    )
     url = f"http://{host}:{listener.getsockname()[1]}"
     name = service.bundle.manifest.name
     emit({"bundle": name, "url": url, "ledger": ledger}, f"serving {name} on {url}", json_out)
@@ -63,6 +67,18 @@ def run(
         timeout_graceful_shutdown=5,
     )
     uvicorn.Server(config).run(sockets=[listener])  # on uvloop, where it is installed
+
+
+def grpc_at(host: str, port: int) -> str | None:
+    """Address to serve gRPC at, or None where no port is given.
+
+    Raises:
+        InterludeError: something else listens there.
+    """
+    if port == 0:
+        return None
+    _listen(host, port).close()  # gRPC itself would only say that it failed
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def read_flight(path: Path | None) -> FlightBrief | None:

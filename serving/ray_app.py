@@ -23,7 +23,7 @@ from policies.bundle import MANIFEST, open_bundle
 from policies.policy import Flight
 from policies.team import Team
 from serving.commands import missing_library
-from serving.local import read_flight
+from serving.local import grpc_at, read_flight
 from serving.roles import Actor, Answer, BehindError, Cast, LocalRole, Role, Seen
 
 try:
@@ -104,6 +104,7 @@ class Front:
         bundle: str,
         ledger: str,
         flight: str | None,
+        grpc_address: str | None,
         interval_seconds: float,
         settings: dict[str, Any],
         **handles: Any,
@@ -122,7 +123,8 @@ class Front:
         service = Service(bundle, ledger, brief, make_cast=cast, **settings)
         if interval_seconds < 0:
             interval_seconds = service.bundle.scenario.hours_per_interval * 3600.0
-        self._app = application(service, private_token(Path(ledger)), interval_seconds=interval_seconds)
+        token = private_token(Path(ledger))
+        self._app = application(service, token, interval_seconds=interval_seconds, grpc_address=grpc_address)
         self._life = self._app.router.lifespan_context(self._app)
         await self._life.__aenter__()
 
@@ -154,6 +156,7 @@ def build(
     bundle: Path,
     ledger: Path,
     flight: Path | None = None,
+    grpc_address: str | None = None,
     interval_seconds: float = 0.0,
     settings: dict[str, Any] | None = None,
 ) -> Any:
@@ -163,6 +166,7 @@ def build(
         bundle: its folder, the same on every node.
         ledger: folder of the ledger, on the front's node.
         flight: JSON of a `FlightBrief`; an example if None.
+        grpc_address: where the front serves gRPC itself, on its node; Ray's proxy is for HTTP.
         interval_seconds: as for `interlude serve`.
         settings: of `Service`.
     """
@@ -175,16 +179,16 @@ def build(
     handles = {role: serve.deployment(name=role, **options)(RoleReplica).bind(role, path) for role in ROLES}
     front = serve.deployment(name=FRONT, **options)(Front)
     told = None if flight is None else str(flight.resolve())
-    return front.bind(path, str(ledger.resolve()), told, interval_seconds, settings or {}, **handles)
+    where = (path, str(ledger.resolve()), told, grpc_address)
+    return front.bind(*where, interval_seconds, settings or {}, **handles)
 
 
 def example(arguments: dict[str, str]) -> Any:
     """For `serve run serving.ray_app:example bundle=… ledger=…` and KubeRay's `serveConfigV2`."""
     seconds = float(arguments.get("interval_seconds", "-1"))
     flight = arguments.get("flight")
-    return build(
-        Path(arguments["bundle"]), Path(arguments["ledger"]), Path(flight) if flight else None, seconds
-    )
+    where = Path(arguments["bundle"]), Path(arguments["ledger"]), Path(flight) if flight else None
+    return build(*where, arguments.get("grpc_address"), seconds)
 
 
 def serve_on_ray(
@@ -193,6 +197,7 @@ def serve_on_ray(
     flight: Path | None,
     host: str,
     port: int,
+    grpc_port: int,
     interval_seconds: float,
     settings: dict[str, Any],
     json_out: str | None = None,
@@ -204,8 +209,10 @@ def serve_on_ray(
     """
     open_bundle(bundle)
     read_flight(flight)
+    address = grpc_at(host, grpc_port)
     start(host, port)
-    serve.run(build(bundle, ledger, flight, interval_seconds, settings), name=APPLICATION, route_prefix="/")
+    app = build(bundle, ledger, flight, address, interval_seconds, settings)
+    serve.run(app, name=APPLICATION, route_prefix="/")
     url = f"http://{host}:{port}"
     emit({"bundle": bundle, "url": url, "ledger": ledger}, f"serving {bundle} on {url}", json_out)
     try:
