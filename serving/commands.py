@@ -30,13 +30,13 @@ def serve(
         Path, typer.Option("--ledger", metavar="DIR", help="Where budgets and events are kept.")
     ] = Path("ledger"),
     interval_seconds: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--interval-seconds",
             min=0.0,
             help="Length of an interval; 0 = it ends when POST /intervals says so. [default: the scenario's]",
         ),
-    ] = -1.0,
+    ] = None,
     deadline_seconds: Annotated[
         float, typer.Option("--deadline-seconds", min=0.001, help="That a role has in an interval.")
     ] = 1.0,

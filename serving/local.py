@@ -24,7 +24,7 @@ def run(
     host: str,
     port: int,
     grpc_port: int,
-    interval_seconds: float,
+    interval_seconds: float | None,
     settings: dict[str, Any],
     json_out: str | None = None,
 ) -> None:
@@ -37,17 +37,18 @@ def run(
         host: to listen on.
         port: to listen on, 0 = any.
         grpc_port: for gRPC, 0 = none.
-        interval_seconds: length of an interval; 0 = a client ends them, negative = the scenario's.
+        interval_seconds: length of an interval; 0 = a client ends them, None = the scenario's.
         settings: of `Service`.
         json_out: where the address is told as JSON, too.
 
     Raises:
         InterludeError: bundle, ledger, flight or address cannot be used.
     """
-    service = Service(bundle, ledger, read_flight(flight), **settings)
-    if interval_seconds < 0:
-        interval_seconds = service.bundle.scenario.hours_per_interval * 3600.0
+    brief = read_flight(flight)
     listener, grpc_address = _listen(host, port), grpc_at(host, grpc_port)
+    service = Service(bundle, ledger, brief, **settings)
+    if interval_seconds is None:
+        interval_seconds = service.bundle.scenario.hours_per_interval * 3600.0
     app = application(
         service, private_token(ledger), interval_seconds=interval_seconds, grpc_address=grpc_address
     )
@@ -66,7 +67,10 @@ def run(
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
-    uvicorn.Server(config).run(sockets=[listener])  # on uvloop, where it is installed
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])  # on uvloop, where it is installed
+    if not server.started:
+        raise InterludeError("the service did not start, for the reason above")
 
 
 def grpc_at(host: str, port: int) -> str | None:

@@ -105,7 +105,7 @@ class Front:
         ledger: str,
         flight: str | None,
         grpc_address: str | None,
-        interval_seconds: float,
+        interval_seconds: float | None,
         settings: dict[str, Any],
         **handles: Any,
     ) -> None:
@@ -121,7 +121,7 @@ class Front:
 
         brief = read_flight(None if flight is None else Path(flight))
         service = Service(bundle, ledger, brief, make_cast=cast, **settings)
-        if interval_seconds < 0:
+        if interval_seconds is None:
             interval_seconds = service.bundle.scenario.hours_per_interval * 3600.0
         token = private_token(Path(ledger))
         self._app = application(service, token, interval_seconds=interval_seconds, grpc_address=grpc_address)
@@ -157,7 +157,7 @@ def build(
     ledger: Path,
     flight: Path | None = None,
     grpc_address: str | None = None,
-    interval_seconds: float = 0.0,
+    interval_seconds: float | None = 0.0,
     settings: dict[str, Any] | None = None,
 ) -> Any:
     """The Ray Serve application: `serve.run(build(…))`.
@@ -167,7 +167,7 @@ def build(
         ledger: folder of the ledger, on the front's node.
         flight: JSON of a `FlightBrief`; an example if None.
         grpc_address: where the front serves gRPC itself, on its node; Ray's proxy is for HTTP.
-        interval_seconds: as for `interlude serve`.
+        interval_seconds: 0 = a client ends intervals, None = the scenario's.
         settings: of `Service`.
     """
     options: dict[str, Any] = {
@@ -185,7 +185,7 @@ def build(
 
 def example(arguments: dict[str, str]) -> Any:
     """For `serve run serving.ray_app:example bundle=… ledger=…` and KubeRay's `serveConfigV2`."""
-    seconds = float(arguments.get("interval_seconds", "-1"))
+    seconds = float(arguments["interval_seconds"]) if "interval_seconds" in arguments else None
     flight = arguments.get("flight")
     where = Path(arguments["bundle"]), Path(arguments["ledger"]), Path(flight) if flight else None
     return build(*where, arguments.get("grpc_address"), seconds)
@@ -198,7 +198,7 @@ def serve_on_ray(
     host: str,
     port: int,
     grpc_port: int,
-    interval_seconds: float,
+    interval_seconds: float | None,
     settings: dict[str, Any],
     json_out: str | None = None,
 ) -> None:
