@@ -1,5 +1,6 @@
 """The application on Ray Serve: roles are killed in turn under load, and no request fails."""
 
+import json
 import os
 import signal
 import socket
@@ -7,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,8 +29,13 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+class Served(NamedTuple):
+    url: str
+    grpc_address: str
+
+
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     import ray
     from ray import serve
 
@@ -39,9 +45,15 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     port = free_port()
     try:
         ray_app.start("127.0.0.1", port)
-        application = ray_app.build(a_bundle(tmp_path), tmp_path, settings={"deadline_seconds": 5.0})
+        found = Served(f"http://127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
+        application = ray_app.build(
+            a_bundle(tmp_path),
+            tmp_path,
+            grpc_address=found.grpc_address,
+            settings={"deadline_seconds": 5.0},
+        )
         serve.run(application, name=ray_app.APPLICATION, route_prefix="/")
-        yield f"http://127.0.0.1:{port}"
+        yield found
     finally:
         serve.shutdown()
         ray.shutdown()
@@ -86,9 +98,15 @@ class Load:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_role_that_is_killed_costs_no_request(url: str) -> None:
+def test_a_role_that_is_killed_costs_no_request(served: Served) -> None:
+    import grpc
+
     from serving import ray_app
 
+    url, grpc_address = served
+    with grpc.insecure_channel(grpc_address) as channel:
+        by_grpc = channel.unary_unary("/interlude.v1.Bidding/Bid")(json.dumps(a_request()).encode())
+    assert json.loads(by_grpc)["seatbid"]
     connection = Connection(url, TOKEN, timeout_seconds=60.0)
     campaigns = [{"name": f"c{c}", "vertical": "retail", "budget_usd": 1e6} for c in range(2)]
     flight = {"campaigns": campaigns, "listeners": listeners()}
