@@ -15,9 +15,9 @@ from policies.attribution.journeys import AttributionModel, Credit, Journeys
 from policies.attribution.survival import Survival
 from policies.attribution.windows import DEFAULT_WINDOWS, Windows
 
-_SPREADS: Final = np.geomspace(0.03, 3.0, 25)
-"""Standard deviations of cells' effects around the base's, in units of the mean effect: all as likely."""
-_FACTOR_DEVIATION: Final = 0.5
+_SPREADS: Final = np.geomspace(0.03, 1.0, 20)
+"""Standard deviations of cells' effects around the base's, in units of its effect: all as likely."""
+_FACTOR_DEVIATION: Final = 0.25
 """Prior standard deviation of the share of a base model's credit that is incremental, around 1."""
 
 
@@ -26,7 +26,7 @@ class Incrementality:
     """Shrinks a base model's credit towards the lift of shown over held-out touches, by precision.
 
     Conversions per touch y of a cell, measured by its ghost ads with variance v, stand beside the base's x:
-    y ~ N(τ, v), τ ~ N(κ·x, ω² + variance of x), κ ~ N(1, ¼). κ, common to all cells, is the share of the
+    y ~ N(τ, v), τ ~ N(κ·x, ω² + variance of x), κ ~ N(1, .25²). κ, common to all cells, is the share of the
     base's credit that is incremental; τ's posterior mean is averaged over ω (Fay–Herriot, ω integrated out).
     With no ghost ads it is the base's credit; with many, the measured lift. A cell without ghost ads takes κ
     from the others. Credits need not sum to the conversions: the rest is baseline, or within the error.
@@ -41,7 +41,7 @@ class Incrementality:
     def credit(self, journeys: Journeys, cells: int) -> Credit:
         """As every `AttributionModel`."""
         base = self.base.credit(journeys, cells)
-        lift = measured_lift(journeys, cells, self.windows.click_hours)
+        lift = measured_lift(journeys, cells, self.windows.view_hours)
         touched = lift.shown > 0.0
         shown = np.where(touched, lift.shown, 1.0)
         effect, deviation = _shrunk(
@@ -108,7 +108,7 @@ def _shrunk(
     if not measured.any():
         return base, np.sqrt(base_variance)
     x, y = base[measured], effect[measured]
-    unit = np.sqrt(np.mean(base**2)) or 1.0
+    unit = np.abs(base) + np.sqrt(base_variance)
     means, variances, evidence = [], [], []
     for spread in _SPREADS:
         prior = np.diag((spread * unit) ** 2 + base_variance) + _FACTOR_DEVIATION**2 * np.outer(base, base)

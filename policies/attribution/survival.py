@@ -79,7 +79,7 @@ class Survival:
         journey, count = journeys.journey, len(journeys.conversion_hour)
         converted = journeys.converted
         latest = np.nanmax(np.concatenate([journeys.hour, journeys.conversion_hour]))
-        horizon = float(latest) if self.horizon_hours is None else self.horizon_hours
+        horizon = max(float(latest), 1.0) if self.horizon_hours is None else self.horizon_hours
         end = np.where(converted, journeys.conversion_hour, horizon)
         age = end[journey] - journeys.hour
         before = age >= 0.0
@@ -117,17 +117,18 @@ def _joined(terms: NDArray[np.float64]) -> NDArray[np.float64]:
 def _fit(
     exposure: NDArray[np.float64], rate: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Newton's method inside θ > 0: coefficients [D] > 0 and the curvature [D, D] there.
+    """Newton's method inside θ > 0: coefficients [D] > 0, and the curvature [D, D] of the likelihood there.
 
     Minimises exposure·θ − Σ conversions log(rate·θ) − p Σ (log θ − θ / prior), with p conversions the prior's
     weight. Over p ≤ 1 it is self-concordant, so that a step shortened to 1 / (1 + its length in the
-    curvature / √p) stays inside and goes down.
+    curvature / √p) stays inside and goes down. The curvature that is returned holds the prior's at its own
+    mean: at θ near 0 it would claim that the data cannot have missed an effect.
 
     Args:
         exposure: [D] of all journeys.
         rate: [V, D] at each conversion.
     """
-    unit = len(rate) / max(exposure.sum(), 1e-300)
+    unit = len(rate) / max(exposure.sum(), 1e-9)
     rate, cost = rate * unit, exposure * unit + _PRIOR_CONVERSIONS  # of coefficients in units of the prior's
     share = np.ones(len(cost))
     for _ in range(_ITERATIONS):
@@ -139,4 +140,5 @@ def _fit(
         if length < 1e-6:
             break
         share = share - step * (1.0 if length < 0.25 else 1.0 / (1.0 + length))
-    return share * unit, curvature / unit**2
+    ratio = rate / (rate @ share)[:, None]
+    return share * unit, (ratio.T @ ratio + _PRIOR_CONVERSIONS * np.eye(len(cost))) / unit**2
