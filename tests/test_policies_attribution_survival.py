@@ -51,3 +51,14 @@ def test_effects_are_found_in_a_world_with_a_known_hazard(seed: int) -> None:
     journeys, truth = simulated(seed, 20_000, held_out=0.0)
     told = Survival(horizon_hours=FLIGHT_HOURS).credit(journeys, 8)
     assert (np.abs(told.conversions - truth) < 4.0 * told.deviation + 0.1 * truth).all()
+
+
+def test_journeys_that_are_listed_for_a_touch_alone_bring_it_no_credit() -> None:
+    """Nobody here converts for a touch; but a touch comes before every conversion that is listed."""
+    rng = np.random.default_rng(0)
+    touch, own = rng.uniform(0.0, 300.0, 20_000), rng.exponential(600.0, 20_000)
+    listed = touch < own
+    hours = [float(hour) if hour < 300.0 else None for hour in own[listed]]
+    journeys = by_hand(*[([0], hour) for hour in hours], hour=touch[listed])
+    told = Survival(horizon_hours=300.0).credit(journeys, 1)
+    assert told.conversions[0] < 0.05 * np.count_nonzero(journeys.converted)

@@ -28,8 +28,8 @@ class Survival:
 
     λ(t) = μ + Σ touches before t (α + β Σ decays d of π exp(−age / d) / d), with α and β of the touch's cell.
     β is the effect of being shown: it fades, and ends with the window. α is for good, and of the opportunity,
-    whether shown or held out: it stands for who is reached, so that a cell aimed at people who would buy
-    anyway does not earn their purchases by it. What β does not explain is baseline, and nobody's.
+    whether shown or held out: it stands for who is reached, so that neither a cell aimed at people who would
+    buy anyway nor a log of those alone who were touched earns by it. What β does not explain is baseline.
 
     The decays are given; their weights π, common to all cells, are fitted first, with one β for all, then μ,
     α and β: both likelihoods are concave, as those of Zhang et al., with a decay of each cell's own, are not.
