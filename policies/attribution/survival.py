@@ -118,8 +118,9 @@ def _fit(
 
     Minimises exposure·θ − Σ conversions log(rate·θ) − p Σ (log θ − θ / prior), with p conversions the prior's
     weight. Over p ≤ 1 it is self-concordant, so that a step shortened to 1 / (1 + its length in the
-    curvature / √p) stays inside and goes down. The curvature that is returned holds the prior's at its own
-    mean: at θ near 0 it would claim that the data cannot have missed an effect.
+    curvature / √p) stays inside and goes down; a longer one is taken where it does so, too. The curvature
+    that is returned holds the prior's at its own mean: at θ near 0 it would claim that the data cannot have
+    missed an effect.
 
     Args:
         exposure: [D] of all journeys.
@@ -127,6 +128,10 @@ def _fit(
     """
     unit = len(rate) / max(exposure.sum(), 1e-9)
     rate, cost = rate * unit, exposure * unit + _PRIOR_CONVERSIONS  # of coefficients in units of the prior's
+
+    def loss(at: NDArray[np.float64]) -> float:
+        return float(cost @ at - np.log(rate @ at).sum() - _PRIOR_CONVERSIONS * np.log(at).sum())
+
     share = np.ones(len(cost))
     for _ in range(_ITERATIONS):
         ratio = rate / (rate @ share)[:, None]
@@ -136,6 +141,15 @@ def _fit(
         length = np.sqrt(gradient @ step / _PRIOR_CONVERSIONS)
         if length < 1e-6:
             break
-        share = share - step * (1.0 if length < 0.25 else 1.0 / (1.0 + length))
+        size, sure = (
+            min(1.0, 0.95 / np.max(step / share)) if (step > 0.0).any() else 1.0,
+            1.0 / (1.0 + length),
+        )
+        goal = loss(share)
+        while (
+            length > 0.25 and size > sure and loss(share - size * step) > goal - 0.1 * size * gradient @ step
+        ):
+            size = max(size / 2.0, sure)
+        share = share - size * step
     ratio = rate / (rate @ share)[:, None]
     return share * unit, (ratio.T @ ratio + _PRIOR_CONVERSIONS * np.eye(len(cost))) / unit**2
