@@ -1,6 +1,5 @@
-from typing import Any
-
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
