@@ -1,6 +1,7 @@
 """Credit calibrated by ghost ads: what models say of a cell, shrunk towards what a hold-out measured.
 
-Sources: Johnson, Lewis & Nubbemeyer, X
+Sources: ghost ads, Johnson, Lewis & Nubbemeyer 2017 (doi 10.1509/jmr.15.0297); shrinkage, Fay & Herriot 1979
+(doi 10.1080/01621459.1979.10482505).
 """
 
 from __future__ import annotations
