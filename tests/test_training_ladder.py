@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from envs.scenario import load_scenario
+from evaluation.intervals import TooFewRunsError
 from evaluation.rollout import Course
-from training.ladder import LISTENERS, ladder, main
+from training.ladder import LISTENERS, ladder, main, top_rung_by_seed
 
 
 def test_the_prior_and_the_listeners_are_worth_something_each_and_more_together() -> None:
@@ -25,3 +26,11 @@ def test_the_prior_and_the_listeners_are_worth_something_each_and_more_together(
 def test_it_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     main("quick", 2)
     assert "over certainty-equivalent" in capsys.readouterr().out
+
+
+def test_what_is_claimed_of_the_method_is_over_training_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    means, lift = top_rung_by_seed(Course(load_scenario("quick"), num_markets=2), 5, prior_markets=8)
+    assert len(set(means)) == 5 and lift.kind == "over_runs"
+    with pytest.raises(TooFewRunsError):
+        main("quick", 2, seeds=1)
+    assert "training seed" not in capsys.readouterr().out

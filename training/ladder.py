@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import typer
 
 from envs.output import format_table
 from envs.scenario import Scenario, load_scenario
-from evaluation.intervals import Interval, over_markets
+from envs.state import Float
+from evaluation.intervals import Interval, over_markets, over_runs
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, play
 from evaluation.sources import TeamSource
@@ -57,13 +59,31 @@ def ladder(course: Course, prior_markets: int = 1024) -> Iterator[tuple[str, flo
         yield team.name, float(objective.mean()), over_markets(objective, base)
 
 
-def main(scenario: str = "default", markets: int = 256) -> None:
-    """Prints the ladder on held-out markets."""
-    rows = [
-        (name, f"{mean:,.0f}", f"{100 * lift.estimate:+.1f} % [{100 * lift.low:.1f}, {100 * lift.high:.1f}]")
-        for name, mean, lift in ladder(Course(load_scenario(scenario), num_markets=markets))
-    ]
+def top_rung_by_seed(course: Course, seeds: int, prior_markets: int = 1024) -> tuple[Float, Interval]:
+    """Mean J [seeds] in USD of the highest rung, taught by other markets each time, and its lift.
+
+    Raises:
+        TooFewRunsError: fewer than five seeds.
+    """
+    teams = [taught_team(LISTENERS, course.scenario, seed, prior_markets) for seed in range(seeds)]
+    means = np.array([play(team, course).metrics[OBJECTIVE].mean() for team in teams])
+    return means, over_runs(means, play(make_team(DESK_TEAM), course).metrics[OBJECTIVE].mean())
+
+
+def main(scenario: str = "default", markets: int = 256, seeds: int = 0) -> None:
+    """Prints the ladder on held-out markets, or with `--seeds` its highest rung by training seed."""
+    course = Course(load_scenario(scenario), num_markets=markets)
+    if seeds:
+        means, lift = top_rung_by_seed(course, seeds)
+        typer.echo(f"{LISTENERS} + prior, by training seed: {'; '.join(f'{mean:,.0f}' for mean in means)}")
+        typer.echo(f"over {DESK_TEAM}, over training seeds: {_said(lift)}")
+        return
+    rows = [(name, f"{mean:,.0f}", _said(lift)) for name, mean, lift in ladder(course)]
     typer.echo(format_table(("team", "J, USD", f"over {DESK_TEAM}"), rows))
+
+
+def _said(lift: Interval) -> str:
+    return f"{100 * lift.estimate:+.1f} % [{100 * lift.low:.1f}, {100 * lift.high:.1f}]"
 
 
 if __name__ == "__main__":
