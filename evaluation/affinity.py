@@ -65,8 +65,8 @@ class ToldTaste(CollaborativeAudience):
         super().start(flight)
         if flight.market is None:
             raise ValueError("told-taste reads the hidden truth: it needs a flight with market=…")
-        self.embedding = np.ascontiguousarray(flight.market.parameters.listener_taste[..., :FACTORS])
-        self._known = np.ones_like(self._known)
+        taste = np.ascontiguousarray(flight.market.parameters.listener_taste[..., :FACTORS])
+        self._embed(taste, np.zeros(taste.shape[:2]))
 
 
 class Affinity(NamedTuple):
@@ -119,6 +119,8 @@ def _by_batch(team: Team, course: Course) -> Iterator[Affinity]:
             actions = team.act(observations, market.impressions)
             step = market.step(actions)
             observations, terminated = step.observations, step.terminated
+        if team.incapacities:
+            raise InterludeError(f"the audience cannot be judged: {team.incapacities[0].reason}")
         predicted = relative(posted_affinity(actions, market))
         shape = predicted.shape
         plays = market.listening().plays.sum(-1, dtype=np.int64)[:, None, :]
@@ -206,7 +208,7 @@ def _segments_table(scenario: Scenario, markets: int) -> str:
     market = VectorMarket(scenario, markets, split="held_out")
     market.reset(market_seeds("held_out", 0, 0, markets))
     truth, listening = market.parameters, market.listening(order=True)
-    embedding = embed_listeners(shipped_session_model(), listening)
+    embedding = embed_listeners(shipped_session_model(), listening).taste
     rows = []
     for clusters in CLUSTERS:
         alone, crossed = [], []

@@ -88,12 +88,16 @@ class CollaborativeAudience:
         self._flight, listening = flight, flight.listening
         self._average.start(flight)
         self._segment = listening.segment
-        self.embedding = embed_listeners(self.fitted_model(flight.scenario), listening)
-        self._known = listening.plays.any(-1)
+        self._embed(*embed_listeners(self.fitted_model(flight.scenario), listening))
         self._kept = fading(flight.scenario.hours_per_interval)
         self.belief: TasteBelief | None = None
         shape = (flight.num_markets, flight.num_campaigns, flight.scenario.listeners.count)
         self.listener_affinity = np.empty(shape)
+
+    def _embed(self, embedding: Float, doubt: Float) -> None:
+        """Listeners [B, L, D] and how far they are in doubt [B, L]."""
+        self.embedding, self._doubt = embedding, doubt
+        self._by_factor = np.ascontiguousarray(embedding.transpose(0, 2, 1))
 
     def read_impressions(self, impressions: ImpressionLog) -> None:
         """Learns from an interval's impressions."""
@@ -115,8 +119,8 @@ class CollaborativeAudience:
             self.belief = new_belief(campaigns, listeners, level, self.noise)
         listener_table(
             self.belief,
-            self.embedding,
-            self._known,
+            self._by_factor,
+            self._doubt,
             self._segment,
             value.affinity,
             self.listener_affinity,

@@ -63,11 +63,12 @@ def measure(model: ListenerModel, scenario: Scenario, requests: int = REQUESTS, 
     rng = np.random.default_rng(0)
     belief.taste[:] = rng.normal(0.0, 0.1, belief.taste.shape)
     value = market.parameters.affinity_hint
-    embedding = embed_listeners(model, listening)
-    known, table = listening.plays.any(-1), np.empty((sample, scenario.campaigns, listeners))
+    embedding, doubt = embed_listeners(model, listening)
+    x = np.ascontiguousarray(embedding.transpose(0, 2, 1))
+    table = np.empty((sample, scenario.campaigns, listeners))
 
     def tables() -> None:
-        listener_table(belief, embedding, known, listening.segment, value, table)
+        listener_table(belief, x, doubt, listening.segment, value, table)
 
     each = np.array([_timed(answer) for answer in _requests(model, listening, belief, value, requests)])
     wall, own = 1e3 * each[requests // 20 :].T  # the first ones warm up
@@ -99,8 +100,9 @@ def _requests(
 
 
 def _answer(model: ListenerModel, one: Listening, belief: TasteBelief, value: Float, table: Float) -> None:
-    x = embed_listeners(model, one)
-    listener_table(belief, x, one.plays.any(-1), one.segment, value, table)
+    embedding, doubt = embed_listeners(model, one)
+    x = np.ascontiguousarray(embedding.transpose(0, 2, 1))
+    listener_table(belief, x, doubt, one.segment, value, table)
 
 
 def _timed(answer: Callable[[], object]) -> tuple[float, float]:
