@@ -91,6 +91,7 @@ def _tanh(x):  # type: ignore[no-untyped-def]
 def _last_states(token, gates, recurrent, bias, votes, state):  # type: ignore[no-untyped-def]
     """Fills state [n, H + FACTORS] after the tokens [n, N]: the network's, then the votes; all in float32."""
     width = recurrent.shape[0]
+    whole = width // 4 * 4
     heard, was = np.empty(3 * width, np.float32), np.empty(width, np.float32)
     opened, kept = np.empty(2 * width, np.float32), np.empty(width, np.float32)
     for i in range(token.shape[0]):
@@ -103,7 +104,12 @@ def _last_states(token, gates, recurrent, bias, votes, state):  # type: ignore[n
                 cast[d] += vote[d]
             for j in range(3 * width):
                 heard[j] = bias[j]
-            for h in range(width):
+            for h in range(0, whole, 4):  # four rows at once: sums are loaded and stored a quarter as often
+                x0, x1, x2, x3 = was[h], was[h + 1], was[h + 2], was[h + 3]
+                r0, r1, r2, r3 = recurrent[h], recurrent[h + 1], recurrent[h + 2], recurrent[h + 3]
+                for j in range(3 * width):
+                    heard[j] += (x0 * r0[j] + x1 * r1[j]) + (x2 * r2[j] + x3 * r3[j])
+            for h in range(whole, width):
                 x, row = was[h], recurrent[h]
                 for j in range(3 * width):
                     heard[j] += x * row[j]

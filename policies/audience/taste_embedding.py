@@ -127,7 +127,7 @@ def _embed(plays, total, order, share, offset, factor, trust, out):  # type: ign
 
     Args:
         plays: [n, I].
-        total: [n] of each row.
+        total: [n] of each row, or about: its mean over items is taken away.
         order: [n] rows by total.
         share: [I] of all plays.
         offset: [I] mean log ratio.
@@ -253,10 +253,17 @@ def _two_years(
     return year, other
 
 
+def _about(total: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Totals to 7 binary digits, within .8 %: so few different ones that equations are solved for each."""
+    mantissa, exponent = np.frexp(total)
+    rounded: NDArray[np.int64] = np.ldexp(np.round(mantissa * 128.0) / 128.0, exponent).astype(np.int64)
+    return rounded
+
+
 def embed(model: TasteModel, plays: NDArray[np.int32]) -> Float:
     """Embeddings [..., FACTORS] of play counts [..., I]; 0 for who played nothing."""
     rows = np.ascontiguousarray(plays.reshape(-1, plays.shape[-1]))
-    total = rows.sum(1, dtype=np.int64)
+    total = _about(rows.sum(1, dtype=np.int64))
     out = np.empty((len(rows), FACTORS))
     factor = np.linalg.solve(model.whitening, model.item_factor.T).T
     by_plays = np.argsort(total, kind="stable")
