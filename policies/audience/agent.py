@@ -127,6 +127,24 @@ class CollaborativeAudience:
         )
         return value
 
+    def expected_deviation(self) -> Float:
+        """[B, C, L] log affinity by which a listener's taste departs from the segment's, as believed now."""
+        if self.belief is None:
+            return np.zeros_like(self.listener_affinity)
+        found: Float = np.einsum("bcd,bld->bcl", self.belief.taste, self.embedding)
+        return found
+
+    def deviation_variance(self) -> Float:
+        """[B, C, L] how far that may be off: both the campaign's taste and the listener's are in doubt."""
+        prior = np.full_like(self.listener_affinity, self.noise.taste)
+        if self.belief is None:
+            return prior
+        taste, covariance = self.belief.taste, self.belief.covariance
+        strength = (taste**2).sum(-1) + np.trace(covariance, axis1=-2, axis2=-1)
+        of_campaign = np.einsum("bld,bcde,ble->bcl", self.embedding, covariance, self.embedding)
+        found: Float = of_campaign + self._doubt[:, None] * strength[..., None]
+        return found
+
 
 def load_audience(folder: Path) -> CollaborativeAudience:
     """The audience agent of a stored model.

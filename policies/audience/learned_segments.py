@@ -72,7 +72,7 @@ def group_listeners(point, group, centre):  # type: ignore[no-untyped-def]
 
 @allocating_kernel
 def average_within(table, group, mean):  # type: ignore[no-untyped-def]
-    """Fills mean [B, ≥ C, G] with that of the table [B, C, L] over each group [B, L]; kept where nobody is."""
+    """Fills mean [B, ≥ C, G] with the table's [B, C, L] over each group [B, L]; kept where nobody is."""
     groups = mean.shape[2]
     total, count = np.empty(groups), np.empty(groups)
     for b in range(table.shape[0]):

@@ -64,7 +64,10 @@ def two_years(scenario: Scenario, seed: int, markets: int) -> tuple[Year, NDArra
 
 
 def with_readout(session: Session, taste: TasteModel, year: Year, other: NDArray[np.int32]) -> Session:
-    """The session part, its readout and trust fitted to what the same listeners played another year [n, ITEMS]."""
+    """The session part, its readout and trust fitted to what the same listeners played another year.
+
+    `other` [n, ITEMS] is that year.
+    """
     total = year.plays.sum(1, dtype=np.int64)
     known = total > 0
     x = embed(taste, year.plays)
@@ -73,9 +76,7 @@ def with_readout(session: Session, taste: TasteModel, year: Year, other: NDArray
     centred, target = features - offset, embed(taste, other)[known]
     readout = least_squares(centred, target)
     trust = fit_trust(centred @ readout, total[known], target)
-    return session._replace(
-        offset=offset.astype(np.float32), readout=readout.astype(np.float32), trust=trust
-    )
+    return session._replace(offset=offset.astype(np.float32), readout=readout.astype(np.float32), trust=trust)
 
 
 def least_squares(features: Float, target: Float) -> Float:

@@ -13,7 +13,6 @@ nuisances are integrated out exactly: sums of each (c, s, k) suffice.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np

@@ -244,7 +244,8 @@ def _two_years(
     scenario: Scenario, known: Scenario, number: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Plays [n, ITEMS] of listeners as `known` has them, and of the same listeners another, usual year."""
-    seeds = [market_seeds("train", _TRUST_SEED + 2 * number + year, 0, TRAINING_MARKETS // 2) for year in (0, 1)]
+    start, half = _TRUST_SEED + 2 * number, TRAINING_MARKETS // 2
+    seeds = [market_seeds("train", start + year, 0, half) for year in (0, 1)]
     taste = draw_markets(seeds[0], scenario, "train")[0].listener_taste
     year, other = (
         draw_histories(of, taste, one).reshape(-1, ITEMS)

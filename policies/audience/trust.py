@@ -36,7 +36,7 @@ def trusted(trust, log_plays):  # type: ignore[no-untyped-def]
 
 
 def doubt_of(trust: Float, plays: NDArray[np.int64]) -> Float:
-    """Variance of tastes around what is embedded, of listeners with so many plays; 1 of who played nothing."""
+    """Variance of tastes around embeddings of so many plays; 1 of who played nothing."""
     left: Float = np.interp(np.log1p(plays) / _LOG_2, np.arange(KNOTS), trust[:, 1])
     return left
 
