@@ -113,13 +113,13 @@ def _within(team: Team, market: VectorMarket) -> Float:
 
 
 def _joined(batches: Sequence[Affinity]) -> Affinity:
-    return Affinity(*(np.concatenate(column) for column in zip(*batches, strict=True)))
+    return Affinity._make(np.concatenate(column) for column in zip(*batches, strict=True))
 
 
 def with_plays(found: Affinity, low: int, high: int | None) -> Affinity:
     """The rows of listeners of whom so many plays are known."""
     kept = (found.plays >= low) & (found.plays <= (np.inf if high is None else high))
-    return Affinity(*(column[kept] for column in found))
+    return Affinity._make(column[kept] for column in found)
 
 
 def rank_correlation(found: Affinity) -> float:

@@ -213,6 +213,11 @@ def load_listener_model(folder: Path) -> ListenerModel:
     artefact = load_artefact(folder)
     if artefact.model not in ("taste", "session"):
         raise InterludeError(f"{folder} holds the model {artefact.model}, not one of taste, session")
+    if "trust" not in artefact.tensors:
+        raise InterludeError(
+            f"{folder} says nothing of how far embeddings are to be trusted: an earlier version wrote it. "
+            "Train or export the run again"
+        )
 
     def taken(name: str, *shape: int | None) -> NDArray[Any]:
         single = name.startswith("session.") and name != "session.trust"
