@@ -18,7 +18,7 @@ from envs.scenario import Scenario
 from envs.seeds import market_seeds
 from envs.state import Float
 from policies.audience.listener_model import Session, session_features, session_states
-from policies.audience.taste_embedding import TasteModel, embed, sparse
+from policies.audience.taste_embedding import RICH, SPARSE, TasteModel, embed, with_plays
 from policies.audience.trust import fit_trust
 
 RIDGE: Final = 10.0
@@ -51,12 +51,11 @@ def draw_year(scenario: Scenario, seed: int, markets: int) -> Year:
 def two_years(scenario: Scenario, seed: int, markets: int) -> tuple[Year, NDArray[np.int32]]:
     """A year of listeners, and what the same listeners play another year [n, ITEMS].
 
-    Half of them are as the scenario has them, of the other half little is known in the first year. Reads
-    four seeds.
+    Of half of them little is known in the first year, of the other half much. Reads four seeds.
     """
     first, other, listeners = [], [], scenario.listeners.count
-    for n, known in enumerate((scenario, sparse(scenario))):
-        first.append(draw_year(known, seed + 2 * n, markets // 2))
+    for n, share in enumerate((SPARSE, RICH)):
+        first.append(draw_year(with_plays(scenario, share), seed + 2 * n, markets // 2))
         seeds = market_seeds("train", seed + 2 * n + 1, 0, markets // 2)
         tastes = first[-1].taste.reshape(markets // 2, listeners, -1)
         other.append(draw_histories(seeds, tastes, scenario).reshape(-1, ITEMS))

@@ -41,8 +41,10 @@ ROUNDS: Final = 8
 TRAINING_MARKETS: Final = 32
 _TRAINING_SEED, _TRUST_SEED = 0x7A57E, 0x7A580
 """Sequences of training markets of their own; trust takes four: two populations, two years of each."""
-SPARSE: Final = 16.0
-"""How many times fewer plays half the listeners have that trust is learned from: of few little is known."""
+SPARSE: Final = 1.0 / 16.0
+RICH: Final = 4.0
+"""How many times the plays listeners have that trust is learned from, half and half: so that it is learned
+of few plays and of many, whichever the scenario's have."""
 _START_STREAM: Final = 0x7A03
 
 
@@ -227,15 +229,15 @@ def taste_model(scenario: Scenario) -> TasteModel:
     truth, _ = draw_markets(seeds, scenario, "train")
     plays = draw_histories(seeds, truth.listener_taste, scenario)
     model = fit_tastes(plays.reshape(-1, ITEMS))
-    years = [_two_years(scenario, with_plays, n) for n, with_plays in enumerate((scenario, sparse(scenario)))]
+    years = [_two_years(scenario, with_plays(scenario, share), n) for n, share in enumerate((SPARSE, RICH))]
     year, other = (np.concatenate(part) for part in zip(*years, strict=True))
     told, again = ((embed(model, plays), plays.sum(1, dtype=np.int64)) for plays in (year, other))
     return model._replace(trust=fit_trust(*told, *again))
 
 
-def sparse(scenario: Scenario) -> Scenario:
-    """The scenario with listeners of whom much less is known."""
-    median = scenario.listeners.plays_median / SPARSE
+def with_plays(scenario: Scenario, share: float) -> Scenario:
+    """The scenario with listeners of whom so many times as much is known."""
+    median = scenario.listeners.plays_median * share
     listeners = scenario.listeners.model_copy(update={"plays_median": median})
     return scenario.model_copy(update={"listeners": listeners})
 
@@ -244,8 +246,8 @@ def _two_years(
     scenario: Scenario, known: Scenario, number: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Plays [n, ITEMS] of listeners as `known` has them, and of the same listeners another, usual year."""
-    start, half = _TRUST_SEED + 2 * number, TRAINING_MARKETS // 2
-    seeds = [market_seeds("train", start + year, 0, half) for year in (0, 1)]
+    start = _TRUST_SEED + 2 * number
+    seeds = [market_seeds("train", start + year, 0, TRAINING_MARKETS) for year in (0, 1)]
     taste = draw_markets(seeds[0], scenario, "train")[0].listener_taste
     year, other = (
         draw_histories(of, taste, one).reshape(-1, ITEMS)
