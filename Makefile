@@ -51,7 +51,7 @@ train: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 benchmark: install
 	$(BIN)/interlude benchmark

@@ -13,7 +13,7 @@ import numpy as np
 from numba import uint64
 from numpy.typing import ArrayLike, NDArray
 
-from envs.kernel import allocating_kernel, inlined, kernel
+from envs.kernel import allocating_kernel, inlined, inner_kernel, kernel
 from envs.philox import philox4x32
 
 Pricing = Literal["second_price", "first_price", "generalized_second_price", "vcg"]
@@ -63,7 +63,7 @@ class AuctionResult(_Cleared):
         return (*self, self.refused_bids)
 
 
-@kernel
+@inner_kernel
 def _tied_before(bidder, other, seed, interval, opportunity):  # type: ignore[no-untyped-def]
     """Whether a bidder stands before another of the same bid: the larger hash, else the lower index."""
     low_key, high_key = seed & _MASK, seed >> uint64(32)
@@ -84,7 +84,7 @@ def _outranks(bid, bidder, other_bid, other, seed, interval, opportunity):  # ty
     return bid > other_bid or (bid == other_bid and _tied_before(bidder, other, seed, interval, opportunity))
 
 
-@kernel
+@inner_kernel
 def clear_pod(  # type: ignore[no-untyped-def]
     bids,
     category,

@@ -9,7 +9,7 @@ import numpy as np
 from envs import catalogue as cat
 from envs import constants as con
 from envs.constants import struck_campaign
-from envs.kernel import inlined, kernel
+from envs.kernel import inlined, inner_kernel
 from envs.state import Float, Int
 
 _FIT, _NEEDS_SCREEN, _ARMS = cat.PLACEMENT_FIT, cat.NEEDS_SCREEN, cat.ARMS
@@ -67,7 +67,7 @@ def no_bids(rows: int) -> Bids:
     )
 
 
-@kernel
+@inner_kernel
 def prepare_bids(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
     """Bids per predicted value, and predicted values by listener, as the pass over opportunities reads them.
 

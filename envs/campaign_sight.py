@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envs import catalogue as cat
-from envs.kernel import kernel
+from envs.kernel import inner_kernel
 from envs.observation import SCHEMAS
 from envs.rows import bound, starts
 
@@ -12,7 +12,7 @@ _LOW, _HIGH = SCHEMAS["bidding"].low, SCHEMAS["bidding"].high
 _ARMS, _F, _V = cat.ARMS, cat.F, cat.V
 
 
-@kernel
+@inner_kernel
 def see_campaigns(rows, m, st, brief, feed, board, out, clock, noise, t, first, end):  # type: ignore[no-untyped-def]
     """Fills rows [B, C, size] of markets first … end − 1; gives how many numbers are none.
 

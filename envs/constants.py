@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from envs import response as res
 from envs.auction import RULE
 from envs.catalogue import S
-from envs.kernel import kernel
+from envs.kernel import inner_kernel, kernel
 from envs.price_landscape import TABLE_SIZE
 from envs.scenario import Scenario
 
@@ -126,7 +126,7 @@ def _table(quantile: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(quantile[at], np.float64)
 
 
-@kernel
+@inner_kernel
 def active_incident(kinds, starts, lengths, kind, t):  # type: ignore[no-untyped-def]
     """Slot of an incident of this kind that is active at interval t in one market, or −1."""
     for slot in range(kinds.shape[0]):

@@ -8,7 +8,7 @@ import numpy as np
 
 from envs import catalogue as cat
 from envs.accounts import Feed
-from envs.kernel import allocating_kernel, kernel
+from envs.kernel import allocating_kernel, inner_kernel, kernel
 from envs.protocol import Actions, Directive
 from envs.state import Controls, Float, Int, MarketState
 
@@ -26,7 +26,7 @@ def new_controls(num_markets: int, campaigns: int, listeners: int) -> Controls:
     )
 
 
-@kernel
+@inner_kernel
 def _split_budgets(weight, left_usd, budget_usd, first, end):  # type: ignore[no-untyped-def]
     """Re-splits what is left in proportion to left × weight; the total never changes."""
     campaigns = left_usd.shape[1]

@@ -13,7 +13,7 @@ from envs import catalogue as cat
 from envs import constants as con
 from envs.constants import active_incident
 from envs.feedback import prepare_creatives
-from envs.kernel import kernel
+from envs.kernel import inner_kernel, kernel
 from envs.listeners import survey, update_listeners
 from envs.opportunities import close_sale, open_sale, sell
 from envs.philox import UNIT, binomial, fill_words
@@ -30,7 +30,7 @@ _ARMS = cat.ARMS
 INITIAL_RECALL = 0.02
 
 
-@kernel
+@inner_kernel
 def _settle(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyped-def]
     """Wear, reported conversions, creatives on air, what is tracked, which incidents were active."""
     campaigns, segments, classes = scratch.waiting.shape
@@ -68,7 +68,7 @@ def _settle(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyp
             out.incident[b, slot] = kinds[slot]
 
 
-@kernel
+@inner_kernel
 def open_interval(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
     """Readies interval t of market b: gives how many opportunities may come."""
     if t % k.intervals_per_day == 0:
@@ -79,7 +79,7 @@ def open_interval(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
     return open_sale(m, st, k, ctl, scratch, b, t)
 
 
-@kernel
+@inner_kernel
 def close_interval(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyped-def]
     """What follows the last opportunity of interval t of market b."""
     close_sale(out, scratch, b)

@@ -15,6 +15,7 @@ from envs.bids import SERVED, Bids
 from envs.catalogue import MAX_CAMPAIGNS, P, S
 from envs.dynamics import close_interval, open_interval
 from envs.errors import ConfigurationError
+from envs.kernel import kernel
 from envs.market import Step, VectorMarket
 from envs.opportunities import find_opportunity, sell
 from envs.protocol import Actions, quiet_board
@@ -99,18 +100,18 @@ class Exchange(VectorMarket):
         t, scratch = self.interval, self._scratch[0]
         out = empty_outcome(1, self.num_campaigns, S, P)
         hidden = [p for p in range(P) if self._strikes(con.TRACKING_OUTAGE, p)]
-        count = open_interval(*moment, self._controls, scratch, 0, t)
+        count = _open(*moment, self._controls, scratch, 0, t)
         for item in range(count):
-            cell, listener, visible, quality = find_opportunity(*moment, scratch, 0, t, item)
+            cell, listener, visible, quality = _find(*moment, scratch, 0, t, item)
             if cell < 0:
                 continue
             segment, placement = divmod(cell, P)
             reserve = float(self.constants.reserve_usd[placement])
             seen = Opportunity(t, item, listener, segment, placement, bool(visible), quality, reserve)
             offers = np.ascontiguousarray(self._bidder.bid(seen), np.float64)
-            rows = sell(*moment, out, scratch, 0, t, item, item + 1, offers)
+            rows = _sell(*moment, out, scratch, 0, t, item, item + 1, offers)
             self._bidder.hear(seen, _notices(scratch.made, rows, offers, placement not in hidden))
-        close_interval(*moment, out, scratch, self._next_on_air, 0, t)
+        _close(*moment, out, scratch, self._next_on_air, 0, t)
         return out
 
     def _strikes(self, kind: int, placement: int) -> bool:
@@ -118,6 +119,26 @@ class Exchange(VectorMarket):
         m, t = self.parameters, self.interval
         active = (m.incident_start[0] <= t) & (t < m.incident_start[0] + m.incident_length[0])
         return bool((active & (m.incident_kind[0] == kind) & (m.incident_placement[0] == placement)).any())
+
+
+@kernel
+def _open(m, st, k, controls, scratch, b, t):  # type: ignore[no-untyped-def]
+    return open_interval(m, st, k, controls, scratch, b, t)
+
+
+@kernel
+def _find(m, st, k, scratch, b, t, item):  # type: ignore[no-untyped-def]
+    return find_opportunity(m, st, k, scratch, b, t, item)
+
+
+@kernel
+def _sell(m, st, k, out, scratch, b, t, first, end, offers):  # type: ignore[no-untyped-def]
+    return sell(m, st, k, out, scratch, b, t, first, end, offers)
+
+
+@kernel
+def _close(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyped-def]
+    close_interval(m, st, k, out, scratch, next_on_air, b, t)
 
 
 def _notices(made: Bids, rows: int, offers: Float, tracked: bool) -> list[Notice]:

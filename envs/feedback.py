@@ -9,7 +9,7 @@ from envs import constants as con
 from envs import response as res
 from envs.bids import OUTCOME_DRAWS, SERVED
 from envs.constants import active_incident, struck_campaign
-from envs.kernel import kernel
+from envs.kernel import inner_kernel, kernel
 from envs.listeners import lingering_response, rested_response
 from envs.philox import UNIT, binomial, fill_words_at, uniform4
 
@@ -27,7 +27,7 @@ _WINS, _SPEND, _WON_BID, _PREDICTED, _WASTED, _AFFINITY, _COMPLETIONS, _SKIPS, _
 TALLIES = 10
 
 
-@kernel
+@inner_kernel
 def prepare_creatives(m, st, scratch, b, t):  # type: ignore[no-untyped-def]
     """Fills scratch.effect [C, S, M]: the effect of what is on air, by the listener's activity."""
     campaigns, segments, moods = scratch.effect.shape
@@ -44,7 +44,7 @@ def prepare_creatives(m, st, scratch, b, t):  # type: ignore[no-untyped-def]
                 scratch.effect[c, s, mood] = math.exp(effect + m.log_mood[b, c, mood, fmt, script])
 
 
-@kernel
+@inner_kernel
 def _gather(m, st, scratch, b, rows):  # type: ignore[no-untyped-def]
     """What the listeners of the rows were at the interval's start: scratch.met [rows, 5].
 
@@ -66,7 +66,7 @@ def _gather(m, st, scratch, b, rows):  # type: ignore[no-untyped-def]
         met[n, 4] = _recall(slow[c, i], fast[c, i])
 
 
-@kernel
+@inner_kernel
 def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-def]
     """Draws what the served of the first `rows` bids brought, `impression_weight` real impressions each.
 
@@ -165,7 +165,7 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
             waiting[c, s, 2] += caused - now - day
 
 
-@kernel
+@inner_kernel
 def report_feedback(out, scratch, b):  # type: ignore[no-untyped-def]
     """Moves what `bring_feedback` tallied in an interval into the outcome of market b, and empties it."""
     tally, caused = scratch.tally, scratch.conversions

@@ -10,7 +10,7 @@ from envs import catalogue as cat
 from envs import constants as con
 from envs import response as res
 from envs.constants import struck_campaign
-from envs.kernel import kernel
+from envs.kernel import inner_kernel, kernel
 
 _recall = kernel(res.recall_of)
 _gain = kernel(res.memory_gain)
@@ -23,7 +23,7 @@ _NOVELTY = np.exp(-0.5 * np.arange(_NOVELTY_END + 1))
 """What is left of a spot's novelty after so many exposures: a table, since they are whole."""
 
 
-@kernel
+@inner_kernel
 def rested_response(affinity, exposures, wear_in):  # type: ignore[no-untyped-def]
     """How one listener attends to a campaign before any fatigue: what memory takes in.
 
@@ -35,7 +35,7 @@ def rested_response(affinity, exposures, wear_in):  # type: ignore[no-untyped-de
     return affinity * math.exp(-wear_in * _NOVELTY[min(int(exposures), _NOVELTY_END)])
 
 
-@kernel
+@inner_kernel
 def lingering_response(rested, own, shared, irritable):  # type: ignore[no-untyped-def]
     """What repetition leaves of a rested response: 0 where the listener turned.
 
@@ -51,7 +51,7 @@ def lingering_response(rested, own, shared, irritable):  # type: ignore[no-untyp
     return value
 
 
-@kernel
+@inner_kernel
 def _remember(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
     """Fades memory and annoyance, then adds the interval's impressions; empties what scratch held of them."""
     campaigns, listeners = scratch.shown.shape
@@ -79,7 +79,7 @@ def _remember(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
     scratch.reached_count[0] = 0
 
 
-@kernel
+@inner_kernel
 def update_listeners(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
     """Memory, annoyance, ad load and health of market b at the interval's end.
 
@@ -120,7 +120,7 @@ def update_listeners(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
             health[i] = min(res.HEALTH_MAX, max(0.02, h))
 
 
-@kernel
+@inner_kernel
 def survey(m, st, out, b):  # type: ignore[no-untyped-def]
     """Segment means over the listeners of market b: recall, health, repetition; and the share reached."""
     _batch, campaigns, segments = out.recall.shape

@@ -15,7 +15,7 @@ from envs.auction import clear_pod, clear_slot
 from envs.bids import LOST, SERVED, UNHEARD, our_bids, prepare_bids, taken_bids, write_bid
 from envs.constants import active_incident
 from envs.feedback import bring_feedback, report_feedback
-from envs.kernel import inlined, kernel
+from envs.kernel import inlined, inner_kernel
 from envs.philox import UNIT, fill_words, uniform4
 from envs.response import HEALTH_MAX
 from envs.rivals import FIRST_PRICE_WORD, WORDS_PER_RIVAL, rival_bids
@@ -31,7 +31,7 @@ BLOCK = 256
 GUIDE = 64
 
 
-@kernel
+@inner_kernel
 def _find_cells(traffic, edge, guide):  # type: ignore[no-untyped-def]
     """Cumulative shares of cells [S · P] and where to start looking for one [GUIDE]; gives the total."""
     segments, placements = traffic.shape
@@ -52,7 +52,7 @@ def _find_cells(traffic, edge, guide):  # type: ignore[no-untyped-def]
     return total
 
 
-@kernel
+@inner_kernel
 def _keep_accounts(out, scratch, b):  # type: ignore[no-untyped-def]
     """Moves what the pass over opportunities counted by cell into the outcome, and empties it."""
     count, bid_usd, beat, beat_usd = scratch.bid_count, scratch.bid_usd, scratch.beat, scratch.beat_usd
@@ -78,7 +78,7 @@ def _keep_accounts(out, scratch, b):  # type: ignore[no-untyped-def]
     extra_usd[:] = 0.0
 
 
-@kernel
+@inner_kernel
 def open_sale(m, st, k, ctl, scratch, b, t):  # type: ignore[no-untyped-def]
     """Readies the sale of interval t: gives how many opportunities a market in full health would bring."""
     prepare_bids(m, st, k, ctl, scratch, b, t)
@@ -115,7 +115,7 @@ def _arrive(words, j, edge, guide, start, alias_probability, alias, health, plac
     return cell, i, visible, grade
 
 
-@kernel
+@inner_kernel
 def find_opportunity(m, st, k, scratch, b, t, item):  # type: ignore[no-untyped-def]
     """The item-th opportunity of an open sale: cell (−1: nobody is there), listener, visible, quality."""
     fill_words(m.seed[b], _OPPORTUNITY, t, item, 1, 1, scratch.words)
@@ -137,7 +137,7 @@ def find_opportunity(m, st, k, scratch, b, t, item):  # type: ignore[no-untyped-
     return cell, i, visible, k.quality[grade]
 
 
-@kernel
+@inner_kernel
 def sell(m, st, k, out, scratch, b, t, first, end, offers):  # type: ignore[no-untyped-def]
     """Auctions opportunities first … end − 1 of an open sale and draws what the won ones brought.
 
@@ -183,12 +183,12 @@ def sell(m, st, k, out, scratch, b, t, first, end, offers):  # type: ignore[no-u
     levels = qualities.shape[0]
     draws = (FIRST_PRICE_WORD + WORDS_PER_RIVAL * (exposure.shape[0]) + 3) // 4
     block = words.shape[1]
-    rows = 0
+    rows = np.int64(0)  # numba would compile `bring_feedback` for a literal 0, too
     for item in range(first, end):
         j = (item - first) % block
         if j == 0:
             bring_feedback(m, st, k, scratch, b, t, rows)
-            rows = 0
+            rows = np.int64(0)
             fill_words(seed, _OPPORTUNITY, t, item, min(block, end - item), draws, words)
         cell, i, visible, grade = _arrive(
             words, j, edge, guide, start, alias_probability, alias, health, placements, levels
@@ -352,7 +352,7 @@ def sell(m, st, k, out, scratch, b, t, first, end, offers):  # type: ignore[no-u
     return rows
 
 
-@kernel
+@inner_kernel
 def close_sale(out, scratch, b):  # type: ignore[no-untyped-def]
     """Moves what an interval's sale counted into the outcome of market b."""
     _keep_accounts(out, scratch, b)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from envs import constants as con
-from envs.kernel import inlined, kernel
+from envs.kernel import inlined, inner_kernel
 from envs.philox import UNIT
 
 FIRST_PRICE_WORD, WORDS_PER_RIVAL = 4, 2
@@ -97,7 +97,7 @@ def rival_bids(  # type: ignore[no-untyped-def]
     return sold, bidders
 
 
-@kernel
+@inner_kernel
 def update_rivals(m, st, k, out, b, t):  # type: ignore[no-untyped-def]
     """Rivals pace over the day or burn; reactive ones answer our share of wins."""
     day = k.intervals_per_day

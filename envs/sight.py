@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from envs.campaign_sight import see_campaigns
 from envs.crew import Crew
 from envs.inventory import EVENT_INTERVALS
-from envs.kernel import allocating_kernel, kernel
+from envs.kernel import allocating_kernel, inner_kernel
 from envs.observation import CLOCK, SCHEMAS, Observation
 from envs.philox import normals
 from envs.rows import starts
@@ -52,7 +52,7 @@ def new_sight(num_markets: int, campaigns: int) -> Sight:
     )
 
 
-@kernel
+@inner_kernel
 def _read_clock(clock, event_interval, t, intervals, intervals_per_day, first, end):  # type: ignore[no-untyped-def]
     angle = 2.0 * math.pi * (t % intervals_per_day) / intervals_per_day
     for b in range(first, end):

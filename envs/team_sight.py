@@ -9,7 +9,7 @@ import numpy as np
 from envs import catalogue as cat
 from envs import response as res
 from envs.catalogue import MAX_CAMPAIGNS
-from envs.kernel import allocating_kernel, kernel
+from envs.kernel import allocating_kernel, inner_kernel, kernel
 from envs.observation import SCHEMAS
 from envs.rows import bound, starts
 
@@ -145,7 +145,7 @@ def see_effects(audience, monitor, m, st, brief, feed, plan, out, aired, clock, 
     return missing
 
 
-@kernel
+@inner_kernel
 def see_board(rows, st, brief, feed, board, health, clock, first, end):  # type: ignore[no-untyped-def]
     """Fills the orchestrator's rows [B, 1, size]: money, what was said, health [B, S].
 

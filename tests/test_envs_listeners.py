@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.kernels import survey, update_listeners
 from support.markets import tiny
 
 from envs import response as res
@@ -9,7 +10,6 @@ from envs.catalogue import ARM_FATIGUE, P, S
 from envs.constants import constants_of
 from envs.dynamics import new_state
 from envs.generator import draw_markets
-from envs.listeners import survey, update_listeners
 from envs.scenario import Scenario
 from envs.scratch import new_scratch
 from envs.seeds import market_seeds

@@ -14,6 +14,7 @@ from envs.constants import constants_of
 from envs.dynamics import new_state, play_interval
 from envs.feedback import bring_feedback, prepare_creatives
 from envs.generator import draw_markets
+from envs.kernel import kernel
 from envs.opportunities import BLOCK
 from envs.scenario import Scenario
 from envs.scratch import new_scratch
@@ -116,8 +117,7 @@ class Laboratory:
         made.quality[:rows] = made.predicted[:rows] = 1.0
         made.bid_usd[:rows] = made.price_to_beat_usd[:rows] = made.paid_usd[:rows] = 0.0
         self._exposures += rows
-        prepare_creatives(self.truth, self.state, self._scratch, 0, self.interval)
-        bring_feedback(self.truth, self.state, self.constants, self._scratch, 0, self.interval, rows)
+        _expose(self.truth, self.state, self.constants, self._scratch, self.interval, rows)
 
     def flight(self, before: Callable[[int], None] | None = None) -> list[Outcome]:
         """The rest of the flight; `before(t)` may set bids and creatives of interval t."""
@@ -132,3 +132,10 @@ class Laboratory:
 def total(outcomes: list[Outcome], field: str) -> NDArray[np.float64]:
     """Sum over intervals of a field of outcomes."""
     return np.asarray(np.sum([getattr(outcome, field) for outcome in outcomes], axis=0))
+
+
+@kernel
+def _expose(m, st, k, scratch, t, rows):  # type: ignore[no-untyped-def]
+    """Feedback of market 0's first `rows` impressions in interval t."""
+    prepare_creatives(m, st, scratch, 0, t)
+    bring_feedback(m, st, k, scratch, 0, t, rows)
