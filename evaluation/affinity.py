@@ -8,30 +8,35 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
-from scipy.stats import rankdata
 
 from envs.catalogue import S
 from envs.errors import InterludeError
-from envs.market import VectorMarket
 from envs.output import write_text_atomically
-from envs.protocol import Actions
 from envs.scenario import Scenario, load_scenario
-from envs.seeds import market_seeds
 from envs.state import Float, Int
 from evaluation.intervals import over_markets
 from evaluation.metrics import OBJECTIVE
 from evaluation.order_of_plays import order_text
+from evaluation.predicted_affinity import (
+    BINS,
+    affinities,
+    last_words,
+    plays_label,
+    rank_correlation,
+    reliability_of,
+    with_plays,
+)
 from evaluation.reference import markdown_table
-from evaluation.rollout import Course, opened, play
+from evaluation.rollout import Course, play
 from evaluation.sources import TeamSource
 from policies.audience.agent import CollaborativeAudience
-from policies.audience.listener_model import embed_listeners, shipped_session_model
+from policies.audience.learned_segments import group_listeners
 from policies.audience.taste_embedding import FACTORS
 from policies.policy import Flight
 from policies.team import Team
@@ -41,12 +46,12 @@ NOTE: Final = "<!-- written by `python -m evaluation.affinity docs`: change the 
 BASE: Final = "certainty-equivalent"
 AUDIENCES: Final = ("segment-average", "collaborative", "sequence")
 TOLD: Final = "evaluation.affinity:ToldTaste"
-LADDER: Final = (*AUDIENCES, TOLD, "oracle")
+LADDER: Final = ("segment-average", "learned-segments", "collaborative", "sequence", TOLD, "oracle")
+RUNGS: Final = (*AUDIENCES, "oracle")
 PLAYS: Final = ((0, 0), (1, 4), (5, 19), (20, 49), (50, 99), (100, 199), (200, 499), (500, None))
 """Ranges of plays known of a listener, both ends within."""
-BINS: Final = 10
 SEGMENT_MARKETS: Final = 64
-CLUSTERS: Final = (0, 4, 8, 16)
+GROUPS: Final = (4, 8, 16)
 FEW_PLAYS: Final = 30.0
 """Median of a population of which little is known: in `default` hardly anybody has less than 20 plays."""
 
@@ -65,108 +70,8 @@ class ToldTaste(CollaborativeAudience):
         super().start(flight)
         if flight.market is None:
             raise ValueError("told-taste reads the hidden truth: it needs a flight with market=…")
-        self.embedding = np.ascontiguousarray(flight.market.parameters.listener_taste[..., :FACTORS])
-        self._known = np.ones_like(self._known)
-
-
-class Affinity(NamedTuple):
-    """What an audience said at a flight's end and what was true, a row a market, campaign and listener."""
-
-    predicted: Float  # [N] 1 = the campaign's average over the market's listeners
-    true: Float  # [N] the same
-    plays: Int  # [N] known of the listener
-    market: Int  # [N]
-
-
-class Reliability(NamedTuple):
-    """What was true where so much was predicted."""
-
-    predicted: Float  # [BINS] mean of equally filled bins
-    true: Float  # [BINS]
-    filled: Int  # [BINS] with how many
-
-    @property
-    def error(self) -> float:
-        """Mean distance of both over all predictions: the expected calibration error."""
-        return float(np.average(np.abs(self.predicted - self.true), weights=self.filled))
-
-
-def posted_affinity(actions: Actions, market: VectorMarket) -> Float:
-    """What an audience says of every listener [B, C, L]: its table, else its segment's value."""
-    if actions.listener_affinity is not None:
-        return np.array(actions.listener_affinity)
-    value = actions.audience.affinity[:, : market.num_campaigns]
-    segment = market.parameters.listener_segment[:, None, :]
-    return np.take_along_axis(value, np.broadcast_to(segment, (*value.shape[:2], segment.shape[2])), 2)
-
-
-def relative(affinity: Float) -> Float:
-    """Affinity [B, C, L] over each campaign's mean: its level is the creative's doing as much."""
-    mean: Float = affinity / affinity.mean(-1, keepdims=True)
-    return mean
-
-
-def affinities(team: Team, course: Course) -> Affinity:
-    """Plays a team through a course and keeps its audience's last word on every listener."""
-    return _joined(list(_by_batch(team, course)))
-
-
-def _by_batch(team: Team, course: Course) -> Iterator[Affinity]:
-    for start, count in course.batches():
-        market, observations = opened(team, course, start, count)
-        terminated = False
-        while not terminated:
-            actions = team.act(observations, market.impressions)
-            step = market.step(actions)
-            observations, terminated = step.observations, step.terminated
-        predicted = relative(posted_affinity(actions, market))
-        shape = predicted.shape
-        plays = market.listening().plays.sum(-1, dtype=np.int64)[:, None, :]
-        yield Affinity(
-            predicted=predicted.ravel(),
-            true=relative(market.parameters.affinity).ravel(),
-            plays=np.broadcast_to(plays, shape).ravel(),
-            market=np.broadcast_to(start + np.arange(count)[:, None, None], shape).ravel(),
-        )
-
-
-def _joined(batches: Sequence[Affinity]) -> Affinity:
-    return Affinity(
-        predicted=np.concatenate([batch.predicted for batch in batches]),
-        true=np.concatenate([batch.true for batch in batches]),
-        plays=np.concatenate([batch.plays for batch in batches]),
-        market=np.concatenate([batch.market for batch in batches]),
-    )
-
-
-def with_plays(found: Affinity, low: int, high: int | None) -> Affinity:
-    """The rows of listeners of whom so many plays are known."""
-    kept = (found.plays >= low) & (found.plays <= (np.inf if high is None else high))
-    return Affinity(found.predicted[kept], found.true[kept], found.plays[kept], found.market[kept])
-
-
-def rank_correlation(found: Affinity) -> float:
-    """Spearman's, of all rows together; NaN of fewer than 3 or where all predictions are one."""
-    if len(found.true) < 3 or np.ptp(found.predicted) == 0.0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(found.predicted), rankdata(found.true))[0, 1])
-
-
-def reliability_of(predicted: Float, true: Float, bins: int = BINS) -> Reliability:
-    """Bins of as many predictions each, from the lowest to the highest; the arrays have one shape."""
-    said, was = predicted.ravel(), true.ravel()
-    order = np.argsort(said, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    return Reliability(
-        predicted=np.array([said[part].mean() for part in parts]),
-        true=np.array([was[part].mean() for part in parts]),
-        filled=np.array([len(part) for part in parts]),
-    )
-
-
-def plays_label(low: int, high: int | None) -> str:
-    """As tables call a range."""
-    return f"from {low}" if high is None else str(low) if low == high else f"{low} to {high}"
+        taste = np.ascontiguousarray(flight.market.parameters.listener_taste[..., :FACTORS])
+        self._embed(taste, np.zeros(taste.shape[:2]))
 
 
 def team_with(audience: str) -> Team:
@@ -186,8 +91,14 @@ def _plays_table(scenario: Scenario, markets: int) -> str:
         label = "all" if (low, high) == (0, None) else plays_label(low, high)
         ranks = [f"{rank_correlation(part):.3f}" for part in parts.values()]
         errors = [f"{reliability_of(part.predicted, part.true).error:.3f}" for part in parts.values()]
-        rows.append((label, f"{count:,}", *ranks, *errors))
-    head = ("plays", "pairs", *(f"ρ {name}" for name in AUDIENCES), *(f"error {name}" for name in AUDIENCES))
+        within = [f"{100 * parts[name].within.mean():.0f} %" for name in AUDIENCES[1:]]
+        rows.append((label, f"{count:,}", *ranks, *errors, *within))
+    head = (
+        *("plays", "pairs"),
+        *(f"ρ {name}" for name in AUDIENCES),
+        *(f"error {name}" for name in AUDIENCES),
+        *(f"within, {name}" for name in AUDIENCES[1:]),
+    )
     return markdown_table(head, rows)
 
 
@@ -202,24 +113,40 @@ def explained(log_affinity: Float, group: Int) -> float:
 
 
 def _segments_table(scenario: Scenario, markets: int) -> str:
-    """What the market's segments tell of affinity, and clusters of the embeddings of the same listeners."""
-    market = VectorMarket(scenario, markets, split="held_out")
-    market.reset(market_seeds("held_out", 0, 0, markets))
-    truth, listening = market.parameters, market.listening(order=True)
-    embedding = embed_listeners(shipped_session_model(), listening)
-    rows = []
-    for clusters in CLUSTERS:
-        alone, crossed = [], []
-        for b in range(markets):
-            given, log = listening.segment[b], np.log(truth.affinity[b])
-            group = (
-                kmeans2(embedding[b], clusters, seed=b, minit="++")[1] if clusters else np.zeros_like(given)
-            )
-            alone.append(explained(log, group if clusters else given))
-            crossed.append(explained(log, np.unique(group * S + given, return_inverse=True)[1]))
-        name = f"{clusters} clusters" if clusters else f"{S} given segments"
-        rows.append((name, f"{100 * np.mean(alone):.0f} %", f"{100 * np.mean(crossed):.0f} %"))
+    """What the market's segments tell of affinity at a flight's end, and groups of the same listeners."""
+    team = team_with("sequence")
+    audience = team.policies["audience"]
+    assert isinstance(audience, CollaborativeAudience)
+    alone: dict[str, list[float]] = {}
+    crossed: dict[str, list[float]] = {}
+    for market, said in last_words(team, Course(scenario, num_markets=markets)):
+        truth = market.parameters
+        log, given = np.log(truth.affinity), truth.listener_segment
+        groups = {f"{S} given segments": given}
+        for what, point in (
+            ("embeddings", audience.embedding.transpose(0, 2, 1)),
+            ("true tastes", truth.listener_taste[..., :FACTORS].transpose(0, 2, 1)),
+            ("predictions", np.log(said)),
+        ):
+            for count in GROUPS:
+                groups[f"{count} groups by {what}"] = _grouped(np.ascontiguousarray(point), count)
+        for name, group in groups.items():
+            for b, row in enumerate(log):
+                both = np.unique(group[b] * S + given[b], return_inverse=True)[1]
+                alone.setdefault(name, []).append(explained(row, group[b]))
+                crossed.setdefault(name, []).append(explained(row, both))
+    rows = [
+        (name, f"{100 * np.mean(found):.0f} %", f"{100 * np.mean(crossed[name]):.0f} %")
+        for name, found in alone.items()
+    ]
     return markdown_table(("groups", "explain", "crossed with the given ones"), rows)
+
+
+def _grouped(point: Float, count: int) -> Int:
+    """Groups [B, L] of points [B, ·, L]."""
+    group = np.zeros((point.shape[0], point.shape[2]), np.int64)
+    group_listeners(point, group, np.empty((len(point), count, point.shape[1])))
+    return group
 
 
 def _ladder_table(scenario: Scenario, markets: int) -> str:
@@ -251,13 +178,11 @@ def _ladder_table(scenario: Scenario, markets: int) -> str:
         "wasted / spend",
         "of the oracle's gain",
     )
-    apart = over_markets(objective["sequence"], objective["collaborative"])
-    return markdown_table(head, rows) + (
-        f"\n`sequence` over `collaborative`, paired: {_lift(apart.estimate, apart.low, apart.high)}. *True "
-        "taste told* is `collaborative` with every listener's true taste for an embedding: the most that any "
-        "embedding could earn. The rest of the oracle's gain is campaigns' tastes, which clicks and skips of "
-        "one flight teach slowly.\n"
-    )
+    climbed = []
+    for down, up in pairwise(RUNGS):
+        step = over_markets(objective[up], objective[down])
+        climbed.append(f"`{up}` over `{down}` {_lift(step.estimate, step.low, step.high)}")
+    return markdown_table(head, rows) + f"\nRung by rung, paired: {'; '.join(climbed)}.\n"
 
 
 def _lift(estimate: float, low: float, high: float) -> str:
@@ -279,7 +204,9 @@ def affinity_text(scenario: Scenario, markets: int, ladder_markets: int) -> str:
         "over the campaign's mean in its market, so that 1 is average; predictions are those of the flight's "
         "end. ρ is Spearman's rank correlation of predicted and true affinity over all pairs of campaign and "
         f"listener; the error is the mean distance of both over {BINS} bins of as many predictions each "
-        "(expected calibration error, in units of the average affinity).\n",
+        "(expected calibration error, in units of the average affinity). *Within* is how often a listener's "
+        "log affinity, less the segment's mean, lies in the interval that the agent itself holds to be 80 % "
+        "sure.\n",
         f"## By plays known of a listener, {markets} markets\n",
         _plays_table(scenario, markets),
         f"The same where the median listener has {FEW_PLAYS:g} plays instead of "
@@ -289,13 +216,22 @@ def affinity_text(scenario: Scenario, markets: int, ladder_markets: int) -> str:
         order_text(scenario),
         f"## What an audience is worth, {ladder_markets} markets, paired\n",
         _ladder_table(scenario, ladder_markets),
+        "*True taste told* is `collaborative` with every listener's true taste for an embedding: the most "
+        "that any embedding could earn, whatever it reads, order and moods included. The rest of the "
+        "oracle's gain is campaigns' tastes, which clicks and skips of one flight teach slowly.\n",
+        f"The same where the median listener has {FEW_PLAYS:g} plays, {ladder_markets // 2} markets:\n",
+        _ladder_table(few_plays(scenario), ladder_markets // 2),
         f"## Segments: given or learned, {SEGMENT_MARKETS} markets\n",
         "Share of the variance of true log affinity over a market's listeners that groups explain, a mean "
-        "over campaigns; clusters are k-means of the embeddings that `sequence` makes before the flight. By "
-        f"chance 16 groups of {scenario.listeners.count} listeners explain "
-        f"{100 * 15 / (scenario.listeners.count - 1):.0f} %, 64 groups "
-        f"{100 * 63 / (scenario.listeners.count - 1):.0f} %.\n",
-        _segments_table(scenario, SEGMENT_MARKETS),
+        "over campaigns, with `sequence` at a flight's end; groups are by k-means. By chance 16 groups of "
+        f"{scenario.listeners.count} listeners explain {100 * 15 / (scenario.listeners.count - 1):.0f} %, 64 "
+        f"groups {100 * 63 / (scenario.listeners.count - 1):.0f} %.\n",
+        _segments_table(scenario, min(markets, SEGMENT_MARKETS)),
+        "Half of the variance is between the given segments, and no listening history tells of them: so "
+        "groups by embeddings, or even by true tastes, explain less. Groups by predictions know both, and "
+        "only the directions of taste that the flight's campaigns divide: they are what `learned-segments` "
+        "(16 groups, learned anew every day; `learned-segments:N` for N) bids by. The market's own segments "
+        "stay the axis of messages, for traffic, creatives and surveys come by them.\n",
     ]
     return "\n".join(parts)
 

@@ -7,18 +7,24 @@ from typing import Final
 import numpy as np
 
 from envs.catalogue import M
+from envs.recent_plays import MOOD_FIT, SKIP_LEVEL
 from envs.scenario import Scenario
 from envs.state import Bool, Float, Int
 from evaluation.reference import markdown_table
 from policies.audience.listener_model import session_features, session_states, shipped_session_model
 from policies.audience.readout import Year, draw_year, least_squares
-from policies.audience.taste_embedding import FACTORS, embed
+from policies.audience.taste_embedding import FACTORS, TasteModel, embed
 
 MARKETS: Final = 48
 RANGES: Final = ((1, 4), (5, 19), (20, 49), (50, 199), (200, None))
 _SEED: Final = 0x5E55F
 """A sequence of training markets of its own to learn from; the next is judged on."""
-KNOWN: Final = ("plays", "plays and the network's state", "plays and votes", "all three")
+_UNIT: Final = 8.0
+"""Votes of a full history are then of the size of the other features."""
+KNOWN: Final = (
+    *("plays", "plays and the network's state", "plays and votes", "all three"),
+    "plays and votes, true moods told",
+)
 
 
 def taste_explained(learned: Year, judged: Year) -> dict[str, Float]:
@@ -62,8 +68,22 @@ def _features(year: Year, known: str) -> Float:
         KNOWN[1]: state[:, :-FACTORS],
         KNOWN[2]: state[:, -FACTORS:],
         KNOWN[3]: state,
+        KNOWN[4]: _votes_told_moods(year, model.taste),
     }[known]
     return session_features(embed(model.taste, year.plays), part, year.plays.sum(1, dtype=np.int64))
+
+
+def _votes_told_moods(year: Year, taste: TasteModel) -> Float:
+    """[n, FACTORS] what was heard less what was to be expected of item and true mood: an oracle's votes."""
+    votes = np.zeros((len(year.token), FACTORS))
+    factor = taste.item_factor @ taste.whitening
+    factor /= _UNIT * factor.std()
+    for token, mood in zip(year.token.T.astype(np.int64), year.mood.T, strict=True):
+        real = token >= 0
+        item, heard = token[real] // 4, 1 - token[real] // 2 % 2
+        usual = 1.0 / (1.0 + np.exp(SKIP_LEVEL - MOOD_FIT[mood[real], item]))
+        votes[real] += (heard - usual)[:, None] * factor[item]
+    return votes
 
 
 def _by_plays(total: Int) -> list[Bool]:
@@ -79,9 +99,12 @@ def order_text(scenario: Scenario, markets: int = MARKETS) -> str:
     return (
         "Share of the variance of listeners' true taste that is explained, by plays known, each by least "
         f"squares on {markets} training markets and judged on {markets} others. Votes are what was heard to "
-        "its end less what was skipped, in items' factors:\n\n"
+        "its end less what was skipped, in items' factors; told the true mood of every session, what was "
+        "heard less what the mood lets expect:\n\n"
         + markdown_table(head, rows)
         + f"\nThe network's state tells the mood of the last session {mood_told(learned, judged):.0%} of the "
-        f"time ({1 / M:.0%} by chance). That mood has no worth here by construction: the market draws the "
-        "mood of an ad's listener from hour and segment, whatever was played before the flight.\n"
+        f"time ({1 / M:.0%} by chance). Moods have no worth here by construction: the market draws the "
+        "mood of an ad's listener from hour and segment, whatever was played before the flight; and who is "
+        "told the true ones learns no more of taste than votes tell without. So order tells skips, skips "
+        "tell taste, most where little was played, and there is no more in it for a network to find.\n"
     )

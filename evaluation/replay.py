@@ -19,7 +19,7 @@ from envs.protocol import Actions
 from envs.render import Viewer
 from envs.state import Float, Int
 from envs.ticker import Bulletin
-from evaluation.affinity import posted_affinity, relative
+from evaluation.predicted_affinity import posted_affinity, relative
 from evaluation.rollout import Course, opened
 from policies.team import Team
 

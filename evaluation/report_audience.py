@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from envs.catalogue import SEGMENTS, S
-from evaluation.affinity import reliability_of
+from evaluation.predicted_affinity import reliability_of
 from evaluation.replay import Replay
 from evaluation.report_figures import WIDTH
 from evaluation.report_style import BAD, GOOD, canvas, faint

@@ -7,7 +7,7 @@ A team is one of `policies.teams`, or a rule of `policies.rules` with value-awar
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
 from policies.arm_prior import ArmPrior
 from policies.audience.agent import CollaborativeAudience
+from policies.audience.learned_segments import LearnedSegments
 from policies.audience.listener_model import shipped_session_model
 from policies.by_vertical import GLOBAL, ByVertical, VerticalSplit
 from policies.desk import CampaignDesk
@@ -42,6 +43,8 @@ BY_VERTICAL: Final = "@vertical"
 _CAMPAIGN_ROLES: Final = ("creative", "bidding")
 SEQUENCE: Final = "sequence"
 """Listener-aware's audience with the model that reads the order of plays: no team has it of its own."""
+LEARNED_SEGMENTS: Final = "learned-segments"
+"""Listener-aware's audience that addresses groups of listeners; `learned-segments:N` has N of them."""
 NOBODY: Final = "none"
 """The orchestrator that directs nothing."""
 
@@ -50,6 +53,7 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "segment-average": ("siloed", MODEL_FREE),
         "collaborative": ("listener-aware", MODEL_AWARE),
         SEQUENCE: ("listener-aware", MODEL_AWARE),
+        LEARNED_SEGMENTS: ("listener-aware", MODEL_AWARE),
         "oracle": ("oracle", PRIVILEGED),
     },
     "creative": {
@@ -94,11 +98,16 @@ def policy_names(role: str) -> list[str]:
 
 NOISY: Final = "noisy:"
 """`noisy:SD` as an audience: the truth of every listener with noise of that standard deviation."""
+_WITH_NUMBER: Final[dict[str, tuple[Callable[[str], Policy], str]]] = {
+    NOISY: (lambda number: NoisyAffinity(float(number)), "noisy:0.3"),
+    f"{LEARNED_SEGMENTS}:": (lambda number: LearnedSegments(int(number)), f"{LEARNED_SEGMENTS}:8"),
+}
+"""Audiences whose name ends in a number, and an example."""
 
 
 def is_policy(role: str, name: str) -> bool:
     """Whether `make_policy` knows the name."""
-    return name in policy_names(role) or (role == "audience" and name.startswith(NOISY))
+    return name in policy_names(role) or (role == "audience" and name.startswith(tuple(_WITH_NUMBER)))
 
 
 def make_policy(role: str, name: str) -> Policy:
@@ -106,17 +115,16 @@ def make_policy(role: str, name: str) -> Policy:
 
     Raises:
         UnknownNameError: no such policy; the valid names are listed.
-        ConfigurationError: `noisy:SD` with an SD that is no number from 0.
+        ConfigurationError: `noisy:SD` or `learned-segments:N` with a number that it cannot be.
     """
-    if role == "audience" and name.startswith(NOISY):
-        try:
-            return NoisyAffinity(float(name.removeprefix(NOISY)))
-        except ValueError as error:
-            raise ConfigurationError(f"audience policy {name!r}: {error}; as in noisy:0.3") from error
+    if role == "audience" and name.startswith(tuple(_WITH_NUMBER)):
+        return _numbered_audience(name)
     if name not in policy_names(role):
         raise UnknownNameError(f"{role} policy", name, policy_names(role))
     if role == "audience" and name == SEQUENCE:
         return CollaborativeAudience(name=SEQUENCE, model=shipped_session_model())
+    if role == "audience" and name == LEARNED_SEGMENTS:
+        return LearnedSegments()
     if role == "monitor" and name == "oracle":  # of no team: the oracle's has the monitor of all
         return OracleMonitor()
     if role == "orchestrator" and name == NOBODY:
@@ -125,11 +133,22 @@ def make_policy(role: str, name: str) -> Policy:
     return make_team(team).policies[role]
 
 
+def _numbered_audience(name: str) -> Policy:
+    kind, _, number = name.partition(":")
+    make, example = _WITH_NUMBER[f"{kind}:"]
+    try:
+        return make(number)
+    except ValueError as error:
+        raise ConfigurationError(f"audience policy {name!r}: {error}; as in {example}") from error
+
+
 def policy_knowledge(role: str, name: str) -> str:
     """What a role's scripted policy knows of the simulator."""
     policy_names(role)
     if role == "audience" and name.startswith(NOISY):
         return PRIVILEGED
+    if role == "audience":
+        name = name.partition(":")[0]
     return RULES[name].knowledge if name in RULES else _POLICY_SOURCES[role][name][1]
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from support.markets import tiny
 
@@ -16,3 +18,7 @@ def test_a_folder_without_a_model_is_named(capsys: pytest.CaptureFixture[str]) -
     assert benchmark.main(["no/such/model"]) == 1
     assert "no/such/model" in capsys.readouterr().err
     assert benchmark.main(["a", "b"]) == 2
+
+
+def test_a_bundle_is_one_too() -> None:
+    assert benchmark._model_in(Path("checkpoints/reference")).name == "taste"

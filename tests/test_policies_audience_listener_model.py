@@ -21,6 +21,7 @@ from policies.audience.listener_model import (
 from policies.audience.sequence_networks import Gru, SequenceSettings
 from policies.audience.session_training import session_of
 from policies.audience.taste_embedding import FACTORS, embed
+from policies.audience.trust import KNOTS
 from policies.folders import DamagedFileError
 
 SCENARIO = tiny(listeners={"count": 48, "plays_median": 40.0, "cold_share": 0.2})
@@ -58,24 +59,26 @@ def test_what_is_heard_speaks_for_an_item_and_what_is_skipped_against_it() -> No
 def test_an_embedding_is_its_features_read_out_and_nothing_for_who_played_nothing() -> None:
     listening, model = started(SCENARIO, 2).listening(order=True), shipped_session_model()
     assert model.session is not None and listening.recent is not None
-    found = embed_listeners(model, listening)
+    found, doubt = embed_listeners(model, listening)
     plays = listening.plays.sum(-1)
     state = session_states(model.session, listening.recent)
     for b in range(2):
         features = session_features(embed(model.taste, listening.plays[b]), state[b], plays[b])
         expected = (features - model.session.offset) @ model.session.readout
+        expected *= np.interp(np.log2(1 + plays[b]), range(KNOTS), model.session.trust[:, 0])[:, None]
         np.testing.assert_allclose(found[b], np.where(plays[b][:, None] > 0, expected, 0.0), atol=1e-9)
-    assert (found[plays == 0] == 0).all() and (plays == 0).any()
-    assert embed_listeners(ListenerModel(model.taste), listening) == pytest.approx(
-        embed(model.taste, listening.plays)
-    )
+    assert (found[plays == 0] == 0).all() and (doubt[plays == 0] == 1).all() and (plays == 0).any()
+    assert doubt[plays > 100].max() < 0.5
+    by_counts = embed_listeners(ListenerModel(model.taste), listening)
+    np.testing.assert_array_equal(by_counts.taste, embed(model.taste, listening.plays))
 
 
 def test_a_market_alone_has_the_same_embeddings_bit_for_bit() -> None:
     model = shipped_session_model()
     together = embed_listeners(model, started(SCENARIO, 3).listening(order=True))
     alone = embed_listeners(model, started(SCENARIO, 1).listening(order=True))
-    np.testing.assert_array_equal(together[:1], alone)
+    for many, one in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(many[:1], one)
 
 
 def test_a_model_that_reads_order_says_that_it_needs_it() -> None:
@@ -91,7 +94,10 @@ def test_a_stored_model_embeds_alike(reads_order: bool, tmp_path: Path) -> None:
     found = load_listener_model(tmp_path / "model")
     assert found.name == model.name == ("session" if reads_order else "taste")
     listening = started(SCENARIO, 1).listening(order=True)
-    np.testing.assert_array_equal(embed_listeners(found, listening), embed_listeners(model, listening))
+    for again, before in zip(
+        embed_listeners(found, listening), embed_listeners(model, listening), strict=True
+    ):
+        np.testing.assert_array_equal(again, before)
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
@@ -105,6 +111,10 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     save_artefact(tmp_path / "als", Artefact("als", {}, other, {"a": np.zeros(2)}))
     with pytest.raises(InterludeError, match="the model als, not one of taste, session"):
         load_listener_model(tmp_path / "als")
+    untrusted = {name: tensor for name, tensor in good.tensors.items() if name != "trust"}
+    save_artefact(tmp_path / "old", good._replace(tensors=untrusted))
+    with pytest.raises(InterludeError, match="earlier version"):
+        load_listener_model(tmp_path / "old")
     save_artefact(tmp_path / "cut", good)
     path = tmp_path / "cut" / TENSORS
     path.write_bytes(path.read_bytes()[:-3])

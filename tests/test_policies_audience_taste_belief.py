@@ -59,15 +59,38 @@ def test_nobody_attended_is_no_dislike() -> None:
     assert not belief.weight.any() and not belief.evidence.any()
 
 
-def test_segment_means_are_kept_and_strangers_have_them() -> None:
+def by_factor(x: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(x.transpose(0, 2, 1))
+
+
+def test_segment_means_are_kept_and_those_alike_share_alike() -> None:
     rng = np.random.default_rng(1)
     belief = new_belief(1, LISTENERS, np.zeros((1, 1, 4)), NOISE)
     belief.taste[:] = rng.normal(size=belief.taste.shape)
     x, segment = rng.normal(size=(1, LISTENERS, FACTORS)), np.arange(LISTENERS)[None] // 3
-    known = np.ones((1, LISTENERS), bool)
-    known[0, [0, 5]] = False
+    doubt = np.full((1, LISTENERS), 0.2)
+    x[0, :3], doubt[0, :3] = 0.0, 1.0  # nothing is known of a whole segment
     value, table = np.array([[[0.5, 1.0, 2.0, 3.0]]]), np.empty((1, 1, LISTENERS))
-    listener_table(belief, x, known, segment, value, table)
+    listener_table(belief, by_factor(x), doubt, segment, value, table)
     np.testing.assert_allclose(table[0, 0].reshape(4, 3).mean(1), value[0, 0])
-    np.testing.assert_allclose(table[0, 0, [0, 5]], [0.5, 1.0])
+    np.testing.assert_allclose(table[0, 0, :3], 0.5)
     assert table[0, 0, 6:9].std() > 0.0
+
+
+def test_affinities_are_the_mean_over_all_tastes_that_are_believed_possible() -> None:
+    """By drawing tastes of listeners and of the campaign; where both are in doubt the mean is close."""
+    rng = np.random.default_rng(2)
+    belief = new_belief(1, LISTENERS, np.zeros((1, 1, 4)), NOISE)
+    belief.taste[:] = rng.normal(0.0, 0.12, belief.taste.shape)
+    root = rng.normal(0.0, 0.03, (FACTORS, FACTORS))
+    belief.covariance[0, 0] = root @ root.T
+    x, doubt = rng.normal(size=(1, LISTENERS, FACTORS)), rng.uniform(0.0, 1.0, (1, LISTENERS))
+    table = np.empty((1, 1, LISTENERS))
+    listener_table(belief, by_factor(x), doubt, np.zeros((1, LISTENERS), int), np.ones((1, 1, 4)), table)
+    draws = 100_000
+    w = belief.taste[0, 0] + rng.normal(size=(draws, FACTORS)) @ root.T
+    expected = [
+        np.exp(((x[0, i] + doubt[0, i] ** 0.5 * rng.normal(size=w.shape)) * w).sum(1)).mean()
+        for i in range(LISTENERS)
+    ]
+    np.testing.assert_allclose(table[0, 0], expected / np.mean(expected), rtol=0.02)

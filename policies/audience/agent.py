@@ -88,12 +88,16 @@ class CollaborativeAudience:
         self._flight, listening = flight, flight.listening
         self._average.start(flight)
         self._segment = listening.segment
-        self.embedding = embed_listeners(self.fitted_model(flight.scenario), listening)
-        self._known = listening.plays.any(-1)
+        self._embed(*embed_listeners(self.fitted_model(flight.scenario), listening))
         self._kept = fading(flight.scenario.hours_per_interval)
         self.belief: TasteBelief | None = None
         shape = (flight.num_markets, flight.num_campaigns, flight.scenario.listeners.count)
         self.listener_affinity = np.empty(shape)
+
+    def _embed(self, embedding: Float, doubt: Float) -> None:
+        """Listeners [B, L, D] and how far they are in doubt [B, L]."""
+        self.embedding, self._doubt = embedding, doubt
+        self._by_factor = np.ascontiguousarray(embedding.transpose(0, 2, 1))
 
     def read_impressions(self, impressions: ImpressionLog) -> None:
         """Learns from an interval's impressions."""
@@ -115,13 +119,31 @@ class CollaborativeAudience:
             self.belief = new_belief(campaigns, listeners, level, self.noise)
         listener_table(
             self.belief,
-            self.embedding,
-            self._known,
+            self._by_factor,
+            self._doubt,
             self._segment,
             value.affinity,
             self.listener_affinity,
         )
         return value
+
+    def expected_deviation(self) -> Float:
+        """[B, C, L] log affinity by which a listener's taste departs from the segment's, as believed now."""
+        if self.belief is None:
+            return np.zeros_like(self.listener_affinity)
+        found: Float = np.einsum("bcd,bld->bcl", self.belief.taste, self.embedding)
+        return found
+
+    def deviation_variance(self) -> Float:
+        """[B, C, L] how far that may be off: both the campaign's taste and the listener's are in doubt."""
+        prior = np.full_like(self.listener_affinity, self.noise.taste)
+        if self.belief is None:
+            return prior
+        taste, covariance = self.belief.taste, self.belief.covariance
+        strength = (taste**2).sum(-1) + np.trace(covariance, axis1=-2, axis2=-1)
+        of_campaign = np.einsum("bld,bcde,ble->bcl", self.embedding, covariance, self.embedding)
+        found: Float = of_campaign + self._doubt[:, None] * strength[..., None]
+        return found
 
 
 def load_audience(folder: Path) -> CollaborativeAudience:

@@ -32,6 +32,7 @@ from policies.audience.artefact import (
     take_tensor,
 )
 from policies.audience.taste_embedding import FACTORS, TRAINING_MARKETS, TasteModel, embed
+from policies.audience.trust import KNOTS, doubt_of, trusted
 
 PLAYS_UNIT: Final = 6.0
 """Log plays of a listener who has heard some four hundred."""
@@ -50,7 +51,15 @@ class Session(NamedTuple):
     recurrent_bias: Single  # [3 H]
     votes: Single  # [TOKENS + 1, FACTORS] what a token says for its item's factors, or against them
     offset: Single  # [F] mean of features over training listeners, F = ORDERS (2 FACTORS + H)
-    readout: Single  # [F, FACTORS] whitened like the embedding it replaces
+    readout: Single  # [F, FACTORS] what another year's embedding is expected to be
+    trust: Float  # [KNOTS, 2] in what is read out, by plays: see `policies.audience.trust`
+
+
+class Embedding(NamedTuple):
+    """What is believed of listeners' tastes, each dimension of which has variance 1 over all listeners."""
+
+    taste: Float  # [B, L, FACTORS] expected; 0 for who played nothing
+    doubt: Float  # [B, L] variance of each dimension around it; 1 for who played nothing
 
 
 class ListenerModel(NamedTuple):
@@ -82,6 +91,7 @@ def _tanh(x):  # type: ignore[no-untyped-def]
 def _last_states(token, gates, recurrent, bias, votes, state):  # type: ignore[no-untyped-def]
     """Fills state [n, H + FACTORS] after the tokens [n, N]: the network's, then the votes; all in float32."""
     width = recurrent.shape[0]
+    whole = width // 4 * 4
     heard, was = np.empty(3 * width, np.float32), np.empty(width, np.float32)
     opened, kept = np.empty(2 * width, np.float32), np.empty(width, np.float32)
     for i in range(token.shape[0]):
@@ -94,7 +104,12 @@ def _last_states(token, gates, recurrent, bias, votes, state):  # type: ignore[n
                 cast[d] += vote[d]
             for j in range(3 * width):
                 heard[j] = bias[j]
-            for h in range(width):
+            for h in range(0, whole, 4):  # four rows at once: sums are loaded and stored a quarter as often
+                x0, x1, x2, x3 = was[h], was[h + 1], was[h + 2], was[h + 3]
+                r0, r1, r2, r3 = recurrent[h], recurrent[h + 1], recurrent[h + 2], recurrent[h + 3]
+                for j in range(3 * width):
+                    heard[j] += (x0 * r0[j] + x1 * r1[j]) + (x2 * r2[j] + x3 * r3[j])
+            for h in range(whole, width):
                 x, row = was[h], recurrent[h]
                 for j in range(3 * width):
                     heard[j] += x * row[j]
@@ -110,7 +125,7 @@ def _last_states(token, gates, recurrent, bias, votes, state):  # type: ignore[n
 
 
 @allocating_kernel
-def _read_out(taste, state, plays, offset, readout, out):  # type: ignore[no-untyped-def]
+def _read_out(taste, state, plays, offset, readout, trust, out):  # type: ignore[no-untyped-def]
     """Fills out [n, FACTORS]: features less offset, times readout, in one order; 0 for who played nothing."""
     factors, width = taste.shape[1], state.shape[1]
     size = factors + width
@@ -118,13 +133,17 @@ def _read_out(taste, state, plays, offset, readout, out):  # type: ignore[no-unt
         out[i] = 0.0
         if plays[i] == 0:
             continue
-        scale, power = math.log1p(plays[i]) / PLAYS_UNIT, 1.0
+        log = math.log1p(plays[i])
+        scale, power = log / PLAYS_UNIT, 1.0
         for order in range(ORDERS):
             for f in range(size):
                 feature = power * (taste[i, f] if f < factors else state[i, f - factors])
                 for d in range(factors):
                     out[i, d] += (feature - offset[order * size + f]) * readout[order * size + f, d]
             power *= scale
+        believed = trusted(trust, log)
+        for d in range(factors):
+            out[i, d] *= believed
 
 
 def session_states(session: Session, token: NDArray[np.int16]) -> Float:
@@ -142,25 +161,26 @@ def session_features(taste: Float, state: Float, plays: NDArray[np.int64]) -> Fl
     return np.concatenate([scale**order * both for order in range(ORDERS)], 1)
 
 
-def embed_listeners(model: ListenerModel, listening: Listening) -> Float:
-    """Embeddings [B, L, FACTORS] of listeners; 0 for who played nothing.
+def embed_listeners(model: ListenerModel, listening: Listening) -> Embedding:
+    """What listeners' histories tell of their tastes.
 
     Raises:
         InterludeError: the model reads order and the flight tells none.
     """
-    taste = embed(model.taste, listening.plays)
-    if model.session is None:
-        return taste
+    taste, plays = embed(model.taste, listening.plays), listening.plays.sum(-1, dtype=np.int64)
+    session = model.session
+    if session is None:
+        return Embedding(taste, doubt_of(model.taste.trust, plays))
     if listening.recent is None:
         raise InterludeError(
             "this audience model reads the last plays in order: start it with flight_of(market, "
             "listening=True, order=True)"
         )
-    state = session_states(model.session, listening.recent)
+    state = session_states(session, listening.recent)
     out = np.empty_like(taste)
-    rows = (taste.reshape(-1, FACTORS), state.reshape(-1, state.shape[-1]), listening.plays.sum(-1).ravel())
-    _read_out(*rows, model.session.offset, model.session.readout, out.reshape(-1, FACTORS))
-    return out
+    rows = (taste.reshape(-1, FACTORS), state.reshape(-1, state.shape[-1]), plays.ravel())
+    _read_out(*rows, session.offset, session.readout, session.trust, out.reshape(-1, FACTORS))
+    return Embedding(out, doubt_of(session.trust, plays))
 
 
 def data_of(scenario: Scenario, reads: str) -> DataDescription:
@@ -193,9 +213,15 @@ def load_listener_model(folder: Path) -> ListenerModel:
     artefact = load_artefact(folder)
     if artefact.model not in ("taste", "session"):
         raise InterludeError(f"{folder} holds the model {artefact.model}, not one of taste, session")
+    if "trust" not in artefact.tensors:
+        raise InterludeError(
+            f"{folder} says nothing of how far embeddings are to be trusted: an earlier version wrote it. "
+            "Train or export the run again"
+        )
 
     def taken(name: str, *shape: int | None) -> NDArray[Any]:
-        kind = np.float32 if name.startswith("session.") else np.float64
+        single = name.startswith("session.") and name != "session.trust"
+        kind = np.float32 if single else np.float64
         return take_tensor(artefact, name, shape).astype(kind)
 
     taste = TasteModel(
@@ -203,6 +229,7 @@ def load_listener_model(folder: Path) -> ListenerModel:
         item_offset=taken("item_offset", ITEMS),
         item_factor=taken("item_factor", ITEMS, FACTORS),
         whitening=taken("whitening", FACTORS, FACTORS),
+        trust=taken("trust", KNOTS, 2),
     )
     if artefact.model == "taste":
         return ListenerModel(taste)
@@ -216,6 +243,7 @@ def load_listener_model(folder: Path) -> ListenerModel:
         taken("session.votes", TOKENS + 1, FACTORS),
         taken("session.offset", features),
         taken("session.readout", features, FACTORS),
+        taken("session.trust", KNOTS, 2),
     )
     return ListenerModel(taste, session)
 

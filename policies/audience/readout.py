@@ -18,7 +18,8 @@ from envs.scenario import Scenario
 from envs.seeds import market_seeds
 from envs.state import Float
 from policies.audience.listener_model import Session, session_features, session_states
-from policies.audience.taste_embedding import TasteModel, embed
+from policies.audience.taste_embedding import RICH, SPARSE, TasteModel, embed, with_plays
+from policies.audience.trust import fit_trust
 
 RIDGE: Final = 10.0
 
@@ -48,15 +49,24 @@ def draw_year(scenario: Scenario, seed: int, markets: int) -> Year:
 
 
 def two_years(scenario: Scenario, seed: int, markets: int) -> tuple[Year, NDArray[np.int32]]:
-    """A year of listeners, and what the same listeners play another year [n, ITEMS]; reads two seeds."""
-    year = draw_year(scenario, seed, markets)
-    seeds = market_seeds("train", seed + 1, 0, markets)
-    tastes = year.taste.reshape(markets, scenario.listeners.count, -1)
-    return year, draw_histories(seeds, tastes, scenario).reshape(-1, ITEMS)
+    """A year of listeners, and what the same listeners play another year [n, ITEMS].
+
+    Of half of them little is known in the first year, of the other half much. Reads four seeds.
+    """
+    first, other, listeners = [], [], scenario.listeners.count
+    for n, share in enumerate((SPARSE, RICH)):
+        first.append(draw_year(with_plays(scenario, share), seed + 2 * n, markets // 2))
+        seeds = market_seeds("train", seed + 2 * n + 1, 0, markets // 2)
+        tastes = first[-1].taste.reshape(markets // 2, listeners, -1)
+        other.append(draw_histories(seeds, tastes, scenario).reshape(-1, ITEMS))
+    return Year(*(np.concatenate(part) for part in zip(*first, strict=True))), np.concatenate(other)
 
 
 def with_readout(session: Session, taste: TasteModel, year: Year, other: NDArray[np.int32]) -> Session:
-    """The session part, its readout fitted to what the same listeners played another year [n, ITEMS]."""
+    """The session part, its readout and trust fitted to what the same listeners played another year.
+
+    `other` [n, ITEMS] is that year.
+    """
     total = year.plays.sum(1, dtype=np.int64)
     known = total > 0
     x = embed(taste, year.plays)
@@ -64,10 +74,8 @@ def with_readout(session: Session, taste: TasteModel, year: Year, other: NDArray
     offset = features.mean(0)
     centred, target = features - offset, embed(taste, other)[known]
     readout = least_squares(centred, target)
-    foretold = centred @ readout
-    variance, axes = np.linalg.eigh(foretold.T @ foretold / len(foretold))
-    readout = readout @ (axes / np.sqrt(np.maximum(variance, 1e-9)))
-    return session._replace(offset=offset.astype(np.float32), readout=readout.astype(np.float32))
+    trust = fit_trust(centred @ readout, total[known], target)
+    return session._replace(offset=offset.astype(np.float32), readout=readout.astype(np.float32), trust=trust)
 
 
 def least_squares(features: Float, target: Float) -> Float:

@@ -33,6 +33,7 @@ from policies.audience.sequence_networks import Gru, SequenceNetwork, SequenceSe
 from policies.audience.sequence_training import Epoch, TrainingSettings, padded, train_network
 from policies.audience.sequences import ListeningSequences
 from policies.audience.taste_embedding import FACTORS, TRAINING_MARKETS, TasteModel, taste_model
+from policies.audience.trust import NO_DOUBT
 
 WIDTH: Final = 2 * FACTORS
 VALIDATION_MARKETS: Final = 4
@@ -41,7 +42,7 @@ START_SD: Final = 0.15
 VOTES_UNIT: Final = 8.0
 """Votes of a full history are then of the size of the other features."""
 _SEED: Final = 0x5E551
-"""A sequence of training markets of its own; the next is for the readout, the one after for its year."""
+"""A sequence of training markets of its own; the four after it are for the readout (`two_years`)."""
 
 
 def token_sequences(token: NDArray[np.int16]) -> ListeningSequences:
@@ -109,6 +110,7 @@ def session_of(network: SequenceNetwork, taste: TasteModel) -> Session:
         votes=votes.astype(np.float32),
         offset=np.zeros(features, np.float32),
         readout=np.zeros((features, FACTORS), np.float32),
+        trust=NO_DOUBT,
     )
 
 
