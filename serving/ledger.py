@@ -1,10 +1,10 @@
 """The ledger: what was bid, reserved, bought and told, in SQLite; survives kill -9 with nothing lost.
 
-A bid reserves its price; an impression settles it; a loss
-or the reservation's end frees it. Every event has an id and counts once. A write is on file before it is
-acknowledged (write-ahead log: safe when the process dies; at a power cut the last moments may be lost, never
-its consistency). One process owns a ledger, and one thread of it writes: between a look at what is free and
-its reservation nothing else can happen. What an interval brought is read by a connection of its own.
+A bid reserves its price; an impression settles it; a loss or the reservation's end frees it. Every event has
+an id and counts once. A write is on file before it is acknowledged (write-ahead log: safe when the process
+dies; at a power cut the last moments may be lost, never its consistency). One process owns a ledger, and one
+thread of it writes: between a look at what is free and its reservation nothing else can happen. What an
+interval brought is read by a connection of its own.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Ledger(Accounts):
         return self._number
 
     def request(self, cell: int, amount: float) -> None:
-        """Counts opportunities of a cell (segment × placement); on file with the next bid or event."""
+        """Counts opportunities of a cell (segment × placement); on file with the next event or `expire`."""
         self._waiting[self.interval, cell] += amount
 
     def reserve(self, offers: Sequence[Offer]) -> None:
@@ -105,7 +105,6 @@ class Ledger(Accounts):
                 "INSERT INTO bid VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,0,0,NULL)",
                 [(*offer, expires) for offer in offers],
             )
-            self._file_requests(db)
         for offer in offers:
             self._hold(offer.id, Reservation(offer.campaign, offer.user, offer.price, expires))
 
@@ -120,15 +119,16 @@ class Ledger(Accounts):
         )
 
     def expire(self, now: float | None = None) -> int:
-        """Frees reservations whose time is over, `AT_ONCE` of them; gives how many."""
+        """Files requests, and frees reservations whose time is over, `AT_ONCE` of them; gives how many."""
         moment = time.time() if now is None else now
         over: list[int] = []
         for id_, held in self._open.items():  # in order of their expiry
             if held.expires > moment or len(over) == AT_ONCE:
                 break
             over.append(id_)
-        if over:
+        if over or self._waiting:
             with self._writing() as db:
+                self._file_requests(db)
                 db.executemany("UPDATE bid SET state = 2 WHERE id = ?", [(id_,) for id_ in over])
             for id_ in over:
                 self._release(id_)
