@@ -14,12 +14,18 @@ from serving.ledger_file import NANO
 _COUNTED: Final = {"complete": "completions", "skip": "skips", "click": "clicks", "dislike": "dislikes"}
 
 
+def empty_cells(count: int) -> dict[str, NDArray[Any]]:
+    """Of an interval that brought `count` campaigns nothing."""
+    cell = {n: np.zeros((count, S, P)) for n in ("wins", "spend_usd", "predicted_won", *_COUNTED.values())}
+    return {**cell, "conversions": np.zeros((count, S)), "opportunities": np.zeros((S, P))}
+
+
 def cells_in(db: sqlite3.Connection, interval: int, weight: float, count: int) -> dict[str, NDArray[Any]]:
     """What an interval brought `count` campaigns by cell: fields of `Outcome`, without the axis of markets.
 
     Opportunities and wins count simulated ones, of `weight` impressions each.
     """
-    cell = {n: np.zeros((count, S, P)) for n in ("wins", "spend_usd", "predicted_won", *_COUNTED.values())}
+    cell = empty_cells(count)
     for c, s, p, wins, predicted, paid in db.execute(
         "SELECT campaign, segment, placement, sum(impressions), sum(affinity * quality * impressions), "
         "sum(paid) FROM bid WHERE won = ? GROUP BY 1, 2, 3",
@@ -35,14 +41,12 @@ def cells_in(db: sqlite3.Connection, interval: int, weight: float, count: int) -
     ):
         if kind in _COUNTED:
             cell[_COUNTED[kind]][c, s, p] += amount
-    conversions = np.zeros((count, S))
     for c, s, amount in db.execute(
         "SELECT campaign, segment, sum(amount) FROM event WHERE interval = ? AND kind = 'conversion' "
         "GROUP BY 1, 2",
         (interval,),
     ):
-        conversions[c, s] = amount
-    opportunities = np.zeros(S * P)
+        cell["conversions"][c, s] = amount
     for at, amount in db.execute("SELECT cell, amount FROM request WHERE interval = ?", (interval,)):
-        opportunities[at] = amount
-    return {**cell, "conversions": conversions, "opportunities": opportunities.reshape(S, P)}
+        cell["opportunities"][divmod(at, P)] = amount
+    return cell

@@ -24,6 +24,7 @@ from policies.policy import Flight
 from policies.team import Team
 from serving.commands import missing_library
 from serving.local import grpc_at, read_flight
+from serving.rehearsal import rehearse
 from serving.roles import Actor, Answer, BehindError, Cast, LocalRole, Role, Seen
 
 try:
@@ -49,6 +50,7 @@ class RoleReplica:
         """For the role of a bundle."""
         self._role, self._path = role, bundle
         self._actors: dict[str, Actor] = {}
+        rehearse(open_bundle(bundle, verify=False))
 
     def act(
         self, key: str, flight_id: str, flight: Flight, first: int, seen: list[Seen]

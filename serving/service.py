@@ -36,6 +36,7 @@ from serving.live_market import LiveMarket, outcome_of
 from serving.notices import Notices
 from serving.openrtb import BidRequest
 from serving.packing import packed, unpacked
+from serving.rehearsal import rehearse
 from serving.roles import DEADLINE_SECONDS, Cast, History, in_thread, local_cast
 
 CastMaker = Callable[[Callable[[], Team], float], Cast]
@@ -89,6 +90,7 @@ class Service:
 
     async def start(self) -> None:
         """Goes on with the flight on file, or begins one."""
+        await in_thread(lambda: rehearse(self.bundle))
         self.cast = self._make_cast(self.bundle.team, self._deadline_seconds)
         on_file = self.ledger.brief
         if on_file is None:
