@@ -3,56 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
+import gc
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from envs.errors import InterludeError
 from serving.brief import FlightBrief, Report
+from serving.calls import BODY_LIMIT, FAULTS, BadRequestError, Calls, Events, fault_of
+from serving.grpc_server import served_by_grpc
 from serving.inference import model_metadata, model_names, run_model
-from serving.ledger_file import KINDS, Event
-from serving.metrics import Metrics
-from serving.openrtb import read_request, schema
-from serving.service import ConflictError, Service
+from serving.openrtb import schema
+from serving.roles import in_thread
+from serving.service import Service
 
-BODY_LIMIT: Final = 256 * 1024
 FLIGHT_LIMIT: Final = 32 * 1024 * 1024
 BODY_SECONDS: Final = 2.0
 """A client that sends its body more slowly is told so and let go."""
 Handler = Callable[[Request], Awaitable[Response]]
-Word = Annotated[str, Field(min_length=1, max_length=128)]
-
-
-class EventTold(BaseModel):
-    """One event as a platform tells it."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    id: Word
-    type: Annotated[str, Field(pattern=f"^({'|'.join(KINDS)})$")]
-    bid: Word | None = None
-    campaign: Word | None = None
-    segment: Annotated[int, Field(ge=0, lt=4)] | None = None
-    price: float = Field(0.0, ge=0, le=1e9, allow_inf_nan=False)
-    """CPM paid, of an impression."""
-    count: int = Field(1, ge=1, le=10**6)
-
-
-class Events(BaseModel):
-    """A batch of events, in order."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    events: Annotated[tuple[EventTold, ...], Field(max_length=1024)]
 
 
 class Advance(BaseModel):
@@ -64,11 +39,7 @@ class Advance(BaseModel):
     report: Report = Report()
 
 
-_EVENTS, _ADVANCE, _FLIGHT = TypeAdapter(Events), TypeAdapter(Advance), TypeAdapter(FlightBrief)
-
-
-class BadRequestError(Exception):
-    """A request that cannot be understood; the message goes to the client."""
+_ADVANCE, _FLIGHT = TypeAdapter(Advance), TypeAdapter(FlightBrief)
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
@@ -77,76 +48,53 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
     Raises:
         BadRequestError: it is too large, too slow, or broken off.
     """
-
-    async def read() -> bytes:
-        chunks, size = [], 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise BadRequestError(f"the body is larger than {limit} bytes")
-            chunks.append(chunk)
-        return b"".join(chunks)
-
+    chunks, size = [], 0
     try:
-        return await asyncio.wait_for(read(), BODY_SECONDS)
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise BadRequestError(f"the body is larger than {limit} bytes")
+                chunks.append(chunk)
+        return b"".join(chunks)
     except TimeoutError as error:
         raise BadRequestError(f"no whole body within {BODY_SECONDS:g} s") from error
     except ClientDisconnect as error:
         raise BadRequestError("the client went away") from error
 
 
-def application(service: Service, token: str, *, interval_seconds: float = 0.0) -> Starlette:
+def application(
+    service: Service, token: str, *, interval_seconds: float = 0.0, grpc_address: str | None = None
+) -> Starlette:
     """The ASGI application of a service.
 
     Args:
         service: not started yet; it starts with the application.
         token: that writing endpoints ask for, as `Authorization: Bearer`.
         interval_seconds: how long an interval lasts; 0 = it ends when `POST /intervals` says so.
+        grpc_address: where gRPC is served, too, as `HOST:PORT`.
     """
-    metrics = Metrics(service)
+    calls = Calls(service, token)
 
     def guarded(handler: Handler, *, writes: bool = False) -> Handler:
         async def guard(request: Request) -> Response:
-            if writes and not _knows(request, token):
+            if writes and not calls.may_write(request.headers.get("authorization", "")):
                 return _problem(401, "this endpoint asks for Authorization: Bearer TOKEN")
             try:
                 return await handler(request)
-            except BadRequestError as error:
-                return _problem(400, str(error))
-            except ValidationError as error:
-                return _problem(400, _faults(error))
-            except ConflictError as error:
-                return _problem(409, str(error))
-            except (InterludeError, ValueError, RecursionError) as error:
-                return _problem(400, f"{type(error).__name__}: {error}"[:500])
+            except FAULTS as error:
+                return _problem(*fault_of(error))
 
         return guard
 
     async def bid(request: Request) -> Response:
-        started = time.perf_counter()
-        answer = service.bid(read_request(await read_body(request)))
-        metrics.bid(time.perf_counter() - started, answer is not None)
-        if answer is None:
-            return Response(status_code=204)
-        return Response(to_json(answer), media_type="application/json")
+        answer = calls.bid(await read_body(request))
+        return (
+            Response(status_code=204) if answer is None else Response(answer, media_type="application/json")
+        )
 
     async def events(request: Request) -> Response:
-        told = _EVENTS.validate_json(await read_body(request)).events
-        names = {campaign.name: c for c, campaign in enumerate(service.brief.campaigns)}
-        answers = service.book(
-            [
-                Event(e.id, e.type, e.bid, names.get(e.campaign or ""), e.segment, e.count, e.price)
-                for e in told
-            ]
-        )
-        metrics.events(answers)
-        refused = [
-            {"id": event.id, "reason": answer}
-            for event, answer in zip(told, answers, strict=True)
-            if answer not in ("accepted", "duplicate")
-        ]
-        counts = {"accepted": answers.count("accepted"), "duplicate": answers.count("duplicate")}
-        return JSONResponse({**counts, "refused": refused})
+        return JSONResponse(calls.events(await read_body(request)))
 
     async def intervals(request: Request) -> Response:
         told = _ADVANCE.validate_json(await read_body(request) or b"{}")
@@ -164,7 +112,7 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
         return JSONResponse(service.state())
 
     async def alerts(request: Request) -> Response:
-        return JSONResponse([notice._asdict() for notice in service.alerts])
+        return JSONResponse([notice._asdict() for notice in service.notices.alerts])
 
     async def roles(request: Request) -> Response:
         return JSONResponse(service.cast.seconds)
@@ -182,7 +130,7 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
         return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
 
     async def prometheus(request: Request) -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(calls.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def server(request: Request) -> Response:
         return JSONResponse({"name": "interlude", "version": "0.1.0", "extensions": []})
@@ -207,8 +155,10 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await service.start()
+        _prepare_process()
         clock = asyncio.create_task(_clock(service, interval_seconds))
-        yield
+        async with served_by_grpc(calls, grpc_address):
+            yield
         clock.cancel()
         service.close()
 
@@ -238,6 +188,13 @@ def application(service: Service, token: str, *, interval_seconds: float = 0.0) 
     )
 
 
+def _prepare_process() -> None:
+    """Makes bids wait less for the collector, and for threads that work on an interval's end."""
+    gc.collect()
+    gc.freeze()  # what is here stays; looking through it took .1 s
+    sys.setswitchinterval(0.0005)
+
+
 async def _clock(service: Service, interval_seconds: float) -> None:
     """Frees reservations every second, and ends intervals by the clock where there is one.
 
@@ -247,7 +204,9 @@ async def _clock(service: Service, interval_seconds: float) -> None:
     while True:
         await asyncio.sleep(min(1.0, interval_seconds or 1.0))
         try:
-            service.ledger.expire()
+            while service.ledger.expire() or service.ledger.sweep():
+                await asyncio.sleep(0)
+            await in_thread(service.ledger.tidy)
             if interval_seconds and time.monotonic() >= next_end:
                 next_end += interval_seconds
                 if not service.market.ended:
@@ -256,18 +215,8 @@ async def _clock(service: Service, interval_seconds: float) -> None:
             service.alert("clock", "none", "critical", f"{type(error).__name__}: {error}")
 
 
-def _knows(request: Request, token: str) -> bool:
-    given = request.headers.get("authorization", "")
-    return hmac.compare_digest(given.encode("utf-8", "replace"), f"Bearer {token}".encode())
-
-
 def _problem(status: int, text: str) -> Response:
     return JSONResponse({"error": text}, status)
-
-
-def _faults(error: ValidationError) -> str:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)[:5]
-    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
 
 
 def openapi_document() -> dict[str, Any]:

@@ -7,7 +7,7 @@ answer, and a new snapshot takes the old one's place.
 from __future__ import annotations
 
 import math
-import secrets
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -88,9 +88,21 @@ def snapshot_of(
     )
 
 
+def bid_id(number: int) -> str:
+    """A bid's number in the ledger as clients are told it."""
+    return f"{number:x}"
+
+
+def bid_number(told: str | None) -> int | None:
+    """The number of a bid's id; of anything else one that no bid has."""
+    if told is None:
+        return None
+    return int(told, 16) if _BID.fullmatch(told) else 0
+
+
 def creative_id(campaign: int, arm: int) -> str:
     """Name of a creative, as bids and trafficking tell it."""
-    return f"{campaign}-" + "-".join(map(str, _ARMS[arm]))
+    return f"{campaign}-{_ARM_NAME[arm]}"
 
 
 def arm_of(creative: str) -> int:
@@ -139,20 +151,20 @@ def bid_for(request: BidRequest, now: Snapshot, ledger: Ledger) -> dict[str, Any
                 continue
             taken[c] += price
             asked[c] += 1
-            id_ = secrets.token_hex(12)
+            number, creative = ledger.new_id(), creative_id(c, arm)
             offers.append(
                 Offer(
-                    *(id_, c, user, listener, segment, p, arm, int(slot.visible)),
+                    *(number, c, user, listener, segment, p, arm, int(slot.visible)),
                     *(slot.quality, affinity, imp.qty.multiplier, price),
                 )
             )
             seats.setdefault(c, []).append(
                 {
-                    "id": id_,
+                    "id": bid_id(number),
                     "impid": imp.id,
                     "price": cpm,
-                    "adid": creative_id(c, arm),
-                    "crid": creative_id(c, arm),
+                    "adid": creative,
+                    "crid": creative,
                     "cid": campaign.name,
                     **({"adomain": [campaign.adomain]} if campaign.adomain else {}),
                     **({"dur": int(LENGTH_SECONDS[length])} if FORMATS[format_] != "display" else {}),
@@ -171,5 +183,7 @@ def bid_for(request: BidRequest, now: Snapshot, ledger: Ledger) -> dict[str, Any
     }
 
 
+_BID: Final = re.compile("[0-9a-f]{1,15}")  # fits a column of 64 bits
 _ARMS: Final = [tuple(row) for row in ARMS.tolist()]
+_ARM_NAME: Final = ["-".join(map(str, arm)) for arm in _ARMS]
 _INDEX: Final = {arm: index for index, arm in enumerate(_ARMS)}

@@ -19,6 +19,9 @@ def serve(
     local: Annotated[bool, typer.Option("--local", help="One process on this machine, without Ray.")] = False,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 = any free one.")] = 8707,
+    grpc_port: Annotated[
+        int, typer.Option("--grpc-port", min=0, max=65535, help="gRPC, too, at this port; 0 = none.")
+    ] = 0,
     flight: Annotated[
         Path | None,
         typer.Option("--flight", metavar="FILE.json", help="The flight to begin with (docs/serving.md)."),
@@ -27,13 +30,13 @@ def serve(
         Path, typer.Option("--ledger", metavar="DIR", help="Where budgets and events are kept.")
     ] = Path("ledger"),
     interval_seconds: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--interval-seconds",
             min=0.0,
             help="Length of an interval; 0 = it ends when POST /intervals says so. [default: the scenario's]",
         ),
-    ] = -1.0,
+    ] = None,
     deadline_seconds: Annotated[
         float, typer.Option("--deadline-seconds", min=0.001, help="That a role has in an interval.")
     ] = 1.0,
@@ -51,11 +54,11 @@ def serve(
     if not local:
         from serving.ray_app import serve_on_ray
 
-        serve_on_ray(bundle, ledger, flight, host, port, interval_seconds, settings, json_out)
+        serve_on_ray(bundle, ledger, flight, host, port, grpc_port, interval_seconds, settings, json_out)
         return
     from serving.local import run
 
-    run(bundle, ledger, flight, host, port, interval_seconds, settings, json_out)
+    run(bundle, ledger, flight, host, port, grpc_port, interval_seconds, settings, json_out)
 
 
 def replay(

@@ -1,11 +1,13 @@
-"""The bundle's networks by the Open Inference Protocol, version 2 (JSON over HTTP)."""
+"""The bundle's networks by the Open Inference Protocol, version 2: what HTTP and gRPC share, and JSON."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Final
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from policies.bundle import Bundle
@@ -69,15 +71,23 @@ def model_metadata(bundle: Bundle, name: str) -> dict[str, Any]:
     }
 
 
-def run_model(bundle: Bundle, name: str, body: bytes) -> dict[str, Any]:
-    """One inference.
+class Sent(NamedTuple):
+    """A tensor that a client sent: its values in any form that NumPy reads."""
+
+    datatype: str
+    shape: tuple[int, ...]
+    values: Any
+
+
+def infer(
+    bundle: Bundle, name: str, given: Mapping[str, Sent], wanted: Collection[str] = ()
+) -> dict[str, NDArray[Any]]:
+    """Outputs of a network, those that are wanted or all.
 
     Raises:
         ValueError: tensors are missing, or are not what the network takes.
     """
-    told, spec = _TOLD.validate_json(body), _spec(bundle, name)
-    given = {tensor.name: tensor for tensor in told.inputs}
-    arrays = {}
+    spec, arrays = _spec(bundle, name), {}
     for tensor in spec.inputs:
         sent = given.get(tensor.name)
         if sent is None:
@@ -85,17 +95,29 @@ def run_model(bundle: Bundle, name: str, body: bytes) -> dict[str, Any]:
         if sent.datatype != DATATYPE[tensor.dtype]:
             raise ValueError(f"input {tensor.name!r} is {DATATYPE[tensor.dtype]}, got {sent.datatype!r}")
         free = len(spec.axes[:1] if tensor.name == "orchestrator" else spec.axes)
-        if sent.shape[free:] != tensor.shape or math.prod(sent.shape[:free]) > MOST_ROWS:
+        fits = min(sent.shape, default=0) >= 0 and math.prod(sent.shape[:free]) <= MOST_ROWS
+        if sent.shape[free:] != tensor.shape or not fits:
             raise ValueError(f"input {tensor.name!r} has shape {list(sent.shape)}, see its metadata")
         try:
-            arrays[tensor.name] = np.array(sent.data, tensor.dtype).reshape(sent.shape)
+            arrays[tensor.name] = np.array(sent.values, tensor.dtype).reshape(sent.shape)
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"input {tensor.name!r}: {error}") from error
     try:
         found = bundle.models[name](arrays)
     except Exception as error:  # onnxruntime has a dozen of its own, of no common class
         raise ValueError(f"{name} cannot run on these inputs: {error}"[:300]) from error
-    wanted = {output.get("name") for output in told.outputs} if told.outputs else set(found)
+    return {output: array for output, array in found.items() if not wanted or output in wanted}
+
+
+def run_model(bundle: Bundle, name: str, body: bytes) -> dict[str, Any]:
+    """One inference, JSON in and out.
+
+    Raises:
+        ValueError: as `infer`.
+    """
+    told = _TOLD.validate_json(body)
+    given = {tensor.name: Sent(tensor.datatype, tensor.shape, tensor.data) for tensor in told.inputs}
+    wanted = {str(output.get("name")) for output in told.outputs or ()}
     outputs = [
         {
             "name": output,
@@ -105,7 +127,6 @@ def run_model(bundle: Bundle, name: str, body: bytes) -> dict[str, Any]:
             if array.dtype.kind == "f"
             else array.ravel().tolist(),
         }
-        for output, array in found.items()
-        if output in wanted
+        for output, array in infer(bundle, name, given, wanted).items()
     ]
     return {"model_name": name, "model_version": "1", "id": told.id or "", "outputs": outputs}

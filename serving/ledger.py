@@ -1,9 +1,10 @@
 """The ledger: what was bid, reserved, bought and told, in SQLite; survives kill -9 with nothing lost.
 
-Money is whole nano-USD, so that sums are exact. A bid reserves its price; an impression settles it; a loss
-or the reservation's end frees it. Every event has an id and counts once. A write is on file before it is
-acknowledged (write-ahead log: safe when the process dies; at a power cut the last moments may be lost, never
-its consistency). One process owns a ledger.
+A bid reserves its price; an impression settles it; a loss or the reservation's end frees it. Every event has
+an id and counts once. A write is on file before it is acknowledged (write-ahead log: safe when the process
+dies; at a power cut the last moments may be lost, never its consistency). One process owns a ledger, and one
+thread of it writes: between a look at what is free and its reservation nothing else can happen. What an
+interval brought is read by a connection of its own.
 """
 
 from __future__ import annotations
@@ -11,22 +12,21 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from envs.impressions import ImpressionLog
 from envs.state import Float
+from serving.accounts import Accounts, Reservation
 from serving.ledger_file import FREED, NANO, OPEN, SETTLED, Event, Offer, Played, open_file
-from serving.ledger_intervals import cells_in, impressions_in
+
+AT_ONCE: Final = 256
+"""Rows that housekeeping changes before bids have their turn."""
 
 
-class Ledger:
+class Ledger(Accounts):
     """Opened on a folder; `begin` starts its flight, unless it holds one."""
 
     def __init__(self, folder: str | Path, *, reservation_seconds: float = 60.0) -> None:
@@ -35,31 +35,29 @@ class Ledger:
         Raises:
             InterludeError: another process holds it, or the folder cannot be written.
         """
-        self._db = open_file(Path(folder))
+        self._file = open_file(Path(folder))
+        self._db = self._file.writer
+        self._reading = threading.Lock()
         self.reservation_seconds = reservation_seconds
-        self._lock = threading.RLock()
         self._waiting: dict[tuple[int, int], float] = defaultdict(float)  # requests not on file yet
+        self._number = 0
         self._load()
 
     def _load(self) -> None:
         """Mirrors what the bid path asks for: money and frequencies."""
         db = self._db
         rows = db.execute("SELECT budget, spent FROM account ORDER BY campaign").fetchall()
-        self.budget = [int(row[0]) for row in rows]
-        self.spent = [int(row[1]) for row in rows]
-        self.reserved = [0] * len(rows)
-        self.interval = int(
-            db.execute("SELECT count(*) FROM interval WHERE outcome IS NOT NULL").fetchone()[0]
-        )
-        self.day_start, self.day_spent = 0, [0] * len(rows)
-        self._today: dict[tuple[int, str], int] = defaultdict(int)
-        self._open: dict[str, tuple[int, str, int, float]] = {}  # campaign, user, price, expiry
-        for id_, c, user, price, expires in db.execute(
-            "SELECT id, campaign, user, price, expires FROM bid WHERE state = 0 ORDER BY rowid"
+        self.open_accounts([int(row[0]) for row in rows], [int(row[1]) for row in rows])
+        for bid, *held in db.execute(
+            "SELECT id, campaign, user, price, expires FROM bid WHERE state = 0 ORDER BY id"
         ):
-            self._open[id_] = (c, user, price, expires)
-            self.reserved[c] += price
-            self._today[c, user] += 1
+            self._hold(bid, Reservation(*held))
+        closed = db.execute("SELECT count(*) FROM interval WHERE outcome IS NOT NULL").fetchone()
+        self.interval = int(closed[0])
+        (last,) = db.execute("SELECT max(id) FROM bid").fetchone()
+        # From the clock: so no number comes twice, not even of a bid that is long forgotten.
+        self._number = max(self._number, time.time_ns() // 1000, last or 0)
+        self._swept, self._turns = 0, deque([0], maxlen=2)
 
     @property
     def brief(self) -> str | None:
@@ -80,55 +78,35 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-
-    # Money.
-
-    def left(self, campaign: int) -> int:
-        """Nano-USD not yet spent."""
-        return self.budget[campaign] - self.spent[campaign]
-
-    def free(self, campaign: int, daily_cap: float = float("inf")) -> int:
-        """Nano-USD that may be bid now: neither spent nor reserved, within the day's cap (nano-USD)."""
-        reserved = self.reserved[campaign]
-        today = daily_cap - self.day_spent[campaign] - reserved
-        return int(max(0, min(self.left(campaign) - reserved, today)))
-
-    def left_usd(self) -> Float:
-        """[C] USD not yet spent."""
-        return np.array([self.left(c) / NANO for c in range(len(self.budget))])
-
-    def impressions_today(self, campaign: int, user: str) -> int:
-        """Impressions of a campaign that a listener was served today, reserved ones among them."""
-        return self._today.get((campaign, user), 0)
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
 
     # Bids.
 
+    def new_id(self) -> int:
+        """A bid's number; later ones are larger."""
+        self._number += 1
+        return self._number
+
     def request(self, cell: int, amount: float) -> None:
-        """Counts opportunities of a cell (segment × placement); on file with the next bid or event."""
+        """Counts opportunities of a cell (segment × placement); on file with the next event or `expire`."""
         self._waiting[self.interval, cell] += amount
 
     def reserve(self, offers: Sequence[Offer]) -> None:
         """Reserves the prices of bids, all or none."""
-        expires, t = time.time() + self.reservation_seconds, self.interval
-        with self._lock:
-            with self._writing() as db:
-                db.executemany(
-                    "INSERT INTO bid VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0,0,NULL)",
-                    [(*offer, t, expires) for offer in offers],
-                )
-                self._file_requests(db)
-            for offer in offers:
-                self.reserved[offer.campaign] += offer.price
-                self._today[offer.campaign, offer.user] += 1
-                self._open[offer.id] = (offer.campaign, offer.user, offer.price, expires)
+        expires = time.time() + self.reservation_seconds
+        with self._writing() as db:
+            db.executemany(
+                "INSERT INTO bid VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,0,0,NULL)",
+                [(*offer, expires) for offer in offers],
+            )
+        for offer in offers:
+            self._hold(offer.id, Reservation(offer.campaign, offer.user, offer.price, expires))
 
     def _file_requests(self, db: sqlite3.Connection) -> None:
         if not self._waiting:
@@ -141,26 +119,33 @@ class Ledger:
         )
 
     def expire(self, now: float | None = None) -> int:
-        """Frees reservations whose time is over; gives how many."""
+        """Files requests, and frees reservations whose time is over, `AT_ONCE` of them; gives how many."""
         moment = time.time() if now is None else now
-        with self._lock:
-            over = []
-            for id_, held in self._open.items():  # in order of their expiry
-                if held[3] > moment:
-                    break
-                over.append(id_)
-            if over:
-                with self._writing() as db:
-                    db.executemany("UPDATE bid SET state = 2 WHERE id = ?", [(id_,) for id_ in over])
-                for id_ in over:
-                    self._release(id_)
-            return len(over)
+        over: list[int] = []
+        for id_, held in self._open.items():  # in order of their expiry
+            if held.expires > moment or len(over) == AT_ONCE:
+                break
+            over.append(id_)
+        if over or self._waiting:
+            with self._writing() as db:
+                self._file_requests(db)
+                db.executemany("UPDATE bid SET state = 2 WHERE id = ?", [(id_,) for id_ in over])
+            for id_ in over:
+                self._release(id_)
+        return len(over)
 
-    def _release(self, id_: str, *, served: bool = False) -> None:
-        c, user, price, _ = self._open.pop(id_)
-        self.reserved[c] -= price
-        if not served:
-            self._today[c, user] -= 1
+    def sweep(self) -> int:
+        """Forgets bids freed two intervals ago; looks at `AT_ONCE` bids, and gives at how many."""
+        rows = self._db.execute(
+            "SELECT id, state FROM bid WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+            (self._swept, self._turns[0], AT_ONCE),
+        ).fetchall()
+        if rows:
+            with self._writing() as db:
+                freed = [(id_,) for id_, state in rows if state == FREED]
+                db.executemany("DELETE FROM bid WHERE id = ?", freed)
+            self._swept = rows[-1][0]
+        return len(rows)
 
     # Events.
 
@@ -173,13 +158,12 @@ class Ledger:
         answers: list[str] = []
         after: list[Callable[[], None]] = []
         spent = [0] * len(self.spent)
-        with self._lock:
-            with self._writing() as db:
-                for event in events:
-                    answers.append(self._book_one(db, event, spent, after))
-                self._file_requests(db)
-            for step in after:
-                step()
+        with self._writing() as db:
+            for event in events:
+                answers.append(self._book_one(db, event, spent, after))
+            self._file_requests(db)
+        for step in after:
+            step()
         return answers
 
     def _book_one(
@@ -191,11 +175,11 @@ class Ledger:
     ) -> str:
         if db.execute("SELECT 1 FROM event WHERE id = ?", (event.id,)).fetchone():
             return "duplicate"
-        campaign, segment = event.campaign, event.segment
-        if event.bid is not None:
+        campaign, segment, bid = event.campaign, event.segment, event.bid
+        if bid is not None:
             row = db.execute(
                 "SELECT campaign, segment, price, state, user, impressions FROM bid WHERE id = ?",
-                (event.bid,),
+                (bid,),
             ).fetchone()
             if row is None:
                 return "no such bid"
@@ -214,43 +198,27 @@ class Ledger:
                 spent[campaign] += paid
                 db.execute(
                     "UPDATE bid SET state = 1, paid = ?, won = ? WHERE id = ?",
-                    (paid, self.interval, event.bid),
+                    (paid, self.interval, bid),
                 )
                 db.execute("UPDATE account SET spent = spent + ? WHERE campaign = ?", (paid, campaign))
-                after.append(lambda: self._settle(event.bid or "", campaign, user, paid))
+                after.append(lambda: self._settle(bid, campaign, user, paid))
             elif event.kind == "loss":
                 if state == SETTLED:
                     return "this bid is settled"
                 if state == OPEN:
-                    db.execute("UPDATE bid SET state = 2 WHERE id = ?", (event.bid,))
-                    after.append(lambda: self._release(event.bid or ""))
+                    db.execute("UPDATE bid SET state = 2 WHERE id = ?", (bid,))
+                    after.append(lambda: self._release(bid))
             elif state != SETTLED:
                 return "this bid has no impression"
         elif event.kind != "conversion" or campaign is None or segment is None:
             return "names no bid"
         db.execute(
             "INSERT INTO event VALUES (?,?,?,?,?,?,?)",
-            (event.id, event.kind, event.bid, campaign, segment, event.amount, self.interval),
+            (event.id, event.kind, bid, campaign, segment, event.amount, self.interval),
         )
         return "accepted"
 
-    def _settle(self, id_: str, campaign: int, user: str, paid: int) -> None:
-        if id_ in self._open:
-            self._release(id_, served=True)
-        else:
-            self._today[campaign, user] += 1
-        self.spent[campaign] += paid
-        self.day_spent[campaign] += paid
-
     # Intervals.
-
-    def new_day(self) -> None:
-        """Frequencies and daily caps begin anew; what is reserved counts."""
-        with self._lock:
-            self._today.clear()
-            for c, user, _, _ in self._open.values():
-                self._today[c, user] += 1
-            self.day_spent = [0] * len(self.spent)
 
     def recount_day(self, first_interval: int) -> None:
         """Today's frequencies and spend from the file, as after a restart."""
@@ -258,22 +226,26 @@ class Ledger:
         for c, user, paid in self._db.execute(
             "SELECT campaign, user, paid FROM bid WHERE won >= ?", (first_interval,)
         ):
-            self._today[c, user] += 1
-            self.day_spent[c] += paid
+            self._count(c, user, paid)
 
-    def cells(self, interval: int, weight: float) -> dict[str, NDArray[Any]]:
-        """What an interval brought; see `cells_in`."""
-        with self._lock:
-            found = cells_in(self._db, interval, weight, len(self.budget))
-            for (t, at), amount in self._waiting.items():
-                if t == interval:
-                    found["opportunities"].reshape(-1)[at] += amount
-        return found
+    def turn(self, number: int) -> Float:
+        """Ends interval `number`: what comes from now on belongs to the next. Gives what is left, [C] USD."""
+        with self._writing() as db:
+            self._file_requests(db)
+        self.interval = number + 1
+        self._turns.append(self._number)
+        return self.left_usd()
 
-    def impressions(self, interval: int, attention: Float, weight: float) -> ImpressionLog:
-        """Impressions of an interval; see `impressions_in`."""
-        with self._lock:
-            return impressions_in(self._db, interval, attention, weight)
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that reads what is on file, in any thread, and holds no bid up."""
+        with self._reading:
+            yield self._file.reader
+
+    def tidy(self) -> None:
+        """Carries the write-ahead log into the file, in any thread; else the next bid would wait for it."""
+        with self.reading() as db:
+            db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def act(self, number: int, actions: bytes, before_usd: Float, left_usd: Float) -> bool:
         """Keeps what agents do in an interval, and moves budgets as their directive says.
@@ -287,31 +259,26 @@ class Ledger:
         Returns:
             False where a reservation stood in the way, and budgets stay.
         """
-        with self._lock:
-            campaigns = range(len(self.budget))
-            moved = [round((float(left_usd[c]) - float(before_usd[c])) * NANO) for c in campaigns]
-            moved[-1] -= sum(moved)
-            possible = all(self.left(c) + moved[c] >= self.reserved[c] for c in campaigns)
-            budgets = [self.budget[c] + moved[c] * possible for c in campaigns]
-            with self._writing() as db:
-                row = (number, actions, before_usd.tobytes())
-                db.execute("INSERT INTO interval VALUES (?, ?, ?, NULL, NULL)", row)
-                rows = [(usd, c) for c, usd in enumerate(budgets)]
-                db.executemany("UPDATE account SET budget = ? WHERE campaign = ?", rows)
-            self.budget = budgets
-            return possible
+        campaigns = range(len(self.budget))
+        moved = [round((float(left_usd[c]) - float(before_usd[c])) * NANO) for c in campaigns]
+        moved[-1] -= sum(moved)
+        possible = all(self.left(c) + moved[c] >= self.reserved[c] for c in campaigns)
+        budgets = [self.budget[c] + moved[c] * possible for c in campaigns]
+        with self._writing() as db:
+            row = (number, actions, before_usd.tobytes())
+            db.execute("INSERT INTO interval VALUES (?, ?, ?, NULL, NULL)", row)
+            rows = [(usd, c) for c, usd in enumerate(budgets)]
+            db.executemany("UPDATE account SET budget = ? WHERE campaign = ?", rows)
+        self.budget = budgets
+        return possible
 
     def close(self, number: int, outcome: bytes, left_after: bytes) -> None:
-        """Keeps what an interval brought; what comes from now on belongs to the next."""
-        with self._lock:
-            with self._writing() as db:
-                self._file_requests(db)
-                db.execute(
-                    "UPDATE interval SET outcome = ?, left_after = ? WHERE number = ?",
-                    (outcome, left_after, number),
-                )
-                db.execute("DELETE FROM bid WHERE state = 2 AND interval < ?", (number - 1,))
-            self.interval = number + 1
+        """Keeps what an interval brought."""
+        with self._writing() as db:
+            db.execute(
+                "UPDATE interval SET outcome = ?, left_after = ? WHERE number = ?",
+                (outcome, left_after, number),
+            )
 
     def played(self) -> list[Played]:
         """All intervals on file, in order."""
@@ -330,5 +297,5 @@ class Ledger:
 
     def close_file(self) -> None:
         """Closes the file; nothing is lost without it."""
-        with self._lock:
-            self._db.close()
+        with self._reading:
+            self._file.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ def run(
     flight: Path | None,
     host: str,
     port: int,
-    interval_seconds: float,
+    grpc_port: int,
+    interval_seconds: float | None,
     settings: dict[str, Any],
     json_out: str | None = None,
 ) -> None:
@@ -36,31 +36,53 @@ def run(
         flight: JSON of a `FlightBrief`; an example if None.
         host: to listen on.
         port: to listen on, 0 = any.
-        interval_seconds: length of an interval; 0 = a client ends them, negative = the scenario's.
+        grpc_port: for gRPC, 0 = none.
+        interval_seconds: length of an interval; 0 = a client ends them, None = the scenario's.
         settings: of `Service`.
         json_out: where the address is told as JSON, too.
 
     Raises:
         InterludeError: bundle, ledger, flight or address cannot be used.
     """
-    service = Service(bundle, ledger, read_flight(flight), **settings)
-    if interval_seconds < 0:
+    brief = read_flight(flight)
+    listener, grpc_address = _listen(host, port), grpc_at(host, grpc_port)
+    service = Service(bundle, ledger, brief, **settings)
+    if interval_seconds is None:
         interval_seconds = service.bundle.scenario.hours_per_interval * 3600.0
-    app = application(service, private_token(ledger), interval_seconds=interval_seconds)
-    listener = _listen(host, port)
+    app = application(
+        service, private_token(ledger), interval_seconds=interval_seconds, grpc_address=grpc_address
+    )
     url = f"http://{host}:{listener.getsockname()[1]}"
     name = service.bundle.manifest.name
     emit({"bundle": name, "url": url, "ledger": ledger}, f"serving {name} on {url}", json_out)
     config = uvicorn.Config(
         app,
         access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
         log_level="warning",
         lifespan="on",
         limit_concurrency=1024,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )
-    asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])  # on uvloop, where it is installed
+    if not server.started:
+        raise InterludeError("the service did not start, for the reason above")
+
+
+def grpc_at(host: str, port: int) -> str | None:
+    """Address to serve gRPC at, or None where no port is given.
+
+    Raises:
+        InterludeError: something else listens there.
+    """
+    if port == 0:
+        return None
+    _listen(host, port).close()  # gRPC itself would only say that it failed
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def read_flight(path: Path | None) -> FlightBrief | None:

@@ -76,7 +76,7 @@ class _State(Collector):
         stood_in = GaugeMetricFamily("interlude_stand_ins", "Times a stand-in answered.", labels=["role"])
         for role, taken in service.cast.seconds.items():
             seconds.add_metric([role], taken)
-            stood_in.add_metric([role], service.failures.get(role, 0))
+            stood_in.add_metric([role], service.notices.failures.get(role, 0))
         yield seconds
         yield stood_in
         cpu = "Processor time of the service."

@@ -23,7 +23,8 @@ from policies.bundle import MANIFEST, open_bundle
 from policies.policy import Flight
 from policies.team import Team
 from serving.commands import missing_library
-from serving.local import read_flight
+from serving.local import grpc_at, read_flight
+from serving.rehearsal import rehearse
 from serving.roles import Actor, Answer, BehindError, Cast, LocalRole, Role, Seen
 
 try:
@@ -49,6 +50,7 @@ class RoleReplica:
         """For the role of a bundle."""
         self._role, self._path = role, bundle
         self._actors: dict[str, Actor] = {}
+        rehearse(open_bundle(bundle, verify=False))
 
     def act(
         self, key: str, flight_id: str, flight: Flight, first: int, seen: list[Seen]
@@ -104,7 +106,8 @@ class Front:
         bundle: str,
         ledger: str,
         flight: str | None,
-        interval_seconds: float,
+        grpc_address: str | None,
+        interval_seconds: float | None,
         settings: dict[str, Any],
         **handles: Any,
     ) -> None:
@@ -120,9 +123,10 @@ class Front:
 
         brief = read_flight(None if flight is None else Path(flight))
         service = Service(bundle, ledger, brief, make_cast=cast, **settings)
-        if interval_seconds < 0:
+        if interval_seconds is None:
             interval_seconds = service.bundle.scenario.hours_per_interval * 3600.0
-        self._app = application(service, private_token(Path(ledger)), interval_seconds=interval_seconds)
+        token = private_token(Path(ledger))
+        self._app = application(service, token, interval_seconds=interval_seconds, grpc_address=grpc_address)
         self._life = self._app.router.lifespan_context(self._app)
         await self._life.__aenter__()
 
@@ -154,7 +158,8 @@ def build(
     bundle: Path,
     ledger: Path,
     flight: Path | None = None,
-    interval_seconds: float = 0.0,
+    grpc_address: str | None = None,
+    interval_seconds: float | None = 0.0,
     settings: dict[str, Any] | None = None,
 ) -> Any:
     """The Ray Serve application: `serve.run(build(…))`.
@@ -163,7 +168,8 @@ def build(
         bundle: its folder, the same on every node.
         ledger: folder of the ledger, on the front's node.
         flight: JSON of a `FlightBrief`; an example if None.
-        interval_seconds: as for `interlude serve`.
+        grpc_address: where the front serves gRPC itself, on its node; Ray's proxy is for HTTP.
+        interval_seconds: 0 = a client ends intervals, None = the scenario's.
         settings: of `Service`.
     """
     options: dict[str, Any] = {
@@ -175,16 +181,16 @@ def build(
     handles = {role: serve.deployment(name=role, **options)(RoleReplica).bind(role, path) for role in ROLES}
     front = serve.deployment(name=FRONT, **options)(Front)
     told = None if flight is None else str(flight.resolve())
-    return front.bind(path, str(ledger.resolve()), told, interval_seconds, settings or {}, **handles)
+    where = (path, str(ledger.resolve()), told, grpc_address)
+    return front.bind(*where, interval_seconds, settings or {}, **handles)
 
 
 def example(arguments: dict[str, str]) -> Any:
     """For `serve run serving.ray_app:example bundle=… ledger=…` and KubeRay's `serveConfigV2`."""
-    seconds = float(arguments.get("interval_seconds", "-1"))
+    seconds = float(arguments["interval_seconds"]) if "interval_seconds" in arguments else None
     flight = arguments.get("flight")
-    return build(
-        Path(arguments["bundle"]), Path(arguments["ledger"]), Path(flight) if flight else None, seconds
-    )
+    where = Path(arguments["bundle"]), Path(arguments["ledger"]), Path(flight) if flight else None
+    return build(*where, arguments.get("grpc_address"), seconds)
 
 
 def serve_on_ray(
@@ -193,7 +199,8 @@ def serve_on_ray(
     flight: Path | None,
     host: str,
     port: int,
-    interval_seconds: float,
+    grpc_port: int,
+    interval_seconds: float | None,
     settings: dict[str, Any],
     json_out: str | None = None,
 ) -> None:
@@ -204,8 +211,10 @@ def serve_on_ray(
     """
     open_bundle(bundle)
     read_flight(flight)
+    address = grpc_at(host, grpc_port)
     start(host, port)
-    serve.run(build(bundle, ledger, flight, interval_seconds, settings), name=APPLICATION, route_prefix="/")
+    app = build(bundle, ledger, flight, address, interval_seconds, settings)
+    serve.run(app, name=APPLICATION, route_prefix="/")
     url = f"http://{host}:{port}"
     emit({"bundle": bundle, "url": url, "ledger": ledger}, f"serving {bundle} on {url}", json_out)
     try:

@@ -1,7 +1,8 @@
 """A served team: bundle, flight, ledger and roles, from requests and events to bids and reports.
 
 One `Service` owns a ledger. Between intervals everything a request needs is a snapshot; `advance` closes an
-interval and lets the roles answer, while bids go on by the old one. What happened is on file, and a service
+interval and lets the roles answer, while bids go on by the old one: what takes long is done in threads, and
+what is written is written by the event loop alone. What happened is on file, and a service
 that starts on a ledger plays the intervals on file again: roles come to the beliefs they had.
 """
 
@@ -9,44 +10,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as bytes_of
 
-from envs.catalogue import ADVICE, ALERT_KINDS, PLACEMENTS, SEGMENTS, SEVERITIES
+from envs.catalogue import SEGMENTS
 from envs.errors import InterludeError
-from envs.state import Outcome
+from envs.market import Observations
+from envs.state import Float, Outcome
 from policies.bundle import Bundle, open_bundle
 from policies.policy import Flight
 from policies.team import Team
 from serving.bidding import Snapshot, bid_for, creative_id, snapshot_of
 from serving.brief import FlightBrief, Report, example_brief
+from serving.impression_rows import ImpressionRows
 from serving.ledger import Ledger
+from serving.ledger_cells import cells_in
 from serving.ledger_file import NANO, Event
 from serving.live_market import LiveMarket, outcome_of
+from serving.notices import Notices
 from serving.openrtb import BidRequest
 from serving.packing import packed, unpacked
-from serving.roles import DEADLINE_SECONDS, Cast, History, RoleFailure, in_thread, local_cast
+from serving.rehearsal import rehearse
+from serving.roles import DEADLINE_SECONDS, Cast, History, in_thread, local_cast
 
-ALERTS_KEPT: Final = 256
 CastMaker = Callable[[Callable[[], Team], float], Cast]
-
-
-class Notice(NamedTuple):
-    """An alert of the monitor, or of the service about itself."""
-
-    time: float  # seconds since 1970
-    interval: int
-    source: str  # monitor, role, reload, ledger, clock
-    kind: str
-    severity: str
-    text: str
 
 
 class ConflictError(InterludeError):
@@ -84,12 +77,9 @@ class Service:
         self.ledger = Ledger(folder, reservation_seconds=reservation_seconds)
         self._brief = brief
         self._deadline_seconds, self._make_cast = deadline_seconds, make_cast
-        self.alerts: deque[Notice] = deque(maxlen=ALERTS_KEPT)
+        self.notices = Notices()
         self.snapshot: Snapshot | None = None
         """None where nothing may be bid: before the start, after the flight's end."""
-        self.failures: dict[str, int] = {}
-        """How often each role's stand-in had to answer."""
-        self._failing: dict[str, str] = {}
         self._acted = False
         self._busy = asyncio.Lock()
 
@@ -100,6 +90,7 @@ class Service:
 
     async def start(self) -> None:
         """Goes on with the flight on file, or begins one."""
+        await in_thread(lambda: rehearse(self.bundle))
         self.cast = self._make_cast(self.bundle.team, self._deadline_seconds)
         on_file = self.ledger.brief
         if on_file is None:
@@ -110,43 +101,42 @@ class Service:
         except ValidationError as error:
             raise InterludeError(f"the ledger's flight is of another version: {error}") from error
         async with self._busy:
-            self._open()
-            self._play_again()
+            self._go_on_with(await in_thread(lambda: self._opened(self.brief)))
+            await in_thread(self._play_again)
             await self._act()
 
     async def begin(self, brief: FlightBrief) -> None:
         """Forgets the flight and begins another."""
         async with self._busy:
-            self.snapshot = None
-            self.brief = brief
+            opened = await in_thread(lambda: self._opened(brief))
             self.ledger.begin(brief.model_dump_json(), [c.budget_usd for c in brief.campaigns])
-            self.alerts.clear()
-            self.failures, self._failing = {}, {}
-            self._open()
+            self.snapshot, self.brief, self.notices = None, brief, Notices()
+            self._go_on_with(opened)
             await self._act()
 
-    def _open(self) -> None:
-        """A market and a history at the flight's start."""
-        brief = self.brief
-        self.market = LiveMarket(brief, self.bundle.scenario)
+    def _opened(self, brief: FlightBrief) -> tuple[LiveMarket, History]:
+        """A market and a history at a flight's start."""
+        market = LiveMarket(brief, self.bundle.scenario)
         flight = Flight(
-            self.market.scenario,
+            market.scenario,
             1,
             len(brief.campaigns),
             np.array([brief.policy_seed], np.uint64),
             listening=brief.listening(),
         )
-        self.history = History(f"{brief.id}@{time.time_ns()}", flight)
-        self._listener = {listener.id: index for index, listener in enumerate(brief.listeners)}
-        self._see(self.market.start())
+        return market, History(f"{brief.id}@{time.time_ns()}", flight, [market.start()], [None])
 
-    def _see(self, observations: Any) -> None:
-        """Keeps what every role sees now."""
-        t = self.market.interval
-        log = None
-        if t > 0 and self._listener:
-            attention = self.market.parameters.attention[0, t - 1]
-            log = self.ledger.impressions(t - 1, attention, float(self.market.constants.weight))
+    def _go_on_with(self, opened: tuple[LiveMarket, History]) -> None:
+        self.market, self.history = opened
+        self._listener = {listener.id: index for index, listener in enumerate(self.brief.listeners)}
+        self._rows = ImpressionRows(float(self.market.constants.weight))
+
+    def _see(self, observations: Observations) -> None:
+        """Keeps what every role sees after an interval."""
+        t, log = self.market.interval, None
+        if self._listener:
+            with self.ledger.reading() as db:
+                log = self._rows.of(db, t - 1, self.market.parameters.attention[0, t - 1])
         self.history.observations.append(observations)
         self.history.impressions.append(log)
 
@@ -165,44 +155,26 @@ class Service:
 
     async def _act(self) -> None:
         """Lets the roles answer, puts their answers into force and shows them to the bid path."""
-        market = self.market
+        market, notices = self.market, self.notices
         if market.ended:
             self.snapshot = None
             return
         if not self._acted:
             actions, failures = await self.cast.act(self.history)
-            self._hear_failures(failures)
+            notices.hear_failures(market.interval, failures)
             before = self.ledger.left_usd()
-            left = market.begin(actions, before)
-            if not self.ledger.act(market.interval, packed(actions), before, left):
+            left, on_file = await in_thread(lambda: (market.begin(actions, before), packed(actions)))
+            if not self.ledger.act(market.interval, on_file, before, left):
                 self.alert("ledger", "none", "notice", "reservations kept budgets from being re-split")
-            self._hear_monitor()
+            names = [campaign.name for campaign in self.brief.campaigns]
+            notices.hear_monitor(market.interval, names, market.board.alert)
         self._acted = False
-        self.snapshot = snapshot_of(market, self.brief.campaigns, self._listener)
-
-    def _hear_failures(self, failures: Sequence[RoleFailure]) -> None:
-        """Counts whose stand-in answered; says so once while it lasts."""
-        failing = {failure.role: failure.reason for failure in failures}
-        for role, reason in failing.items():
-            self.failures[role] = self.failures.get(role, 0) + 1
-            if role not in self._failing:
-                self.alert("role", "silent_agent", "critical", f"{role}: {reason}")
-        self._failing = failing
-
-    def _hear_monitor(self) -> None:
-        """Alerts on the board."""
-        board = self.market.board.alert
-        for c, campaign in enumerate(self.brief.campaigns):
-            for p, placement in enumerate(PLACEMENTS):
-                kind, severity = int(board.kind[0, c, p]), int(board.severity[0, c, p])
-                if kind or severity:
-                    advice = ADVICE[int(board.advice[0, c, p])]
-                    text = f"{campaign.name} on {placement}; advice: {advice}"
-                    self.alert("monitor", ALERT_KINDS[kind], SEVERITIES[severity], text)
+        campaigns, listener = self.brief.campaigns, self._listener
+        self.snapshot = await in_thread(lambda: snapshot_of(market, campaigns, listener))
 
     def alert(self, source: str, kind: str, severity: str, text: str) -> None:
         """Keeps a notice of the running interval."""
-        self.alerts.append(Notice(time.time(), self.market.interval, source, kind, severity, text))
+        self.notices.add(self.market.interval, source, kind, severity, text)
 
     # What is asked of it.
 
@@ -234,18 +206,23 @@ class Service:
             problem = report.check(len(self.brief.campaigns))
             if problem:
                 raise ConflictError(f"report: {problem}")
-            self.ledger.expire()
             t = market.interval
-            cells = self.ledger.cells(t, float(market.constants.weight))
-            outcome = outcome_of(cells, market.last_outcome, report)
-            left = self.ledger.left_usd()
-            arrays = {name: np.ascontiguousarray(array) for name, array in outcome._asdict().items()}
-            self.ledger.close(t, bytes_of(arrays), left.tobytes())
-            observations = market.close(outcome, left)
-            if market.interval % market.scenario.intervals_per_day == 0:
+            left = self.ledger.turn(t)
+            if (t + 1) % market.scenario.intervals_per_day == 0:
                 self.ledger.new_day()
-            self._see(observations)
+            outcome, observations = await in_thread(lambda: self._close(t, report, left))
+            self.ledger.close(t, outcome, left.tobytes())
+            await in_thread(lambda: self._see(observations))
             await self._act()
+
+    def _close(self, t: int, report: Report, left_usd: Float) -> tuple[bytes, Observations]:
+        """What interval t brought, as the ledger keeps it, and what every role sees of it."""
+        market = self.market
+        with self.ledger.reading() as db:
+            cells = cells_in(db, t, float(market.constants.weight), len(self.brief.campaigns))
+        outcome = outcome_of(cells, market.last_outcome, report)
+        arrays = {name: np.ascontiguousarray(array) for name, array in outcome._asdict().items()}
+        return bytes_of(arrays), market.close(outcome, left_usd)
 
     async def reload(self) -> str:
         """Opens the bundle's path again and goes on with it; gives its name.
@@ -264,7 +241,7 @@ class Service:
                 cast = self._make_cast(bundle.team, self._deadline_seconds)
                 _, failures = await cast.act(self.history)
                 for failure in failures:
-                    if failure.role not in self._failing:  # else the old one fails there, too
+                    if failure.role not in self.notices.failing:  # else the old one fails there, too
                         raise InterludeError(f"its {failure.role} fails: {failure.reason}")
             except InterludeError as error:
                 self.alert("reload", "none", "critical", f"rolled back: {error}")
@@ -282,7 +259,7 @@ class Service:
             "interval": market.interval,
             "intervals": market.scenario.intervals,
             "ended": market.ended,
-            "stand_ins": dict(self.failures),
+            "stand_ins": dict(self.notices.failures),
             "campaigns": [
                 {
                     "name": campaign.name,

@@ -1,8 +1,13 @@
 """The deployment files are what systemd, KubeRay and the service read."""
 
 import configparser
+import re
 import shlex
+import shutil
+import subprocess
+from pathlib import Path
 
+import pytest
 import yaml
 
 from envs.observation import ROLES
@@ -30,6 +35,30 @@ def test_the_systemd_unit_starts_a_service() -> None:
             or option in DOCUMENT
             or option in ("--port", "--flight")
         )
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
+    unit = (FOLDER / "interlude.service").read_text()
+    here = unit.replace("/opt/interlude/.venv/bin/interlude", shutil.which("true") or "")
+    for mine, spoilt in ((here, False), (here.replace("ProtectHome", "ProtctHome"), True)):
+        path = tmp_path / "interlude.service"
+        path.write_text(re.sub("(User|Group)=interlude", r"\1=root", mine))
+        found = subprocess.run(
+            ["systemd-analyze", "verify", path], capture_output=True, text=True, check=False
+        )
+        assert bool(found.returncode or "interlude.service:" in found.stderr) == spoilt, found.stderr
+
+
+def test_the_kuberay_manifest_s_application_is_what_ray_serve_takes() -> None:
+    pytest.importorskip("fastapi", reason="the serving extra is not installed")
+    from pydantic import ValidationError
+    from ray.serve.schema import ServeDeploySchema
+
+    told = yaml.safe_load((FOLDER / "kuberay.yaml").read_text())["spec"]["serveConfigV2"]
+    assert ServeDeploySchema.model_validate(yaml.safe_load(told)).applications[0].name == "interlude"
+    with pytest.raises(ValidationError):
+        ServeDeploySchema.model_validate(yaml.safe_load(told.replace("num_replicas: 1", "num_replicas: x")))
 
 
 def test_the_kuberay_manifest_has_a_deployment_a_role() -> None:

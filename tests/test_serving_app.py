@@ -183,8 +183,9 @@ def test_where_a_role_fails_its_stand_in_answers_and_bids_go_on(tmp_path: Path, 
         return made
 
     client = Client(tmp_path, make_cast=cast, deadline_seconds=0.5)
-    assert client.service.failures["audience"] == 1
-    (alert,) = [a for a in client.service.alerts if a.source == "role" and a.text.startswith("audience")]
+    assert client.service.notices.failures["audience"] == 1
+    told = [a for a in client.service.notices.alerts if a.source == "role"]
+    (alert,) = [a for a in told if a.text.startswith("audience")]
     assert alert.kind == "silent_agent"
     assert bids_of(client("POST", "/openrtb2/bid", a_request()))
     client.close()
@@ -204,7 +205,7 @@ def test_a_bundle_is_changed_while_bids_go_on_or_stays(
     monkeypatch.setattr(services, "open_bundle", broken)
     answer = client("POST", "/reload")
     assert answer.status == 409 and "golden pairs" in answer.json["error"]
-    assert client.service.bundle is kept and client.service.alerts[-1].text.startswith("rolled back")
+    assert client.service.bundle is kept and client.service.notices.alerts[-1].text.startswith("rolled back")
     assert bids_of(client("POST", "/openrtb2/bid", a_request()))
 
 
@@ -226,7 +227,7 @@ def test_a_clock_that_fails_once_says_so_and_goes_on(client: Client, monkeypatch
         return 0
 
     monkeypatch.setattr(client.service.ledger, "expire", expire)
-    before = len(client.service.alerts)
+    before = len(client.service.notices.alerts)
 
     async def watched() -> None:
         clock = asyncio.create_task(_clock(client.service, 1e-3))
@@ -236,7 +237,7 @@ def test_a_clock_that_fails_once_says_so_and_goes_on(client: Client, monkeypatch
 
     monkeypatch.setattr(client.service, "advance", lambda report: asyncio.sleep(0))
     client.run(asyncio.wait_for(watched(), 30))
-    told = list(client.service.alerts)[before:]
+    told = list(client.service.notices.alerts)[before:]
     assert [(notice.source, notice.severity) for notice in told] == [("clock", "critical")]
     assert "disk full" in told[0].text
 

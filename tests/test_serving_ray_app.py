@@ -1,5 +1,6 @@
 """The application on Ray Serve: roles are killed in turn under load, and no request fails."""
 
+import json
 import os
 import signal
 import socket
@@ -7,13 +8,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the serving extra is not installed")
 
-from support.asgi import a_bundle, a_request
+from support.asgi import a_bundle, a_request, listeners
 
 from envs.errors import InterludeError
 from envs.observation import ROLES
@@ -28,8 +29,13 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+class Served(NamedTuple):
+    url: str
+    grpc_address: str
+
+
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     import ray
     from ray import serve
 
@@ -39,9 +45,15 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     port = free_port()
     try:
         ray_app.start("127.0.0.1", port)
-        application = ray_app.build(a_bundle(tmp_path), tmp_path, settings={"deadline_seconds": 20.0})
+        found = Served(f"http://127.0.0.1:{port}", f"127.0.0.1:{free_port()}")
+        application = ray_app.build(
+            a_bundle(tmp_path),
+            tmp_path,
+            grpc_address=found.grpc_address,
+            settings={"deadline_seconds": 5.0},
+        )
         serve.run(application, name=ray_app.APPLICATION, route_prefix="/")
-        yield f"http://127.0.0.1:{port}"
+        yield found
     finally:
         serve.shutdown()
         ray.shutdown()
@@ -56,13 +68,24 @@ class Load:
         self.thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
+        number = 0
         while not self.stop.is_set():
+            number += 1
             try:
-                assert self.connection.call("POST", "/openrtb2/bid", a_request())["seatbid"]
+                answer = self.connection.call("POST", "/openrtb2/bid", a_request(user=f"user-{number}"))
+                assert answer and answer["seatbid"], "no bid"
                 self.answered += 1
-            except (InterludeError, AssertionError, TypeError) as error:
+            except (InterludeError, AssertionError) as error:
                 self.failed.append(str(error))
             time.sleep(0.005)
+
+    def wait_for_more(self, count: int) -> None:
+        """Until so many more were answered."""
+        from serving.ray_app import wait_for
+
+        wanted = self.answered + count
+        wait_for(lambda: self.answered >= wanted or bool(self.failed), 60)
+        assert not self.failed, self.failed[:3]
 
     def __enter__(self) -> "Load":
         self.thread.start()
@@ -75,25 +98,40 @@ class Load:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_role_that_is_killed_costs_no_request(url: str) -> None:
+def test_a_role_that_is_killed_costs_no_request(served: Served) -> None:
+    import grpc
+
     from serving import ray_app
 
+    url, grpc_address = served
+    with grpc.insecure_channel(grpc_address) as channel:
+        by_grpc = channel.unary_unary("/interlude.v1.Bidding/Bid")(json.dumps(a_request()).encode())
+    assert json.loads(by_grpc)["seatbid"]
     connection = Connection(url, TOKEN, timeout_seconds=60.0)
-    with Load(url) as load:
-        connection.call("POST", "/intervals", {"interval": 0})
-        for number, role in enumerate(ROLES):
-            before = load.answered
+    campaigns = [{"name": f"c{c}", "vertical": "retail", "budget_usd": 1e6} for c in range(2)]
+    flight = {"campaigns": campaigns, "listeners": listeners()}
+    for number in range(3):  # roles load their code when they are asked first
+        if not connection.call("POST", "/flights", {"id": f"warm-{number}", **flight})["stand_ins"]:
+            break
+    for role in ROLES:
+        state = connection.call("POST", "/flights", {"id": role, **flight})
+        assert state["stand_ins"] == {}, connection.call("GET", "/alerts")
+        with Load(url) as load:
+            load.wait_for_more(5)
             killed = ray_app.processes()[role]
             os.kill(killed, signal.SIGKILL)
-            connection.call("POST", "/intervals", {"interval": 1 + number})
-            took = ray_app.wait_for(lambda: back(role, killed), 180)  # noqa: B023
-            assert load.answered > before
-            print(f"{role} was back after {took:.1f} s")
-        state = connection.call("POST", "/intervals", {"interval": 1 + len(ROLES)})
-    assert state["interval"] == 2 + len(ROLES)
-    assert not load.failed, load.failed[:3]
-    alerts = connection.call("GET", "/alerts")
-    print(load.answered, "requests;", [alert["text"][:100] for alert in alerts if alert["source"] == "role"])
+            started, at_kill = time.monotonic(), load.answered
+            load.wait_for_more(20)
+            state = connection.call("POST", "/intervals", {"interval": 0})
+            assert set(state["stand_ins"]) <= {role}, connection.call("GET", "/alerts")
+            ray_app.wait_for(lambda: back(role, killed), 180)  # noqa: B023
+            seconds, answered = time.monotonic() - started, load.answered - at_kill
+            stood_in = state["stand_ins"]
+            state = connection.call("POST", "/intervals", {"interval": 1})
+            assert state["interval"] == 2 and state["stand_ins"] == stood_in  # it answers for itself again
+            load.wait_for_more(20)
+        assert not load.failed, load.failed[:3]
+        print(f"{role}: back after {seconds:.1f} s, {answered} bids meanwhile, stand-in {bool(stood_in)}")
 
 
 def back(role: str, killed: int) -> bool:

@@ -8,8 +8,10 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from support.runs import exported
 
+from envs.histories import ITEMS
 from serving.service import Service
 
 TOKEN = "secret"
@@ -94,3 +96,16 @@ def a_request(segment: str = "evening", user: str = "somebody", **imp: Any) -> d
 def bids_of(answer: Answer) -> list[dict[str, Any]]:
     """All bids of a response; none of 204."""
     return [] if answer.status == 204 else [bid for seat in answer.json["seatbid"] for bid in seat["bid"]]
+
+
+def listeners(count: int = 32) -> list[dict[str, Any]]:
+    """Listeners of a flight, who have played something."""
+    draw = np.random.default_rng(0)
+    return [
+        {
+            "id": f"l{i}",
+            "segment": 4 * i // count,
+            "plays": {int(item): 3 for item in draw.integers(0, ITEMS, 20)},
+        }
+        for i in range(count)
+    ]
