@@ -36,6 +36,8 @@ DESCRIBED: Final = {
     "rotation": "video by turns; the monitor's advice is followed",
     RULE_BOOK: "video to the highest claim; advice is followed",
 }
+BY_VALUE: Final = "the rule book, and budgets by the critic"
+BY_NETWORK: Final = "learned: the rule book, and budgets and claims by a network"
 INTRODUCTION: Final = """\
 An orchestrator grants video, follows the monitor's advice or not, and may move budgets between campaigns.
 All here drive the same team, and can take the place of any other's: `interlude evaluate
@@ -90,8 +92,8 @@ def text(results: dict[str, TeamResult], course: Course, command: str) -> str:
         lift = over_markets(found[OBJECTIVE], base[OBJECTIVE])
         rows.append(
             (
-                f"`{name}`",
-                DESCRIBED.get(name, "the rule book, and budgets by the critic"),
+                f"`{Path(name).name}`",
+                DESCRIBED.get(name, BY_VALUE if name.startswith(BY_CRITIC) else BY_NETWORK),
                 f"{found[OBJECTIVE].mean():,.0f}",
                 "–" if own else f"{lift.estimate:+.1%} [{lift.low:+.1%}, {lift.high:+.1%}]",
                 f"{found[WORST].mean():.2f}",
@@ -166,6 +168,7 @@ def main(arguments: Sequence[str]) -> int:
     docs = commands.add_parser("docs", help="compare, and write orchestrators.md into a folder")
     docs.add_argument("folder", type=Path, nargs="?", default=Path("docs"))
     docs.add_argument("--critic", default=REFERENCE, help="run, bundle or `reference`")
+    docs.add_argument("--learned", default="", help="run or bundle whose orchestrator was learned")
     docs.add_argument("--markets", type=int, default=256)
     reasons = commands.add_parser("audit", help="every decision of one flight with its reason")
     reasons.add_argument("team")
@@ -178,8 +181,10 @@ def main(arguments: Sequence[str]) -> int:
     if not asked.folder.is_dir():
         parser.error(f"{asked.folder} is not a folder")
     course = Course(load_scenario(SCENARIO), "held_out", num_markets=asked.markets)
-    results = compared([*DESCRIBED, f"{BY_CRITIC}{asked.critic}"], course)
-    settings = f"--critic {Path(asked.critic).name} --markets {asked.markets}"
+    learned = [asked.learned] if asked.learned else []
+    results = compared([*DESCRIBED, f"{BY_CRITIC}{asked.critic}", *learned], course)
+    settings = f"--critic {Path(asked.critic).name}"
+    settings += "".join(f" --learned {Path(run).name}" for run in learned) + f" --markets {asked.markets}"
     command = f"python -m evaluation.orchestrators docs {settings}"
     write_text_atomically(asked.folder / DOCUMENT, text(results, course, command))
     return 0

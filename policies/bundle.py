@@ -6,6 +6,7 @@ Needs numpy, numba (the desk) and onnxruntime; neither torch nor ray. Nothing is
 |---|---|
 | `manifest.json` | what the bundle is made of and from, and the SHA-256 of every other file |
 | `creative/model.onnx`, `bidding/model.onnx` | learned roles; scaling, masks and decoding in the graph |
+| `orchestrator/model.onnx` | where it is learned: how directives depart from the rule book |
 | `critic/model.onnx` | value of the observable state |
 | `audience/` | what the audience agent tells listeners apart by, if it does: an artefact of its own |
 | `scenario.json` | the market it was trained in: horizon, unit values, price level |
@@ -39,10 +40,10 @@ from policies.exported import BundleError, ExportedModel, ExportedPolicy
 from policies.golden import take_impressions
 from policies.policy import Flight, Policy
 from policies.registry import make_team
+from policies.residual_orchestrator import ExportedOrchestrator
 from policies.team import Team
 from policies.teams import filter_desk
 from policies.tensors import (
-    CRITIC,
     MODELS,
     TOLERANCE,
     Arrays,
@@ -84,7 +85,7 @@ class Manifest(BaseModel):
     name: str
     schema_hash: str
     schema_hashes: dict[str, str]
-    learned_roles: tuple[Literal["creative", "bidding"], ...]
+    learned_roles: tuple[Literal["creative", "bidding", "orchestrator"], ...]
     model_aware: bool
     claims_video: bool = False
     """Whether the creative agent claims video at the desk's worth, as one that reads the desk does."""
@@ -122,6 +123,9 @@ class Bundle:
         desk, manifest = self.desk(), self.manifest
         learned: dict[str, Policy] = {}
         for role in manifest.learned_roles:
+            if role == "orchestrator":
+                learned[role] = ExportedOrchestrator(self.models[role], desk, manifest.name)
+                continue
             spec = model_spec(role, manifest.memory)
             claims = role == "creative" and manifest.claims_video
             learned[role] = ExportedPolicy(
@@ -257,7 +261,7 @@ def _verify(bundle: Bundle, data: bytes, intervals: int | None) -> None:
         _agree(path, "the desk", expected, desk_tensors(desk, expected["observation"]))
         for name, model in bundle.models.items():
             fed = memory[name]
-            found = model((expected if name == CRITIC else flat(expected)) | fed)
+            found = model((expected if "C" in specs[name].axes else flat(expected)) | fed)
             _agree(path, f"{name}/model.onnx", expected, fed | found)
             memory[name] = specs[name].carried(found)
 

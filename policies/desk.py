@@ -20,6 +20,7 @@ from envs.protocol import MAX_MULTIPLIER_LOG, MAX_PREMIUM_VALUE_USD
 from envs.state import Bool, Float
 from policies.belief import Estimator
 from policies.evidence import Evidence, evidence_of
+from policies.heeding import believable, caution, untracked
 from policies.impression_belief import ImpressionBelief
 from policies.kalman import KalmanBelief, X
 from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
@@ -142,6 +143,7 @@ class CampaignDesk:
         if self._seen is not None and np.array_equal(self._seen, observation):
             return
         now = evidence_of(observation)
+        self._caution = caution(self._before, now)
         if self._before is None:
             self.estimator.start(self._flight, now)
             self.pacer.start(self._flight, now)
@@ -149,7 +151,7 @@ class CampaignDesk:
             self._wins = np.full(len(now.budget_usd), PRIOR_WINS)
             self._spent = self._wins * self._units.price_level
         else:
-            self.estimator.update(self._before, now)
+            self.estimator.update(self._before, believable(now))
             self.pacer.update(self._before, now)
             self._volume = 0.5 * self._volume + 0.5 * now.opportunities
             self._wins += now.wins.sum((1, 2))
@@ -193,8 +195,9 @@ class CampaignDesk:
         """Log-multipliers [M, 1 + P + S] that come nearest to bidding value / dual on every cell."""
         suspicion = getattr(self.estimator, "suspicion", None)
         if suspicion is not None:
-            value = value * np.where(suspicion < -0.5, self.knobs.suspicion_factor, 1.0)[:, None]
-        bid = value / self.pacer.dual[:, None, None]
+            doubtful = (suspicion < -0.5) & ~untracked(now)
+            value = value * np.where(doubtful, self.knobs.suspicion_factor, 1.0)[:, None]
+        bid = value * self._caution[:, None, :] / self.pacer.dual[:, None, None]
         if self._shading:
             bid = shaded(bid, now.price_usd, self.knobs.shading_sd)
         return log_multipliers(now, bid, predicted_value(now, self._units.price_level))

@@ -44,7 +44,7 @@ class Evidence(NamedTuple):
     clicks: Float  # [M, S, P]
     conversions: Float  # [M, S]
     price_usd: Float  # [M, S, P]
-    alert_severity: Float  # [M, P]
+    alert_kind: Float  # [M, P] index into ALERT_KINDS
     throttle: Float  # [M, P]
     arm: Int  # [M, S] creative that airs in this interval
 

@@ -43,6 +43,7 @@ from policies.policy import flight_of, policy_seeds
 from policies.registry import DESK_TEAM, make_team, tuned_knobs
 from policies.teams import TEAMS
 from policies.tensors import (
+    LEARNED_ROLES,
     ROLES_OF_CAMPAIGNS,
     Arrays,
     describe,
@@ -182,12 +183,12 @@ def _draft(
     trained = read_manifest(run / "policies")
     memory = int(trained["networks"].get("memory", 0))
     about = _json_file(run / MANIFEST)
-    learned = [role for role in ROLES_OF_CAMPAIGNS if role in networks]
+    learned = [role for role in LEARNED_ROLES if role in networks]
     base = str(config.get("base_team", DESK_TEAM))
     if TEAMS[base].knowledge == "privileged":
         raise InterludeError(f"{run} stands on {base!r}, which reads the hidden truth: it cannot be served")
     aware = any(_model_aware(networks[role]) for role in learned)
-    if len(learned) < len(ROLES_OF_CAMPAIGNS):
+    if not {*ROLES_OF_CAMPAIGNS} <= {*learned}:
         aware = aware or TEAMS[base].knowledge != "model-free"
     method = {key: value for key, value in config.items() if key not in {"seed", "run_directory", "name"}}
     return {

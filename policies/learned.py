@@ -22,11 +22,14 @@ from policies.desk import BIDDING_ACTION, CampaignDesk, DeskPolicy
 from policies.encoder import Extra
 from policies.folders import DamagedFileError, read_manifest
 from policies.networks import BiddingActor, CreativeActor
+from policies.orchestrator_actor import OrchestratorActor
 from policies.policy import Flight, Policy
 from policies.registry import DESK_TEAM, learning_desk, make_team
-from policies.weights import load_actors
+from policies.residual_orchestrator import ResidualOrchestrator
+from policies.tensors import DIRECTED
+from policies.weights import Actor, load_actors
 
-CREATIVE_STREAM, BIDDING_STREAM = 0x6000_0000, 0x7000_0000
+CREATIVE_STREAM, BIDDING_STREAM, ORCHESTRATOR_STREAM = 0x6000_0000, 0x7000_0000, 0x8000_0000
 """Streams of exploration noise: a market's own, so that a sampled flight depends on its seed alone."""
 BLOCK = 64
 """Rows, of one campaign each, that a network is given at once."""
@@ -38,8 +41,10 @@ class Decision(NamedTuple):
 
     plain: Tensor  # [B, C, ·] encoded features
     grouped: Tensor  # [B, C, S, ·]
-    choice: Tensor  # creative: arm [B, C, S]; bidding: action [B, C, 1 + P + S]
-    log_probability: Tensor  # creative: [B, C, S]; bidding: [B, C]
+    choice: (
+        Tensor  # creative: arm [B, C, S]; bidding: action [B, C, 1 + P + S]; orchestrator: [B, C, DIRECTED]
+    )
+    log_probability: Tensor  # creative: [B, C, S]; others: [B, C]
 
 
 class _Learned(DeskPolicy):
@@ -169,8 +174,60 @@ class LearnedBidding(_Learned):
         return torch.from_numpy(draws).float()
 
 
+class LearnedOrchestrator(_Learned, ResidualOrchestrator):
+    """Departs from the rule book by a trained network."""
+
+    def __init__(
+        self,
+        actor: OrchestratorActor,
+        desk: CampaignDesk,
+        *,
+        name: str = "learned",
+        sample: bool = False,
+        sample_seed: int = 0,
+    ) -> None:
+        """Takes the mean unless `sample`."""
+        ResidualOrchestrator.__init__(self, desk, name)
+        _Learned.__init__(self, desk, name, sample, sample_seed, True)
+        self.actor = actor
+
+    @torch.inference_mode()
+    def numbers(self, orchestrator: Observation) -> Float:
+        """The network's mean, or a draw around it."""
+        segment, campaign = self.desk.belief_features()
+        beliefs = (torch.from_numpy(campaign), torch.from_numpy(segment))
+        seen = self.actor.campaign_encoder(torch.from_numpy(self.bidding), beliefs)
+        own, market = self.actor.features(seen, torch.from_numpy(orchestrator))
+        mean = by_block(self.actor.mean, own[:, None], market[:, None])[:, 0]
+        action = mean + self.actor.log_std.exp() * self._noise(mean.shape[1]) if self.sample else mean
+        log_probability = gaussian_log_probability(action, mean, self.actor.log_std)
+        self.decision = Decision(seen[0], seen[1], action, log_probability)
+        self._interval += 1
+        found: Float = action.numpy().astype(np.float64)
+        return found
+
+    def _noise(self, campaigns: int) -> Tensor:
+        """[B, C, DIRECTED] standard normal noise."""
+        draws = normals(self._seeds, self._stream(ORCHESTRATOR_STREAM), (campaigns, DIRECTED))
+        return torch.from_numpy(draws).float()
+
+
+def learned_policy(
+    actor: Actor, desk: CampaignDesk, *, name: str = "learned", sample: bool = False, sample_seed: int = 0
+) -> LearnedCreative | LearnedBidding | LearnedOrchestrator:
+    """The policy that an actor drives."""
+    how: dict[str, Any] = {"name": name, "sample": sample, "sample_seed": sample_seed}
+    if isinstance(actor, CreativeActor):
+        return LearnedCreative(actor, desk, **how)
+    if isinstance(actor, BiddingActor):
+        return LearnedBidding(actor, desk, **how)
+    return LearnedOrchestrator(actor, desk, **how)
+
+
 def by_block(network: Callable[..., Tensor], *features: Tensor) -> Tensor:
     """A network's answer [B, C, ...] to features [B, C, ...], computed in blocks of `BLOCK` rows each.
+
+    A row is a campaign, or of an orchestrator a market (C = 1).
 
     Matrix products round by their shape. In blocks of one shape, the last one padded, a market's answer is
     the same bit for bit whatever batch it is in; but layers less than 16 wide may differ in their last bit
@@ -221,8 +278,5 @@ def load_run_policies(
     run = Path(run_directory)
     actors = load_actors(run / "policies")
     desk = desk_of_run(run)
-    policies: dict[str, Policy] = {}
-    for role, actor in actors.items():
-        kind = LearnedCreative if isinstance(actor, CreativeActor) else LearnedBidding
-        policies[role] = kind(actor, desk, name=run.name, sample=sample, sample_seed=sample_seed)  # type: ignore[arg-type]
-    return policies
+    how: dict[str, Any] = {"name": run.name, "sample": sample, "sample_seed": sample_seed}
+    return {role: learned_policy(actor, desk, **how) for role, actor in actors.items()}

@@ -35,6 +35,7 @@ class NetworkSettings(BaseModel):
     creative_hidden: int = Field(64, ge=1, le=4096)
     bidding_hidden: int = Field(96, ge=1, le=4096)
     critic_hidden: int = Field(96, ge=1, le=4096)
+    orchestrator_hidden: int = Field(64, ge=1, le=4096)
     creative_residual: bool = True
     """Logits = network + kappa * the desk's log score; off: the network alone."""
     bidding_residual: bool = True

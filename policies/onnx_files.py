@@ -18,7 +18,7 @@ from envs.catalogue import ARMS
 from policies.exported import BundleError, ExportedModel
 from policies.memory import GatedMemory
 from policies.networks import CreativeActor
-from policies.tensors import CRITIC, TOLERANCE, Arrays, ModelSpec, difference, disagreements, flat, model_spec
+from policies.tensors import TOLERANCE, Arrays, ModelSpec, difference, disagreements, flat, model_spec
 
 OPSET: Final = 20
 
@@ -69,7 +69,7 @@ def onnx_bytes(name: str, network: nn.Module, seen: Arrays) -> bytes:
     """A network as an ONNX file with free batch axes, without traces of the machine it was made on."""
     spec = spec_of(name, network)
     rows = {tensor.name: seen[tensor.name][0] for tensor in spec.inputs}
-    rows = rows if name == CRITIC else flat(rows)
+    rows = rows if "C" in spec.axes else flat(rows)
     free = {axis: torch.export.Dim(axis) for axis in spec.axes}
     shapes = tuple(
         {i: free[axis] for i, axis in enumerate(spec.axes[: 1 if key == "orchestrator" else None])}

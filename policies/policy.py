@@ -44,7 +44,8 @@ class Policy(Protocol):
 
         A creative policy may keep its claims on video [B, C, S] in an attribute `premium_value_usd`, an
         audience policy its table of listeners [B, C, L] in `listener_affinity`: read after every `act`,
-        None or no attribute says nothing.
+        None or no attribute says nothing. Whoever runs a policy may count in `answered` what it has answered
+        since its start: a count that stands still or falls tells of one that is stuck or has begun anew.
         """
 
 
@@ -71,6 +72,14 @@ class StateReader(Protocol):
 
     def read_observations(self, observations: Observations) -> None:
         """Takes in what every role sees, before `act` on its own part of it."""
+
+
+@runtime_checkable
+class TroubleReader(Protocol):
+    """A monitor that is told how its team fares, beside what it sees."""
+
+    def read_troubles(self, number: int) -> None:
+        """Takes in how many roles have failed or begun anew so far in the flight, before `act`."""
 
 
 def reads_listeners(policy: Policy) -> TypeGuard[ListenerReader]:

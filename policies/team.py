@@ -15,7 +15,8 @@ from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue, action_shape
-from policies.policy import Flight, ListenerReader, Policy, StateReader, reads_listeners
+from policies.policy import Flight, ListenerReader, Policy, StateReader, TroubleReader, reads_listeners
+from policies.roll_call import RollCall
 
 BESIDE_THE_ACTION: Final = {"audience": "listener_affinity", "creative": "premium_value_usd"}
 """What a policy of the role may say beside its action: an attribute, read after `act`; None says nothing."""
@@ -34,8 +35,9 @@ class Incapacity:
 class Team:
     """Five policies that act together.
 
-    Where a role's policy raises, is late or answers with something outside its space, its stand-in takes
-    over from that interval to the flight's end; the others go on. `incapacities` says so.
+    Where a role's policy raises, is late, answers with something outside its space or repeats itself, its
+    stand-in takes over from that interval to the flight's end; the others go on. `incapacities` says so, and
+    `restarts` who began anew in mid-flight. A monitor that is a `TroubleReader` is told of both.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Team:
     model_aware: bool = False
     deadline_seconds: float = float("inf")
     incapacities: list[Incapacity] = field(default_factory=list)
+    restarts: list[Incapacity] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Checks that every role has a policy."""
@@ -71,6 +74,8 @@ class Team:
         self._interval = 0
         self._flight = replace(flight, market=None)
         self.incapacities.clear()
+        self.restarts.clear()
+        self._roll = RollCall()
 
         def told(policy: Policy) -> Flight:
             return flight if policy.privileged else self._flight
@@ -112,6 +117,8 @@ class Team:
 
     def _answer(self, role: str, observation: Any) -> Any:
         stand_in = self.stand_ins.get(role)
+        if stand_in is not None:
+            self._tell_troubles(stand_in)
         spare = stand_in.act(observation) if stand_in is not None else None
         if stand_in is not None and self._failed(role):
             return spare
@@ -122,11 +129,13 @@ class Team:
                 policy.read_impressions(self._impressions)
             if isinstance(policy, StateReader):
                 policy.read_observations(self._seen)
+            self._tell_troubles(policy)
             answer = policy.act(observation)
             problem = answer_problem(role, answer, self._flight)
             if problem is None and role in BESIDE_THE_ACTION:
                 said = getattr(policy, BESIDE_THE_ACTION[role], None)
                 problem = beside_problem(role, said, self._flight)
+            problem = problem or self._missed(role, policy, observation, answer)
         except Exception as error:
             if stand_in is None:
                 raise
@@ -137,6 +146,16 @@ class Team:
             return answer
         self.incapacities.append(Incapacity(role, self._interval, problem))
         return spare
+
+    def _tell_troubles(self, policy: Policy) -> None:
+        if isinstance(policy, TroubleReader):
+            policy.read_troubles(len(self.incapacities) + len(self.restarts))
+
+    def _missed(self, role: str, policy: Policy, observation: Any, answer: Any) -> str | None:
+        """Why a role that answered is not there all the same, or None; notes one that has begun anew."""
+        if self._roll.begun_anew(role, policy):
+            self.restarts.append(Incapacity(role, self._interval, "has begun anew: what it knew is gone"))
+        return self._roll.repeats(role, policy, observation, answer)
 
 
 def answer_problem(role: str, answer: Any, flight: Flight) -> str | None:

@@ -21,8 +21,12 @@ from policies.desk import BIDDING_ACTION, CAMPAIGN_BELIEF, SEGMENT_BELIEF, Campa
 Arrays = dict[str, NDArray[Any]]
 
 ROLES_OF_CAMPAIGNS: Final = ("creative", "bidding")
-"""Roles that may be learned: one row is one campaign."""
+"""Learned roles of which one row is one campaign."""
+LEARNED_ROLES: Final = (*ROLES_OF_CAMPAIGNS, "orchestrator")
+"""Roles that may be learned."""
 CRITIC: Final = "critic"
+DIRECTED: Final = 2
+"""Numbers a campaign by which a learned orchestrator departs from the rule book: on money, on claims."""
 TOLERANCE: Final = 1e-5
 """Most that an exported network may differ from what it was exported from; see `difference`."""
 REFUSED_LOGIT: Final = -1e9
@@ -104,18 +108,22 @@ _VALUE = TensorSpec(
     None,
     "expected reward of the flight's rest to creative, bidding and each segment",
 )
+_DIRECTION = TensorSpec(
+    "direction", "float32", (DIRECTED,), "number", None, None, "departure from the rule book: money, claims"
+)
 MODELS: Final[Mapping[str, ModelSpec]] = {
     "creative": ModelSpec(("N",), (*_SEEN, _ARM_LOG_SCORE, _ARM_MASK), (_CREATIVE, _LOGITS)),
     "bidding": ModelSpec(("N",), (*_SEEN, _BASE_LOG_MULTIPLIER), (_LOG_MULTIPLIER,)),
+    "orchestrator": ModelSpec(("N", "C"), (*_SEEN, _observation("orchestrator")), (_DIRECTION,)),
     CRITIC: ModelSpec(("N", "C"), (*_SEEN, _observation("orchestrator")), (_VALUE,)),
 }
-"""Feed-forward networks by name; the critic's `orchestrator` input has no campaign axis."""
+"""Feed-forward networks by name; an input `orchestrator` has no campaign axis."""
 
 
 def model_spec(name: str, memory: int = 0) -> ModelSpec:
     """Inputs and outputs of a network of a run whose actors remember `memory` units; 0 = feed-forward."""
     spec = MODELS[name]
-    if not memory or name == CRITIC:
+    if not memory or name not in ROLES_OF_CAMPAIGNS:
         return spec
     shape, of = ((S, memory), "each segment") if name == "creative" else ((memory,), "the campaign")
     held = TensorSpec(

@@ -16,12 +16,16 @@ from envs.observation import schema_hash
 from policies.critic import ObservableCritic
 from policies.folders import DamagedFileError, read_folder, write_folder
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
+from policies.orchestrator_actor import OrchestratorActor
 from policies.registry import DESK_TEAM, tuned_knobs
 
 FORMAT: Final = 1
+Actor = CreativeActor | BiddingActor | OrchestratorActor
+"""A role's network."""
 NETWORKS: Final[Mapping[str, type[nn.Module]]] = {
     "creative": CreativeActor,
     "bidding": BiddingActor,
+    "orchestrator": OrchestratorActor,
     "critic": ObservableCritic,
 }
 
@@ -99,7 +103,11 @@ def load_networks(folder: Path) -> dict[str, nn.Module]:
     return networks
 
 
-def load_actors(folder: Path) -> dict[str, CreativeActor | BiddingActor]:
+def load_actors(folder: Path) -> dict[str, Actor]:
     """The actors among `load_networks(folder)`, by role."""
-    networks = load_networks(folder)
-    return {name: net for name, net in networks.items() if isinstance(net, CreativeActor | BiddingActor)}
+    return actors_of(load_networks(folder))
+
+
+def actors_of(networks: Mapping[str, nn.Module]) -> dict[str, Actor]:
+    """The actors among networks, by role."""
+    return {name: net for name, net in networks.items() if isinstance(net, Actor)}

@@ -34,7 +34,12 @@ def test_a_flight_survives_every_fault_of_every_role(
     one = faulted(COURSE, role, fault, AT, "shadow-price")
     assert one.ledger_balances and one.within_budget
     assert np.isfinite(one.objective_usd).all() and one.objective_usd.shape == (2,)
-    assert one.intervals_to_stand_in == (0 if FAULTS[fault].noticed else None)
+    assert one.intervals_to_stand_in == (0 if FAULTS[fault].stood_in_for else None)
+    assert one.intervals_to_notice == 0
+    assert one.intervals_to_alert in (
+        0,
+        1,
+    )  # a monitor's and an orchestrator's fault is told of an interval later
 
 
 def test_what_is_stuck_repeats_its_first_answer_and_what_restarts_begins_anew() -> None:

@@ -42,7 +42,10 @@ def test_the_hash_names_the_experiment_and_not_the_seed() -> None:
         ("scenario=quik", "quick"),
         ("learned_roles=[]", "learned_roles must name"),
         ("learned_roles=[bidding, bidding]", "each once"),
-        ("networks.monolithic=true", r"monolithic learns both roles, but learned_roles is \['bidding'\]"),
+        (
+            "networks.monolithic=true",
+            r"monolithic learns creative and bidding, but learned_roles is \['bidding'\]",
+        ),
         ("ppo.own_reward=diference", "did you mean 'difference'"),
         ("ppo.minibatches=1024", "sampling.markets|rows"),
         ("sampling.markets=0", "sampling.markets"),

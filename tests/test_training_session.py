@@ -360,7 +360,7 @@ def test_remote_learners_give_a_run_too(
     resume(run, "iterations=3")
 
 
-@pytest.mark.parametrize("roles", [["creative"], ["bidding"]])
+@pytest.mark.parametrize("roles", [["creative"], ["bidding"], ["orchestrator"]])
 @pytest.mark.parametrize("critic", ["unprivileged", "independent"])
 def test_one_role_may_learn_alone_with_any_critic(
     roles: list[str], critic: str, config: Path, tmp_path: Path

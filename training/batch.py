@@ -62,6 +62,18 @@ def learning_batch(
         advantage = normalise(advantages[..., BIDDING_HEAD])
         names = (*BIDDING, *(name for name in BIDDING_LABELS if name in data))
         batch["bidding"] = {name: data[name] for name in names} | {"action_advantage": advantage}
+    if "direction" in data:
+        team = normalise(
+            advantages[..., BIDDING_HEAD].mean(-1, keepdim=True)
+        )  # every campaign's is the team's
+        size = critic.observable.own_size, critic.observable.market_size
+        batch["orchestrator"] = {
+            "own": own[..., : size[0]],
+            "market": market[..., : size[1]],
+            "direction": data["direction"],
+            "direction_log_probability": data["direction_log_probability"],
+            "direction_advantage": team.expand_as(data["direction_log_probability"]),
+        }
     if together:
         batch[TEAM] = batch.pop("creative") | batch.pop("bidding")
 

@@ -22,9 +22,9 @@ from policies.audience.agent import FOLDER as AUDIENCE
 from policies.audience.agent import CollaborativeAudience
 from policies.audience.artefact import save_artefact
 from policies.folders import DamagedFileError, read_folder, write_folder
-from policies.networks import BiddingActor, CreativeActor
 from policies.registry import make_team
 from policies.weights import (
+    NETWORKS,
     check_schema,
     load_actors,
     pack_tensors,
@@ -162,7 +162,7 @@ def networks_of(checkpoint: Checkpoint, configuration: TrainingConfiguration) ->
     networks: dict[str, nn.Module] = {"critic": critic.observable}
     _fill(critic, CRITIC, "critic.", checkpoint)
     for role in configuration.learned_roles:
-        actor: nn.Module = (CreativeActor if role == "creative" else BiddingActor)(configuration.networks)
+        actor = NETWORKS[role](configuration.networks)
         module, attribute = actor_path(role, monolithic=configuration.networks.monolithic)
         _fill(actor, module, f"{attribute}.", checkpoint)
         networks[role] = actor

@@ -16,12 +16,13 @@ from envs.errors import UnknownNameError
 from envs.scenario import Scenario, load_scenario, with_all_verticals
 from policies.networks import NetworkSettings
 from policies.registry import team_names
+from policies.tensors import ROLES_OF_CAMPAIGNS
 from training.reserved_markets import MOST_PRIOR_MARKETS
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-LearnedRole = Literal["creative", "bidding"]
+LearnedRole = Literal["creative", "bidding", "orchestrator"]
 TEAM: Final = "team"
 """The RLModule of a monolithic policy."""
 CriticKind = Literal["shared", "unprivileged", "independent"]
@@ -39,6 +40,7 @@ class PpoSettings(_Part):
     """Per epoch; a minibatch holds whole markets at single intervals, so that the critic sees them whole."""
     creative_learning_rate: Positive = 3e-3
     bidding_learning_rate: Positive = 3e-4
+    orchestrator_learning_rate: Positive = 1e-3
     team_learning_rate: Positive = 1e-3
     """Of a monolithic policy; about the geometric mean of the two above."""
     critic_learning_rate: Positive = 1e-3
@@ -64,6 +66,7 @@ class PpoSettings(_Part):
         rates = {
             "creative": self.creative_learning_rate,
             "bidding": self.bidding_learning_rate,
+            "orchestrator": self.orchestrator_learning_rate,
             TEAM: self.team_learning_rate,
         }
         left = 1.0 + progress * (self.final_learning_rate_fraction - 1.0)
@@ -149,10 +152,11 @@ class TrainingConfiguration(_Part):
     @model_validator(mode="after")
     def _check(self) -> TrainingConfiguration:
         if not self.learned_roles or len(set(self.learned_roles)) < len(self.learned_roles):
-            raise ValueError("learned_roles must name creative, bidding or both, each once")
-        if self.networks.monolithic and len(self.learned_roles) < 2:
+            raise ValueError("learned_roles must name some of creative, bidding and orchestrator, each once")
+        if self.networks.monolithic and not {*ROLES_OF_CAMPAIGNS} <= {*self.learned_roles}:
             raise ValueError(
-                f"networks.monolithic learns both roles, but learned_roles is {list(self.learned_roles)}"
+                "networks.monolithic learns creative and bidding, but learned_roles is "
+                f"{list(self.learned_roles)}"
             )
         if self.base_team not in team_names():
             raise ValueError(str(UnknownNameError("team", self.base_team, team_names())))
@@ -174,10 +178,12 @@ class TrainingConfiguration(_Part):
 
     @property
     def actor_modules(self) -> dict[str, tuple[LearnedRole, ...]]:
-        """The RLModules that act, and the roles of each: one a role, or both in one."""
-        if self.networks.monolithic:
-            return {TEAM: self.learned_roles}
-        return {role: (role,) for role in self.learned_roles}
+        """The RLModules that act, and the roles of each: one a role, or both of a campaign's in one."""
+        alone: dict[str, tuple[LearnedRole, ...]] = {role: (role,) for role in self.learned_roles}
+        if not self.networks.monolithic:
+            return alone
+        both = tuple(role for role in self.learned_roles if role in ROLES_OF_CAMPAIGNS)
+        return {TEAM: both} | {role: one for role, one in alone.items() if role not in both}
 
     @property
     def hash(self) -> str:

@@ -1,4 +1,4 @@
-"""The learner: PPO of two actors with one critic, on RLlib's learner group."""
+"""The learner: PPO of the learned roles' actors with one critic, on RLlib's learner group."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class MarketLearner(PPOTorchLearner):
             together=networks.monolithic,
         )
         self.metrics.log_dict(explained, key=CRITIC, window=1)
-        for role, distribution in (("arm", "creative"), ("action", "bidding")):
+        for role, distribution in (("arm", "creative"), ("action", "bidding"), ("direction", "orchestrator")):
             if role in columns and not np.isfinite(columns[f"{role}_log_probability"]).all():
                 raise InterludeError(
                     f"the {distribution} actor's probabilities are not finite: it has diverged"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from policies.learned import gaussian_log_probability
 from policies.networks import BiddingActor, CreativeActor
+from policies.orchestrator_actor import OrchestratorActor
 from training.configuration import PpoSettings, TeacherSettings
 from training.teacher import ARM_SCORE, LOG_MULTIPLIER, LOG_RESPONSE
 
@@ -77,6 +78,11 @@ def bidding_outputs(actor: BiddingActor, columns: Columns) -> Columns:
     return outputs
 
 
+def orchestrator_outputs(actor: OrchestratorActor, columns: Columns) -> Columns:
+    """The same of the orchestrator's, of features as the observable critic has them."""
+    return {"mean": actor.mean(columns["own"], columns["market"]), "log_std": actor.log_std}
+
+
 def actor_loss(
     role: str,
     outputs: Columns,
@@ -88,8 +94,8 @@ def actor_loss(
     """Loss of a learned role: PPO's, and that against the teacher's labels where there are any.
 
     Args:
-        role: `creative` or `bidding`; outputs and columns may hold the other role's too.
-        outputs: what `creative_outputs` or `bidding_outputs` gave.
+        role: that learns; outputs and columns may hold the other role's too.
+        outputs: what `creative_outputs` and the like gave.
         columns: rows as `learning_batch` has them.
         ppo: of the run.
         teacher: of the run.
@@ -99,7 +105,8 @@ def actor_loss(
         chosen = (columns["arm"], columns["arm_log_probability"], columns["arm_advantage"])
         loss, diagnostics = creative_loss(outputs["logits"], *chosen, ppo)
     else:
-        chosen = (columns["action"], columns["action_log_probability"], columns["action_advantage"])
+        what = "action" if role == "bidding" else "direction"
+        chosen = (columns[what], columns[f"{what}_log_probability"], columns[f"{what}_advantage"])
         loss, diagnostics = bidding_loss(outputs["mean"], outputs["log_std"], *chosen, ppo)
     taught, how_well = taught_loss(role, outputs, columns, teacher, progress)
     return loss + taught, diagnostics | how_well
@@ -109,6 +116,8 @@ def taught_loss(
     role: str, outputs: Columns, columns: Columns, teacher: TeacherSettings, progress: float
 ) -> tuple[Tensor | float, Diagnostics]:
     """Loss of a role against the teacher's labels, 0 without them, and how far it is from them."""
+    if role == "orchestrator":
+        return 0.0, {}
     taught = _taught_creative if role == "creative" else _taught_bidding
     return taught(outputs, columns, teacher, progress)
 
@@ -168,7 +177,7 @@ def bidding_loss(
     advantage: Tensor,
     ppo: PpoSettings,
 ) -> tuple[Tensor, Diagnostics]:
-    """Loss of means and actions [..., 1 + P + S] for log probabilities and advantages [...]."""
+    """Loss of means and actions [..., n], of bidding agents or an orchestrator, for advantages [...]."""
     log_ratio = gaussian_log_probability(action, mean, log_std) - old_log_probability
     surrogate = clipped_surrogate(log_ratio, advantage, ppo.clip)
     entropy = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()

@@ -8,10 +8,12 @@ from torch import Tensor
 
 from envs.spaces import action_space, joint_action_space, observation_space
 from policies.networks import BiddingActor, CreativeActor, monolith
+from policies.orchestrator_actor import OrchestratorActor
+from policies.tensors import ROLES_OF_CAMPAIGNS
 from training.batch import CRITIC
 from training.configuration import TEAM, TrainingConfiguration
 from training.critic import Critic
-from training.losses import bidding_outputs, creative_outputs
+from training.losses import bidding_outputs, creative_outputs, orchestrator_outputs
 from training.rllib import (
     MultiRLModuleSpec,
     RLModuleSpec,
@@ -47,6 +49,18 @@ class BiddingModule(TorchRLModule):
         return bidding_outputs(self.actor, batch)
 
 
+class OrchestratorModule(TorchRLModule):
+    """RLlib's view of the orchestrator's actor."""
+
+    def setup(self) -> None:
+        """Builds the network and sets its encoders."""
+        self.actor = OrchestratorActor(_settings(self).networks)
+        apply_statistics(self.actor, self.model_config["statistics"])
+
+    def _forward(self, batch: Columns, **kwargs: Any) -> Outputs:
+        return orchestrator_outputs(self.actor, batch)
+
+
 class TeamModule(TorchRLModule):
     """RLlib's view of a monolithic policy: both actors, their first layers in common."""
 
@@ -76,13 +90,14 @@ class CriticModule(TorchRLModule):
 ACTORS: dict[str, type[TorchRLModule]] = {
     "creative": CreativeModule,
     "bidding": BiddingModule,
+    "orchestrator": OrchestratorModule,
     TEAM: TeamModule,
 }
 
 
 def actor_path(role: str, *, monolithic: bool) -> tuple[str, str]:
     """Where a role's actor is: its module, and the attribute there."""
-    return (TEAM, role) if monolithic else (role, "actor")
+    return (TEAM, role) if monolithic and role in ROLES_OF_CAMPAIGNS else (role, "actor")
 
 
 def module_spaces(module: str) -> tuple[Any, Any]:

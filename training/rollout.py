@@ -21,17 +21,18 @@ from envs.rewards import Rewards
 from envs.state import Float
 from evaluation.metrics import FlightLedger
 from policies.desk import CampaignDesk
-from policies.learned import LearnedBidding, LearnedCreative
-from policies.networks import BiddingActor, CreativeActor
+from policies.learned import LearnedBidding, LearnedCreative, LearnedOrchestrator, learned_policy
 from policies.policy import Policy, flight_of
 from policies.registry import learning_desk, make_team
 from policies.team import Team
+from policies.weights import Actor
 from training.configuration import TrainingConfiguration
 from training.reward import asks_what_if, flight_rewards
 from training.teacher import Teacher
 
 Columns = dict[str, NDArray[Any]]
-Actors = Mapping[str, CreativeActor | BiddingActor]
+Actors = Mapping[str, Actor]
+Learned = LearnedCreative | LearnedBidding | LearnedOrchestrator
 BID_SAMPLE = 2048
 
 
@@ -51,7 +52,7 @@ class Rollout:
 
     def agent_steps(self) -> int:
         """Decisions of learned agents."""
-        learned = sum(name in self.columns for name in ("arm", "action"))
+        learned = sum(name in self.columns for name in ("arm", "action", "direction"))
         return int(np.prod(self.columns["reward"].shape[:3])) * learned
 
 
@@ -141,18 +142,15 @@ def learning_team(
     """The base team with learned policies in the roles of `actors`, on one desk (or an untaught one)."""
     base = make_team(configuration.base_team)
     desk = desk or learning_desk()
-    learned: dict[str, Policy] = {}
-    for role, actor in actors.items():
-        if isinstance(actor, CreativeActor):
-            learned[role] = LearnedCreative(actor, desk, sample=sample)
-        else:
-            learned[role] = LearnedBidding(actor, desk, sample=sample)
+    learned: dict[str, Policy] = {
+        role: learned_policy(actor, desk, sample=sample) for role, actor in actors.items()
+    }
     return Team(name="learning", policies={**base.policies, **learned}, model_aware=base.model_aware)
 
 
 def learned_desk(team: Team) -> CampaignDesk:
     """The desk that a team's learned policies share."""
-    learned = (p for p in team.policies.values() if isinstance(p, LearnedCreative | LearnedBidding))
+    learned = (p for p in team.policies.values() if isinstance(p, Learned))
     return next(learned).desk
 
 
@@ -199,7 +197,7 @@ def _decisions(team: Team) -> Columns:
     """What the learned policies of a team saw and chose in the interval just played."""
     columns: Columns = {}
     for policy in team.policies.values():
-        if not isinstance(policy, LearnedCreative | LearnedBidding) or policy.decision is None:
+        if not isinstance(policy, Learned) or policy.decision is None:
             continue
         plain, grouped, choice, log_probability = (tensor.numpy() for tensor in policy.decision)
         columns |= {"plain": plain, "grouped": grouped}
@@ -210,6 +208,8 @@ def _decisions(team: Team) -> Columns:
                 "arm_log_score": policy.arm_log_score,
                 "arm_mask": policy.arm_mask,
             }
+        elif isinstance(policy, LearnedOrchestrator):
+            columns |= {"direction": choice, "direction_log_probability": log_probability}
         else:
             columns |= {
                 "action": choice,

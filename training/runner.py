@@ -11,7 +11,7 @@ import torch
 from envs.market import VectorMarket
 from envs.seeds import market_seeds
 from evaluation.metrics import OBJECTIVE, mean_over_markets
-from policies.networks import BiddingActor, CreativeActor
+from policies.weights import Actor
 from training.configuration import TrainingConfiguration
 from training.modules import actor_path, module_spaces
 from training.reserved_markets import FIRST_PRIOR
@@ -76,9 +76,9 @@ class MarketRunner(EnvRunner, Checkpointable):
         desk = WarmUp(**self.config.env_config["warm_up"]).desk(self.training)
         self.team = learning_team(self.training, actors, sample=True, desk=desk)
 
-    def _actor(self, role: str) -> CreativeActor | BiddingActor:
+    def _actor(self, role: str) -> Actor:
         module, attribute = actor_path(role, monolithic=self.training.networks.monolithic)
-        actor: CreativeActor | BiddingActor = getattr(self.module[module], attribute)
+        actor: Actor = getattr(self.module[module], attribute)
         return actor
 
     def make_module(self) -> None:

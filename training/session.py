@@ -15,8 +15,8 @@ import numpy as np
 from envs.state import Float
 from evaluation.metrics import OBJECTIVE, mean_over_markets
 from evaluation.rollout import Course, play
-from policies.networks import BiddingActor, CreativeActor
 from policies.registry import make_team
+from policies.weights import actors_of
 from training import checkpoint as store
 from training.algorithm import MarketPPO, build_algorithm
 from training.batch import HEAD_PARTS
@@ -177,8 +177,9 @@ class Session:
         if self._base is None:
             self._base = play(make_team(configuration.base_team), course).metrics[OBJECTIVE]
         networks = store.networks_of(state, configuration)
-        actors = {n: net for n, net in networks.items() if isinstance(net, CreativeActor | BiddingActor)}
-        team = learning_team(configuration, actors, sample=False, desk=state.warm_up.desk(configuration))
+        team = learning_team(
+            configuration, actors_of(networks), sample=False, desk=state.warm_up.desk(configuration)
+        )
         mine = play(team, course).metrics[OBJECTIVE]
         objective_usd, counters = float(mine.mean()), state.counters
         if counters.best_objective_usd is None or objective_usd > counters.best_objective_usd:

@@ -14,6 +14,7 @@ from policies.arm_prior import ArmPrior
 from policies.critic import HEADS, ObservableCritic
 from policies.desk import CampaignDesk
 from policies.networks import BiddingActor, CreativeActor
+from policies.orchestrator_actor import OrchestratorActor
 from policies.registry import learning_desk, make_team
 from training.arm_prior import learn_arm_prior
 from training.configuration import TrainingConfiguration
@@ -89,11 +90,13 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
 
 
 def apply_statistics(
-    network: CreativeActor | BiddingActor | ObservableCritic, statistics: Statistics
+    network: CreativeActor | BiddingActor | OrchestratorActor | ObservableCritic, statistics: Statistics
 ) -> None:
     """Sets a network's encoders (and a critic's return scale) to what the warm-up measured."""
     state = {name: torch.tensor(values) for name, values in statistics.items()}
-    if not isinstance(network, ObservableCritic):
+    if isinstance(network, OrchestratorActor):
+        del state[RETURN_SCALE]
+    elif not isinstance(network, ObservableCritic):
         start = f"{CAMPAIGN}."
         state = {
             "encoder." + n.removeprefix(start): value for n, value in state.items() if n.startswith(start)

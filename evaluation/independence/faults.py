@@ -23,8 +23,8 @@ class Fault:
     description: str
     spoil: Callable[[Any], Any]
     """What becomes of a good answer."""
-    noticed: bool = True
-    """Whether the team can tell: by an answer that is none, is no action, or is late."""
+    stood_in_for: bool = True
+    """Whether the stand-in takes over: not where the role is there, and has only forgotten."""
 
 
 def _raises(answer: Any) -> Any:
@@ -57,21 +57,21 @@ FAULTS: Final[dict[str, Fault]] = {
     "silence": Fault("answers nothing", lambda answer: None),
     LATE: Fault(f"answers after more than {DEADLINE_SECONDS:g} s", _late),
     "out of space": Fault("answers beyond every bound", _out_of_space),
-    STUCK: Fault("repeats its first answer to the flight's end", lambda answer: answer, noticed=False),
+    STUCK: Fault("repeats its first answer to the flight's end", lambda answer: answer),
     RESTART: Fault(
         "forgets everything in mid-flight, and goes on as if it had just begun",
         lambda answer: answer,
-        noticed=False,
+        stood_in_for=False,
     ),
 }
 
 
 class FaultyPolicy:
-    """A good policy that fails from one interval on."""
+    """A good policy that fails from one interval on, in a process that counts its answers, or does not."""
 
-    def __init__(self, policy: Policy, fault: str, at: int) -> None:
-        """`fault` is a key of `FAULTS`, `at` the interval."""
-        self.policy, self.fault, self.at = policy, fault, at
+    def __init__(self, policy: Policy, fault: str, at: int, *, counts: bool = True) -> None:
+        """`fault` is a key of `FAULTS`, `at` the interval; `counts` whether anybody counts answers."""
+        self.policy, self.fault, self.at, self.counts = policy, fault, at, counts
         self.name, self.privileged = policy.name, policy.privileged
 
     @property
@@ -88,9 +88,14 @@ class FaultyPolicy:
         """What the policy says beside its action."""
         return getattr(self.policy, name)
 
+    @property
+    def answered(self) -> int | None:
+        """Answers since the policy's start; None where nobody counts."""
+        return self._answered if self.counts else None
+
     def start(self, flight: Flight) -> None:
         """A new flight."""
-        self._flight, self._interval, self._first = flight, 0, None
+        self._flight, self._interval, self._first, self._answered = flight, 0, None, 0
         self.policy.start(flight)
 
     def act(self, observation: Any) -> Any:
@@ -98,10 +103,12 @@ class FaultyPolicy:
         failing = self._interval >= self.at
         if self.fault == RESTART and self._interval == self.at:
             self.policy.start(replace(self._flight))  # another object: a desk takes the same for no start
+            self._answered = 0
         self._interval += 1
         if self.fault == STUCK and failing:
             return self._first
         answer = self.policy.act(observation)
+        self._answered += 1
         if self._first is None:
             self._first = answer
         return FAULTS[self.fault].spoil(answer) if failing else answer

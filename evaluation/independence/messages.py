@@ -70,6 +70,7 @@ _SPEND: Final[Seen] = {
     "monitor": ("pacing_error",),
     "orchestrator": ("pacing_error", "win_rate", "marginal_price_usd"),
 }
+_ALERT: Final = ("alert_kind", "alert_severity")
 MESSAGES: Final[dict[str, Message]] = {
     "segment values": Message("audience", _audience),
     "listener table": Message("audience", _table),
@@ -78,6 +79,7 @@ MESSAGES: Final[dict[str, Message]] = {
     "creative plan, all of it": Message("creative", None, _PLAN),
     "spend plan": Message("bidding", None, _SPEND),
     "alerts": Message("monitor", _alerts),
+    "alerts, by campaigns": Message("monitor", None, dict.fromkeys(("creative", "bidding"), _ALERT)),
     "directive: throttles": Message("orchestrator", _directive("throttle")),
     "directive: pauses": Message("orchestrator", _directive("pause")),
     "directive: caps on bids": Message("orchestrator", _directive("aggression_cap")),

@@ -26,10 +26,13 @@ changes, nobody who reads the message acts on it in this team: the rule book mov
 and never pauses a whole campaign; nobody but the watchdog reads the spend plan.
 """
 FAILED: Final = """\
-One role fails from that interval on. Where an answer is none, is no action or is late, the team's stand-in
-takes over in the same interval and keeps the role to the flight's end; the others go on. It cannot tell a
-role that repeats itself from one that has nothing new to say, nor one that has forgotten everything: nobody
-stands in there.
+One role fails from that interval on. Where an answer is none, is no action, is late, or is not new, the
+team's stand-in takes over in the same interval and keeps the role to the flight's end; the others go on. A
+role that begins anew is there, and goes on without what it knew. Both stuck and restarted roles show in the
+count of answers that whoever runs a policy keeps (`answered`), as here. Where nobody counts, audience and
+bidding agents that say the same for four intervals in which impressions were bought are taken for stuck; no
+other role is, and a restart goes unnoticed (`policies/roll_call.py`). The watchdog is told, and alerts of a
+silent agent on every campaign; a failing monitor is told of by its stand-in.
 """
 
 
@@ -64,7 +67,9 @@ def text(found: Mapping[str, Any]) -> str:
                 (
                     "role",
                     "fault",
-                    "stand-in after, intervals",
+                    "noticed after, intervals",
+                    "watchdog says so after",
+                    "stand-in after",
                     "spend ≤ budget, ledger balances",
                     "J over the stand-in team",
                     "J over the whole team",
@@ -74,7 +79,9 @@ def text(found: Mapping[str, Any]) -> str:
                     (
                         role,
                         fault,
-                        _delay(one),
+                        _delay(one, "notice"),
+                        _delay(one, "alert"),
+                        _delay(one, "stand_in") if one["stood_in_for"] else "– (it is there)",
                         "yes" if one["within_budget"] and one["ledger_balances"] else "NO",
                         _percent(one["over_stand_in_team"]),
                         _percent(one["over_whole_team"]),
@@ -92,16 +99,15 @@ def text(found: Mapping[str, Any]) -> str:
 
 
 def _met(one: Mapping[str, Any]) -> bool:
-    """Whether a fault was survived: money kept, noticed where it can be, and J as good as the stand-ins'."""
-    stood_in = not one["noticed"] or one["intervals_to_stand_in"] in (0, 1)
+    """Whether a fault was survived: money kept, stood in for where it must, J as high as stand-ins'."""
+    stood_in = not one["stood_in_for"] or one["intervals_to_stand_in"] in (0, 1)
     kept = one["ledger_balances"] and one["within_budget"]
     return bool(stood_in and kept and one["over_stand_in_team"][0] >= -ALLOWED_LOSS)
 
 
-def _delay(one: Mapping[str, Any]) -> str:
-    if not one["noticed"]:
-        return "– (not noticed)"
-    return "never" if one["intervals_to_stand_in"] is None else str(one["intervals_to_stand_in"])
+def _delay(one: Mapping[str, Any], to: str) -> str:
+    found = one[f"intervals_to_{to}"]
+    return "never" if found is None else str(found)
 
 
 def _split(found: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from envs.catalogue import ALERT_KINDS
 from envs.market import VectorMarket
 from envs.observation import ROLES
 from envs.scenario import load_scenario
@@ -25,6 +26,7 @@ from policies.team import Team
 
 TEAM: Final = "listener-aware"
 SCENARIO: Final = "default"
+_SILENT: Final = ALERT_KINDS.index("silent_agent")
 ALLOWED_LOSS: Final = 0.02
 """Of the stand-in team's J, the most that a team with one broken role may fall short."""
 
@@ -35,6 +37,8 @@ class Faulted:
 
     objective_usd: Float  # [n]
     intervals_to_stand_in: int | None  # None: nobody stood in
+    intervals_to_notice: int | None  # by the team; None: never
+    intervals_to_alert: int | None  # by the watchdog, of a silent agent; None: never
     ledger_balances: bool  # spent + left = budget in every interval, and nobody's budget was made or lost
     within_budget: bool
 
@@ -42,13 +46,18 @@ class Faulted:
 def faulted(course: Course, role: str, fault: str, at: int, name: str = TEAM) -> Faulted:
     """Plays a team of which a role fails at an interval; a flight that does not end raises."""
     objective, delays, balances, within = [], [], True, True
+    noticed: list[int] = []
+    alerted: list[int] = []
     for start, count in course.batches():
         team = _broken(name, role, fault, at)
         market, observations = opened(team, course, start, count)
         total = market.parameters.budget_usd.sum(1)
         earned, spent = np.zeros(count), np.zeros_like(market.parameters.budget_usd)
-        for _ in range(course.scenario.intervals):
+        first_alert: int | None = None
+        for t in range(course.scenario.intervals):
             step = market.step(team.act(observations, market.impressions))
+            if first_alert is None and t >= at and _tells_of_silence(market):
+                first_alert = t
             observations = step.observations
             earned += step.rewards.team
             spent += step.outcome.spend_usd.sum((2, 3))
@@ -60,8 +69,20 @@ def faulted(course: Course, role: str, fault: str, at: int, name: str = TEAM) ->
         if others:
             raise AssertionError(f"{', '.join(others)} failed too: {team.incapacities}")
         delays += [incapacity.interval - at for incapacity in team.incapacities]
+        noticed += [one.interval - at for one in (*team.incapacities, *team.restarts)]
+        alerted += [] if first_alert is None else [first_alert - at]
         objective.append(earned)
-    return Faulted(np.concatenate(objective), max(delays, default=None), balances, within)
+    return Faulted(
+        np.concatenate(objective),
+        *(max(delays, default=None), max(noticed, default=None), max(alerted, default=None)),
+        *(balances, within),
+    )
+
+
+def _tells_of_silence(market: VectorMarket) -> bool:
+    """Whether most campaigns carry an alert of a silent agent, as they do when a role of theirs fails."""
+    told = market.board.alert.kind[:, : market.num_campaigns] == _SILENT
+    return bool(told.mean() > 0.5)
 
 
 def _broken(name: str, role: str, fault: str, at: int) -> Team:
@@ -103,8 +124,10 @@ def measure(markets: int, fault_markets: int, workers: int = 1, name: str = TEAM
         faults[role][fault] = {
             "over_stand_in_team": _listed(over_markets(one.objective_usd, plain)),
             "over_whole_team": _listed(over_markets(one.objective_usd, whole[:fault_markets])),
-            "noticed": FAULTS[fault].noticed,
+            "stood_in_for": FAULTS[fault].stood_in_for,
             "intervals_to_stand_in": one.intervals_to_stand_in,
+            "intervals_to_notice": one.intervals_to_notice,
+            "intervals_to_alert": one.intervals_to_alert,
             "ledger_balances": one.ledger_balances,
             "within_budget": one.within_budget,
         }

@@ -159,6 +159,11 @@ CUSUM, generalised likelihood ratio, time-uniform confidence sequence); `episode
 whole episode; `monitor.py` says which detector watches which kind and what it advises: to pause, to throttle,
 or nothing but the news. A pause is probed after three intervals. The orchestrator enforces advice an interval
 after it has read it. `python -m evaluation.watchdog.calibration` finds the thresholds anew.
+
+Campaigns read alerts an interval before they are enforced, and need no order (`policies/heeding.py`). While
+one of invalid traffic is new, a desk bids a twentieth there; what a placement reports while it is said to be
+full of robots teaches the desk nothing; completions missing where tracking is said to be lost cost no bids.
+The audience agent sees no alerts; it counts no interval's clicks beyond thrice those foretold.
 """
 POWER: Final = """\
 A detector that raises a false alarm in a share α of intervals needs evidence of about ln(1 / α) (Lorden

@@ -129,6 +129,12 @@ class SequentialMonitor:
         self._advisor.start(flight.num_markets)
         self._let: list[Float] = [np.ones((flight.num_markets, MAX_CAMPAIGNS, P))] * (DELIVERY + 1)
         self._campaigns = flight.num_campaigns
+        self._troubles, self._told = 0, 0  # how many were told of, intervals in which the last is still news
+
+    def read_troubles(self, number: int) -> None:
+        """A role of the team failed or began anew: told of for as long as a hold lasts."""
+        self._told = HELD_INTERVALS if number > self._troubles else max(0, self._told - 1)
+        self._troubles = number
 
     def act(self, observation: Observation) -> Alert:
         """Alerts for every campaign and placement."""
@@ -141,6 +147,8 @@ class SequentialMonitor:
             for what in ("open", "alarmed")
         )
         ahead = _SCHEMA.view(observation[:, 0], "pacing_error") > AHEAD
+        exists = _SCHEMA.view(observation[:, 0], "campaign_mask") > 0.5
+        running["silent_agent"] = running["silent_agent"] | (exists[..., None] & (self._told > 0))
         alarmed["overspend"] = alarmed["overspend"] & ahead[..., None]
         alert = self._advisor.advise(running, alarmed)
         self._let.append(np.choose(alert.advice, [_LET[name] for name in ADVICE]))

@@ -12,6 +12,7 @@ from envs.observation import schema_hash
 from policies.critic import ObservableCritic
 from policies.export import export
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
+from policies.orchestrator_actor import OrchestratorActor
 from policies.weights import NETWORKS, save_networks
 
 SCENARIO = """
@@ -47,6 +48,8 @@ def a_run(
     for network in networks.values():
         if isinstance(network, CreativeActor | BiddingActor):
             torch.nn.init.normal_(network.output.weight, std=0.5)
+        if isinstance(network, OrchestratorActor):
+            torch.nn.init.normal_(network.network.output.weight, std=0.5)
         if isinstance(network, ObservableCritic):
             network.return_scale.fill_(2000.0)
     path.mkdir(parents=True)
