@@ -25,6 +25,8 @@ COMPILED_FROM: Final = (
     "histories",
     "impressions",
     "inventory",
+    "journeys/touches",
+    "journeys/walk",
     "kernel",
     "listeners",
     "observation",

@@ -21,6 +21,7 @@ from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
 from envs.histories import Listening, draw_histories
 from envs.impressions import ImpressionLog, ImpressionRoom, impression_log, new_room, note_interval
+from envs.journeys.world import JourneyWorld, with_journeys
 from envs.observation import SCHEMAS, Observation
 from envs.opportunities import BLOCK
 from envs.privileged import privileged_blocks
@@ -122,10 +123,11 @@ class VectorMarket:
         self.feed: Feed
         self.aired: Int
         self.outcome: Outcome | None
-        self._whole_intervals = log or impressions
-        self._notes = impressions
+        self._tells, self._notes = impressions, impressions or scenario.journeys is not None
+        self._whole_intervals = log or self._notes
         self._room: ImpressionRoom
         self.impressions: ImpressionLog | None = None  # of the last interval; None before one, or unasked
+        self.journeys: JourneyWorld | None = None  # where the scenario has any
         self.bids: list[Bids]  # [B] with `log`: of the last interval, in order of arrival
         self.last_outcome: Outcome  # what observations tell of: at the flight's start, of nothing
 
@@ -164,6 +166,7 @@ class VectorMarket:
             self._make_scratch(int(most) + 2)
             self._room = new_room(b if self._notes else 0, (int(most) + 2) * c)
         self.bids, self.impressions = [], None
+        self.journeys = None if self.scenario.journeys is None else JourneyWorld(self.scenario, self.parameters)
         self.last_outcome = empty_outcome(b, c, S, P)
         self.last_outcome.health[:] = 1.0
         return self._observations()
@@ -240,7 +243,11 @@ class VectorMarket:
 
         self.bids = [bids for part in self._crew.run(play) for bids in part]
         if self._notes:
-            self.impressions = impression_log(self._room)
+            noted = impression_log(self._room)
+            self.impressions = noted if self._tells else None
+            if self.journeys is not None:
+                held_out = np.zeros((self.num_markets, self.num_campaigns))
+                outcome = with_journeys(outcome, self.journeys.play(noted, self.interval, held_out))
         if self.scenario.listeners.steady:
             self._rest_listeners()
         return outcome
