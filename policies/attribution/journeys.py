@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,34 @@ class Journeys:
     value_usd: NDArray[np.float64]
     """[J] what its conversion is worth."""
 
+    @property
+    def journey(self) -> NDArray[np.int64]:
+        """[T] whose touch it is."""
+        return np.repeat(np.arange(len(self.offset) - 1), np.diff(self.offset))
+
+    @property
+    def converted(self) -> NDArray[np.bool_]:
+        """[J] whether it ended in a conversion."""
+        return ~np.isnan(self.conversion_hour)
+
+    def only(self, kept: NDArray[np.bool_]) -> Journeys:
+        """The same journeys with some [T] of their touches."""
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return replace(
+            self,
+            offset=before[self.offset],
+            cell=self.cell[kept],
+            hour=self.hour[kept],
+            clicked=self.clicked[kept],
+            held_out=self.held_out[kept],
+        )
+
+    def check_cells(self, cells: int) -> None:
+        """Raises ValueError where a touch is of none of the cells 0 … cells − 1."""
+        if len(self.cell) and not 0 <= self.cell.min() <= self.cell.max() < cells:
+            wrong = self.cell[(self.cell < 0) | (self.cell >= cells)][0]
+            raise ValueError(f"journeys touch cell {wrong}; with {cells} cells it must lie in [0, {cells})")
+
 
 @dataclass(frozen=True)
 class Credit:
@@ -36,13 +64,16 @@ class Credit:
     conversions: NDArray[np.float64]
     """[C] credited conversions."""
     deviation: NDArray[np.float64]
-    """[C] their standard error."""
+    """[C] their standard error, of the draw of journeys."""
 
 
 class AttributionModel(Protocol):
     """Shares conversions out among the cells that were touched before them."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As the registry lists it."""
+        ...
 
     def credit(self, journeys: Journeys, cells: int) -> Credit:
         """Credit of cells 0 … cells − 1; a held-out touch earns none.
