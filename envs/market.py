@@ -25,7 +25,16 @@ from envs.journeys.world import JourneyWorld, with_journeys
 from envs.observation import SCHEMAS, Observation
 from envs.opportunities import BLOCK
 from envs.privileged import privileged_blocks
-from envs.protocol import BOUNDS, Actions, Board, Directive, quiet_board
+from envs.protocol import (
+    ATTRIBUTION,
+    BOUNDS,
+    Actions,
+    Board,
+    Directive,
+    InvalidActionError,
+    held_out_share,
+    quiet_board,
+)
 from envs.recent_plays import draw_recent
 from envs.reception import received
 from envs.response import HEALTH_MAX
@@ -166,7 +175,8 @@ class VectorMarket:
             self._make_scratch(int(most) + 2)
             self._room = new_room(b if self._notes else 0, (int(most) + 2) * c)
         self.bids, self.impressions = [], None
-        self.journeys = None if self.scenario.journeys is None else JourneyWorld(self.scenario, self.parameters)
+        with_people = self.scenario.journeys is not None
+        self.journeys = JourneyWorld(self.scenario, self.parameters) if with_people else None
         self.last_outcome = empty_outcome(b, c, S, P)
         self.last_outcome.health[:] = 1.0
         return self._observations()
@@ -193,6 +203,10 @@ class VectorMarket:
             raise InterludeError(f"the flight ended after {scenario.intervals} intervals: call reset(seeds)")
         listeners = scenario.listeners.count
         actions = received(actions, self.num_campaigns, listeners, self.interval, self.seeds)
+        if actions.credit is not None and self.journeys is None:
+            raise InvalidActionError(
+                f"{ATTRIBUTION}_0: scenario {scenario.name!r} has no journeys to give credit for"
+            )
         self._hear_audience(actions.listener_affinity)
         enact(self.board.directive, actions, state, self.feed, controls, self._next_on_air)
         self.aired = state.on_air.copy()
@@ -246,8 +260,9 @@ class VectorMarket:
             noted = impression_log(self._room)
             self.impressions = noted if self._tells else None
             if self.journeys is not None:
-                held_out = np.zeros((self.num_markets, self.num_campaigns))
-                outcome = with_journeys(outcome, self.journeys.play(noted, self.interval, held_out))
+                held_out = held_out_share(self.board, self.num_markets, self.num_campaigns)
+                found = self.journeys.play(noted, self.interval, held_out)
+                outcome = with_journeys(outcome, found, held_out)
         if self.scenario.listeners.steady:
             self._rest_listeners()
         return outcome

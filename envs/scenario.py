@@ -198,7 +198,7 @@ class Scenario(_Part):
     values: Values = Values()
     held_out: HeldOut = HeldOut()
     journeys: JourneySettings | None = None
-    """People, devices and touches off the platform (`envs.journeys`); None: conversions are the market's own."""
+    """People and what they meet elsewhere (`envs.journeys`); None: conversions are the market's own."""
 
     @property
     def hours_per_interval(self) -> float:

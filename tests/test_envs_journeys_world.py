@@ -101,8 +101,9 @@ def test_shapley_shares_out_all_that_was_brought_and_silence_of_the_rest_bounds_
 def hand_made(*rows: dict[str, float]) -> Touches:
     touches = room_for(len(rows))
     usual = {
-        "who": 0, "cell": 0, "hour": 0.0, "device": 1, "clicked": 0, "held_out": 0, "pull": 0.0, "memory": 0.0,
-        "chance": 0.5, "delay_hours": 1.0, "search_hour": inf, "search_chance": 0.0, "search_delay_hours": 1.0,
+        "who": 0, "cell": 0, "hour": 0.0, "device": 1, "clicked": 0, "held_out": 0, "pull": 0.0,
+        "memory": 0.0, "chance": 0.5, "delay_hours": 1.0, "search_hour": inf, "search_chance": 0.0,
+        "search_delay_hours": 1.0,
     }  # fmt: skip
     for n, row in enumerate(rows):
         for name, value in (usual | row).items():

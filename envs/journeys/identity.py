@@ -13,7 +13,7 @@ from envs.state import Bool, Float, Int
 
 
 class JourneyLog(NamedTuple):
-    """Journeys of one campaign as they are reported: touches of journey j are offset[j] … offset[j + 1] − 1."""
+    """A campaign's journeys as reported: touches of journey j are offset[j] … offset[j + 1] − 1."""
 
     offset: Int  # [J + 1]
     cell: Int  # [T]

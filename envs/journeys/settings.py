@@ -31,10 +31,10 @@ class JourneySettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     people: Annotated[int, Field(ge=1, le=1024)] = 64
-    """People simulated for each listener: they stand for the `impression_weight` people that it counts for."""
+    """People simulated for each listener, for the `impression_weight` people that it counts for."""
     match_rate: Fraction = 0.7
     """P(a device of a person is linked to the person); one that is not is somebody of its own."""
-    view_window_days: WindowDays = 30
+    view_window_days: WindowDays = 7
     click_window_days: WindowDays = 30
     """Touches older than this at the conversion are not reported with it (a published audio-ads API)."""
     walled: tuple[Channel, ...] = ("social", "retail_media")
@@ -60,6 +60,6 @@ class JourneySettings(BaseModel):
     retail_intent: Rate = 1.5
     """Retail media's touches of a person in the week before an organic conversion: it knows who will buy."""
     channel_pull: tuple[Fraction, Fraction, Fraction] = (0.02, 0.003, 0.002)
-    """P(conversion) that a touch of each channel brings, at the recall of somebody who never met the brand."""
+    """P(conversion) that a touch of each channel brings to somebody who never met the brand."""
     shop_share: Fraction = 0.3
     """Share of conversions in a shop: known only where the person's card is linked."""

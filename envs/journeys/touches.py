@@ -66,18 +66,18 @@ _KINDS = dict.fromkeys(Touches._fields, np.float64) | {
 
 def room_for(count: int) -> Touches:
     """Arrays of `count` touches to be filled."""
-    return Touches(**{name: np.empty(count, kind) for name, kind in _KINDS.items()})  # type: ignore[arg-type]
+    return Touches(**{name: np.empty(count, kind) for name, kind in _KINDS.items()})
 
 
 def some(touches: Touches, which: slice | Int | Bool) -> Touches:
     """Those of the touches."""
-    return Touches(*(column[which] for column in touches))
+    return Touches._make(column[which] for column in touches)
 
 
 def joined(parts: list[Touches]) -> Touches:
     """All of them, in the order given."""
     return (
-        Touches(*(np.concatenate(columns) for columns in zip(*parts, strict=True))) if parts else room_for(0)
+        Touches._make(np.concatenate(columns) for columns in zip(*parts, strict=True)) if parts else room_for(0)
     )
 
 
@@ -237,7 +237,7 @@ def meet_elsewhere(  # type: ignore[no-untyped-def]
     count = 0
     for who in range(organic_hour.shape[0]):
         c, need = who // people, organic_hour[who]
-        n0, n1, n2, n3 = uniform4(seed, _ELSEWHERE, 0, who, 0)
+        n0, n1, n2, _n3 = uniform4(seed, _ELSEWHERE, 0, who, 0)
         numbers = (_count(n0, rates[0]), _count(n1, rates[1]), _count(n2, rates[2]))
         for channel in range(3):
             for j in range(numbers[channel]):

@@ -1,4 +1,4 @@
-"""What cells truly brought: the same random numbers with cells silenced; Shapley's shares where they interact."""
+"""What cells truly brought: the same random numbers with cells silenced, and Shapley's shares of that."""
 
 from __future__ import annotations
 
@@ -38,18 +38,32 @@ def conversions(touches: Touches, organic_hour: Float, search_pull: Float, silen
     return counts
 
 
+def silenced_alone(touches: Touches, organic_hour: Float, search_pull: Float) -> Float:
+    """[C, cells] conversions lost where one cell alone is silent."""
+    lost = np.zeros((len(search_pull), CELLS))
+    whole = conversions(touches, organic_hour, search_pull, ())
+    for cell in met_cells(touches):
+        lost[:, cell] = whole - conversions(touches, organic_hour, search_pull, (cell,))
+    return lost
+
+
+def met_cells(touches: Touches) -> list[int]:
+    """Cells that anybody met; searches may have been brought about by touches alone."""
+    return [cell for cell in PLAYERS if (touches.cell == cell).any() or cell == SEARCH]
+
+
 def incremental(touches: Touches, organic_hour: Float, search_pull: Float) -> CellTruth:
     """True conversions by cell, with exact Shapley values over all coalitions of cells that were met.
 
     Shapley (1953): the mean over orders of what a cell adds to those before it. Cells that nobody met add
     nothing to any coalition and are left out of the sum, which leaves it as it is.
     """
-    met = [cell for cell in PLAYERS if (touches.cell == cell).any() or cell == SEARCH]
+    met = met_cells(touches)
     worth: dict[frozenset[int], Float] = {}
     for size in range(len(met) + 1):
-        for some in combinations(met, size):
-            silent = [cell for cell in met if cell not in some]
-            worth[frozenset(some)] = conversions(touches, organic_hour, search_pull, silent)
+        for heard in combinations(met, size):
+            silent = [cell for cell in met if cell not in heard]
+            worth[frozenset(heard)] = conversions(touches, organic_hour, search_pull, silent)
     everybody = frozenset(met)
     campaigns, players = len(search_pull), len(met)
     lost, share = np.zeros((campaigns, CELLS)), np.zeros((campaigns, CELLS))

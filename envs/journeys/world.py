@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from envs.catalogue import S
+from envs.dynamics import INITIAL_RECALL
 from envs.impressions import ImpressionLog
 from envs.journeys.hidden import Hidden, draw_hidden, horizon_hours
 from envs.journeys.identity import JourneyLog, observed
@@ -21,7 +22,7 @@ from envs.journeys.touches import (
     some,
     touch_people,
 )
-from envs.journeys.truth import CellTruth, incremental
+from envs.journeys.truth import CellTruth, incremental, silenced_alone
 from envs.journeys.walk import Minds, new_minds, walk
 from envs.scenario import Scenario
 from envs.state import Bool, Float, Int, MarketParameters, Outcome
@@ -137,8 +138,18 @@ class MarketJourneys:
             *(self.value_usd, match_rate),
         )
 
+    @property
+    def people(self) -> int:
+        """Behind all listeners of the market."""
+        return len(self.hidden.link)
+
+    def lost(self) -> Float:
+        """[C, cells] conversions so far that would be missing if that cell alone were silent (evaluation only)."""
+        told = (self.touches, self.hidden.organic_hour, self.hidden.search_pull)
+        return silenced_alone(*told)
+
     def truth(self) -> CellTruth:
-        """What each cell brought so far, those conversions counted that are on their way (evaluation only)."""
+        """What each cell brought so far, conversions on their way included (evaluation only)."""
         return incremental(self.touches, self.hidden.organic_hour, self.hidden.search_pull)
 
 
@@ -167,15 +178,30 @@ class JourneyWorld:
             settled.append(market.by_segment(rest))
         return Conversions(*(weight * np.stack(each) for each in (caused, reported, settled)))
 
-    @property
-    def people(self) -> int:
-        """Behind all listeners of a market."""
-        assert self.scenario.journeys is not None
-        return self.scenario.listeners.count * self.scenario.journeys.people
 
+def with_journeys(outcome: Outcome, found: Conversions, held_share: Float) -> Outcome:
+    """The interval's outcome with the conversions of journeys in the place of the market's own.
 
-def with_journeys(outcome: Outcome, found: Conversions) -> Outcome:
-    """The interval's outcome with the conversions of journeys in the place of the market's own."""
+    Ghost ads stand on the account: they are paid for and bring nothing. Another spot airs in their place,
+    so that the ad load stays; what repetition does to listeners is left as if they had been shown.
+
+    Args:
+        outcome: as the market played it.
+        found: conversions of the interval.
+        held_share: [B, C] share of impressions that was won and not shown.
+    """
+    shown = (1.0 - held_share)[..., None, None]
+    valid_usd = outcome.spend_usd - outcome.wasted_usd
+    counts = ("completions", "skips", "dislikes", "clicks")
+    heard = {name: getattr(outcome, name) * shown for name in counts}
+    recall = {
+        name: INITIAL_RECALL + shown[..., 0] * (getattr(outcome, name) - INITIAL_RECALL)
+        for name in ("recall_before", "recall")
+    }
     return outcome._replace(
-        conversions_caused=found.caused, conversions=found.reported, conversions_settled=found.settled
+        wasted_usd=outcome.wasted_usd + (1.0 - shown) * valid_usd,
+        conversions_caused=found.caused,
+        conversions=found.reported,
+        conversions_settled=found.settled,
+        **(heard | recall if held_share.any() else {}),
     )
