@@ -74,7 +74,7 @@ def test_conversions_caused_are_those_that_nobody_would_have_without_our_touches
     caused = sum(step.outcome.conversions_caused.sum((0, 2)) for step in play(market, RandomTeam()))
     found, settings = one(market), SCENARIO.journeys
     assert settings is not None
-    weight = SCENARIO.impression_weight / settings.people / settings.visits_per_purchase
+    weight = SCENARIO.impression_weight / settings.people / settings.conversions_per_purchase
     told = (found.touches, found.hidden.organic_hour, found.hidden.search_pull)
     with_us, without = conversions(*told, ()), conversions(*told, range(OWN_CELLS))
     assert with_us.sum() > without.sum()

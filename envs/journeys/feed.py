@@ -16,7 +16,7 @@ class JourneyFeed:
         settings = world.scenario.journeys
         assert settings is not None
         self.settings = settings
-        self.purchases_per_impression = REACHED / settings.visits_per_purchase
+        self.purchases_per_impression = REACHED / settings.conversions_per_purchase
         """Purchases of one real impression, for each conversion of a touch of a person."""
         weight, people = world.scenario.impression_weight, settings.people
         self.impressions_per_touch = weight / (people * REACHED)

@@ -29,7 +29,7 @@ from envs.state import Bool, Float, Int, MarketParameters, Outcome
 
 
 class Conversions(NamedTuple):
-    """Conversions of an interval in purchases, visits counted as parts of them; all [B, C, S]."""
+    """Conversions of an interval in purchases, of which each conversion is a part; all [B, C, S]."""
 
     caused: Float  # nobody would have converted without our touches, whenever they do
     reported: Float  # of people known to have been touched by us, whatever the cause
@@ -55,7 +55,7 @@ class MarketJourneys:
         self._without: Minds = new_minds(self.hidden.organic_hour)
         self._known = np.zeros(len(self.hidden.organic_hour), np.bool_)
         self.hours = 0.0
-        self.value_usd = scenario.values.conversion_usd / settings.visits_per_purchase
+        self.value_usd = scenario.values.conversion_usd / settings.conversions_per_purchase
 
     def _meet_elsewhere(self) -> Touches:
         settings, hidden = self.settings, self.hidden
@@ -90,7 +90,7 @@ class MarketJourneys:
         count = touch_people(
             *(m.seed[b], t, hours, settings.people, rows, log, m.affinity[b], m.log_arm[b]),
             *(m.conversion[b], hidden.cell_effect),
-            (settings.visits_per_purchase, settings.activity_bias, settings.search_after_touch),
+            (settings.conversions_per_purchase, settings.activity_bias, settings.search_after_touch),
             *(held_share, hidden.organic_hour, room),
         )
         start, end = np.searchsorted(self._elsewhere.hour, [t * hours, (t + 1) * hours])
@@ -166,7 +166,7 @@ class JourneyWorld:
         scenario, settings = self.scenario, self.scenario.journeys
         assert settings is not None
         hours, last = scenario.hours_per_interval, t == scenario.intervals - 1
-        weight = scenario.impression_weight / settings.people / settings.visits_per_purchase
+        weight = scenario.impression_weight / settings.people / settings.conversions_per_purchase
         edges = np.searchsorted(log.market, np.arange(len(self.markets) + 1))
         caused, reported, settled = ([] for _ in range(3))
         for b, market in enumerate(self.markets):
