@@ -30,7 +30,7 @@ class JourneySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    people: Annotated[int, Field(ge=1, le=1024)] = 128
+    people: Annotated[int, Field(ge=1, le=1024)] = 64
     """People simulated for each listener, for the `impression_weight` people that it counts for."""
     match_rate: Fraction = 0.7
     """P(a device of a person is linked to the person); one that is not is somebody of its own."""
@@ -39,11 +39,10 @@ class JourneySettings(BaseModel):
     """Touches older than this at the conversion are not reported with it (a published audio-ads API)."""
     walled: tuple[Channel, ...] = ("social", "retail_media")
     """Channels that report aggregates only: their touches are in nobody's journey."""
-    conversions_per_purchase: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 7.0
-    """A conversion of a journey is an earlier step than a purchase, such as a filled basket, and so much more
-    frequent: between visits, 28 of which make a purchase (Podsights, Q1 2023), and purchases. It is worth this
-    part of a purchase."""
-    organic: Fraction = 0.012
+    conversions_per_purchase: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 2.0
+    """A conversion of a journey is the step before a purchase, such as a checkout begun, and worth this part of
+    one: more frequent than purchases, and rarer than visits (28 a purchase: Podsights, Q1 2023)."""
+    organic: Fraction = 0.01
     """P(a person converts in 30 days without any touch), of average affinity."""
     cell_sd: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.7
     """Of log effects of placement × format on conversions, by campaign: what credit has to find out."""
@@ -54,13 +53,13 @@ class JourneySettings(BaseModel):
     """Share of organic conversions that come in by a search, which causes none of them."""
     search_after_touch: Fraction = 0.04
     """P(a touch of response 1 makes a person search)."""
-    search_pull: Fraction = 0.03
+    search_pull: Fraction = 0.01
     """P(such a search brings a conversion that nothing else would have brought)."""
     touches: tuple[Rate, Rate, Rate] = (0.05, 0.8, 0.3)
     """Touches of a person in 30 days by channel, besides those that people or campaigns bring about."""
     retail_intent: Rate = 1.5
     """Retail media's touches of a person in the week before an organic conversion: it knows who will buy."""
-    channel_pull: tuple[Fraction, Fraction, Fraction] = (0.005, 0.0015, 0.001)
+    channel_pull: tuple[Fraction, Fraction, Fraction] = (0.002, 0.0005, 0.0003)
     """P(conversion) that a touch of each channel brings to somebody who never met the brand."""
     shop_share: Fraction = 0.3
     """Share of conversions in a shop: known only where the person's card is linked."""

@@ -28,7 +28,9 @@ SCORED: Final = (*ELIGIBLE_CELLS, SEARCH)
 """Cells that journeys show: ours, and search; the other channels stand behind walls."""
 LEAST_TOUCHES: Final = 100
 """Of people, that a cell must have been met by to be scored: below it the truth is a handful of conversions."""
-BATCH: Final = 8
+FIGURES: Final = ("rank", "share_error", "own_rank", "own_share_error", "rate_rank", "level")
+"""By name: Spearman's rank correlation and mean absolute error of shares over all scored cells and over ours
+alone, rank correlation of what a touch brings over ours, and credited conversions of ours / true ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ def rank_correlation(a: Float, b: Float) -> float:
 def errors_of(scored: Scored) -> dict[str, Float]:
     """Figures [models, rates, n], means over campaigns: rank correlation, error of shares, level."""
     models, rates, n, campaigns, _ = scored.credit.shape
-    found = {name: np.zeros((models, rates, n, campaigns)) for name in ("rank", "share_error", "level", "value_rank")}
+    found = {name: np.zeros((models, rates, n, campaigns)) for name in FIGURES}
     for b in range(n):
         for c in range(campaigns):
             cells = scored_cells(scored.touches[b, c])
@@ -128,11 +130,13 @@ def errors_of(scored: Scored) -> dict[str, Float]:
                 for r in range(rates):
                     said = scored.credit[k, r, b, c]
                     at = (k, r, b, c)
-                    found["rank"][at] = rank_correlation(said[cells], true[cells])
-                    found["share_error"][at] = np.abs(shares(said[cells]) - shares(true[cells])).mean()
+                    for name, which in (("", cells), ("own_", own)):
+                        found[f"{name}rank"][at] = rank_correlation(said[which], true[which])
+                        off = np.abs(shares(said[which]) - shares(true[which]))
+                        found[f"{name}share_error"][at] = off.mean()
                     found["level"][at] = said[own].sum() / max(1.0, true[own].sum())
                     touched = scored.touches[b, c, own]
-                    found["value_rank"][at] = rank_correlation(said[own] / touched, true[own] / touched)
+                    found["rate_rank"][at] = rank_correlation(said[own] / touched, true[own] / touched)
     return {name: values.mean(-1) for name, values in found.items()}
 
 
@@ -149,8 +153,8 @@ def table(scored: Scored) -> dict[str, dict[str, dict[str, list[float]]]]:
 
 
 def beaten(scored: Scored, model: str, rate: float) -> Mapping[str, list[float]]:
-    """Error of shares of each model less that of one, in pairs on the same markets."""
-    found, r = errors_of(scored)["share_error"], MATCH_RATES.index(rate)
+    """Error of our cells' shares of each model less that of one, in pairs on the same markets."""
+    found, r = errors_of(scored)["own_share_error"], MATCH_RATES.index(rate)
     best = found[list(MODELS).index(model), r]
     return {
         name: _listed(over_markets(found[k, r], best, relative=False))
