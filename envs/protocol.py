@@ -225,7 +225,7 @@ def log_records(board: Board, market: int, interval: int, campaigns: int) -> lis
     for sender, name, message in zip(senders, Board._fields, board, strict=True):
         if message is None:
             continue
-        for field in message._fields:  # type: ignore[attr-defined]
+        for field in message._fields:
             values = getattr(message, field)[market]
             if sender in ("creative", "bidding"):
                 rows = [(f"{sender}_{c}", values[c]) for c in range(campaigns)]

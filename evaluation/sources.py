@@ -3,8 +3,8 @@
 A TEAM is a scripted team's name, a run directory, a bundle directory or `reference`; with `@vertical` behind
 it, a scripted team has the knobs of each campaign's vertical. `BASE+role=SOURCE` replaces roles, SOURCE
 being any of these, a scripted policy of the role (`creative=thompson`), or `module:Class` for a policy of
-the user's own. `orchestrator=critic:RUN` splits budgets by the critic of a run or bundle; `attribution=MODEL` adds the sixth role,
-where the scenario has journeys.
+the user's own. `orchestrator=critic:RUN` splits budgets by the critic of a run or bundle;
+`attribution=MODEL` adds the sixth role, where the scenario has journeys.
 """
 
 from __future__ import annotations

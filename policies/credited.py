@@ -1,4 +1,4 @@
-"""What a desk makes of the attribution agent's message: factors on the conversions that it expects of cells."""
+"""What a desk makes of the attribution agent's message: factors on conversions that it expects of cells."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class CellFactors:
     """Credited conversions against those that a desk expected of the same cells, rows M = B × C.
 
     A cell's factor is credited / expected per impression, shrunk by its standard error towards its campaign's
-    factor, and that towards 1: normal beliefs on both levels. Where credit is heard it takes the place of what
-    reported conversions say of a campaign, which are of people who would have bought anyway, too.
+    factor, and that towards 1: normal beliefs on both levels. Where credit is heard it takes the place of
+    what reported conversions say of a campaign: they are of people who would have bought anyway, too.
     """
 
     def __init__(self, rows: int) -> None:

@@ -24,8 +24,8 @@ class RuleBook:
 
     The grant goes to the highest claim (`CreativePlan.premium_value_usd`). Where nobody claims a segment it
     goes by promise: affinity × brief's video effect × budget pressure (share of budget left over share of
-    flight left). `rotate` deals it out by turns instead, blind to both. `reasons` tells why. Where there is an
-    attribution agent, each new message of it moves money towards campaigns that bring more for theirs.
+    flight left). `rotate` deals it out by turns instead, blind to both. `reasons` tells why. Where there
+    is an attribution agent, each new message of it moves money towards campaigns that bring more for theirs.
     """
 
     privileged = False
@@ -45,7 +45,8 @@ class RuleBook:
 
     def read_credit(self, credit: CellCredit) -> None:
         """Hears the attribution agent."""
-        self._credit_is_new = credit is not self._credit
+        old = self._credit
+        self._credit_is_new = old is None or credit.touches is not old.touches
         self._credit = credit
 
     def act(self, observation: Observation) -> Directive:
@@ -148,7 +149,7 @@ class NoOrchestrator(RuleBook):
         """Grants by turns."""
         heeded_nothing = np.ones((len(observation), MAX_CAMPAIGNS, P))
         moved_nothing = np.ones((len(observation), MAX_CAMPAIGNS))
-        self._directive = super().act(observation)._replace(
-            throttle=heeded_nothing, budget_share=moved_nothing
+        self._directive = (
+            super().act(observation)._replace(throttle=heeded_nothing, budget_share=moved_nothing)
         )
         return self._directive

@@ -73,7 +73,19 @@ def unit_values(scenario: Scenario) -> UnitValues:
 
 @kernel
 def _fill_values(  # type: ignore[no-untyped-def]
-    response, arms, attention, conversion, credit, recall, funnel, room, horizon, units, fatigue_price, fatigue, out
+    response,
+    arms,
+    attention,
+    conversion,
+    credit,
+    recall,
+    funnel,
+    room,
+    horizon,
+    units,
+    fatigue_price,
+    fatigue,
+    out,
 ):
     """Fills out [M, S, P, J] with the value of one impression, USD; 0 where an arm is not eligible."""
     rows, segments, choices = response.shape

@@ -40,8 +40,8 @@ class JourneySettings(BaseModel):
     walled: tuple[Channel, ...] = ("social", "retail_media")
     """Channels that report aggregates only: their touches are in nobody's journey."""
     conversions_per_purchase: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 2.0
-    """A conversion of a journey is the step before a purchase, such as a checkout begun, and worth this part of
-    one: more frequent than purchases, and rarer than visits (28 a purchase: Podsights, Q1 2023)."""
+    """A conversion of a journey is the step before a purchase, such as a checkout begun, and worth this part
+    of one: more frequent than purchases, and rarer than visits (28 a purchase: Podsights, Q1 2023)."""
     organic: Fraction = 0.01
     """P(a person converts in 30 days without any touch), of average affinity."""
     cell_sd: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.7

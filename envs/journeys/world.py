@@ -144,7 +144,7 @@ class MarketJourneys:
         return len(self.hidden.link)
 
     def lost(self) -> Float:
-        """[C, cells] conversions so far that would be missing if that cell alone were silent (evaluation only)."""
+        """[C, cells] conversions so far that silence of that cell alone would cost (evaluation only)."""
         told = (self.touches, self.hidden.organic_hour, self.hidden.search_pull)
         return silenced_alone(*told)
 

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 import numpy as np
 from scipy.stats import rankdata
 
-from envs.journeys.settings import CELL_NAMES, CELLS, ELIGIBLE_CELLS, OWN_CELLS, SEARCH
+from envs.journeys.settings import CELL_NAMES, CELLS, OWN_CELLS
 from envs.journeys.truth import CellTruth
 from envs.journeys.world import MarketJourneys
 from envs.market import VectorMarket
+from envs.protocol import ATTRIBUTION
 from envs.scenario import Scenario
-from envs.state import Float, Int
+from envs.seeds import Split
+from envs.state import Float
+from evaluation.attribution.credited import scored_cells, shares, shown_touches
 from evaluation.intervals import Interval, over_markets
 from evaluation.rollout import Course, opened
 from policies.attribution.agent import HOLD_OUT, Attribution, journeys_of, windows_of
-from policies.attribution.journeys import Journeys
 from policies.attribution.models import MODELS, make_model
 from policies.registry import make_team
 from policies.team import Team
 
 MATCH_RATES: Final = (1.0, 0.7, 0.4)
-SCORED: Final = (*ELIGIBLE_CELLS, SEARCH)
-"""Cells that journeys show: ours, and search; the other channels stand behind walls."""
-LEAST_TOUCHES: Final = 100
-"""Of people, that a cell must have been met by to be scored: below it the truth is a handful of conversions."""
 FIGURES: Final = ("rank", "share_error", "own_rank", "own_share_error", "rate_rank", "level")
 """By name: Spearman's rank correlation and mean absolute error of shares over all scored cells and over ours
 alone, rank correlation of what a touch brings over ours, and credited conversions of ours / true ones."""
@@ -46,12 +45,12 @@ class Scored:
     total: Float  # [n, C]
 
 
-def flown(team: str, scenario: Scenario, split: str, first: int, count: int) -> VectorMarket:
-    """A flight of some markets with a hold-out, whose credit nobody hears: all models meet the same journeys."""
+def flown(team: str, scenario: Scenario, split: Split, first: int, count: int) -> VectorMarket:
+    """A flight of some markets with a hold-out, whose credit nobody hears: all models read the same."""
     policies = dict(make_team(team).policies)
-    policies["attribution"] = Attribution("last", HOLD_OUT, every_days=1e6)
+    policies[ATTRIBUTION] = Attribution("last", HOLD_OUT, hold_out_days=inf, every_days=1e6)
     crew = Team(team, policies)
-    course = Course(scenario, split, num_markets=count)  # type: ignore[arg-type]
+    course = Course(scenario, split, num_markets=count)
     market, observations = opened(crew, course, first, count)
     for _ in range(scenario.intervals):
         actions = crew.act(observations, market.impressions)
@@ -59,7 +58,7 @@ def flown(team: str, scenario: Scenario, split: str, first: int, count: int) -> 
     return market
 
 
-def score(team: str, scenario: Scenario, split: str, first: int, count: int) -> Scored:
+def score(team: str, scenario: Scenario, split: Split, first: int, count: int) -> Scored:
     """Credit of every model at every match rate, and the truth."""
     market = flown(team, scenario, split, first, count)
     assert market.journeys is not None
@@ -67,8 +66,20 @@ def score(team: str, scenario: Scenario, split: str, first: int, count: int) -> 
     return joined(parts)
 
 
+def score_task(task: tuple[str, Scenario, int, int]) -> Scored:
+    """`score` of held-out markets: (team, scenario, first market, how many)."""
+    name, scenario, first, count = task
+    return score(name, scenario, "held_out", first, count)
+
+
+def end_to_end(parts: Sequence[Float]) -> Float:
+    """Figures of batches of markets, in order."""
+    return np.concatenate(list(parts))
+
+
 def joined(parts: Sequence[Scored]) -> Scored:
     """Markets side by side."""
+
     def beside(name: str) -> Float:
         axis = 2 if name in ("credit", "deviation") else 0
         return np.concatenate([getattr(part, name) for part in parts], axis)
@@ -87,26 +98,10 @@ def _one(market: MarketJourneys) -> Scored:
             for k, name in enumerate(MODELS):
                 found = make_model(name, windows).credit(journeys, CELLS)
                 credit[k, r, 0, c], deviation[k, r, 0, c] = found.conversions, found.deviation
-    touches = market.touches
-    shown = ~touches.held_out
-    row = (touches.who // market.people)[shown] * CELLS + touches.cell[shown]
-    met = np.bincount(row, minlength=market.campaigns * CELLS).reshape(1, market.campaigns, CELLS)
     return Scored(
-        credit, deviation, truth.shapley[None], truth.incremental[None], met.astype(np.float64),
+        credit, deviation, truth.shapley[None], truth.incremental[None], shown_touches(market)[None],
         truth.organic[None], truth.total[None],
     )  # fmt: skip
-
-
-def scored_cells(touches: Float) -> Int:
-    """Cells of a campaign [cells] that are scored."""
-    return np.array([cell for cell in SCORED if touches[cell] >= LEAST_TOUCHES or cell == SEARCH])
-
-
-def shares(values: Float) -> Float:
-    """What is positive, as shares; even ones where nothing is."""
-    positive = np.maximum(0.0, values)
-    total = positive.sum()
-    return positive / total if total > 0.0 else np.full(len(values), 1.0 / len(values))
 
 
 def rank_correlation(a: Float, b: Float) -> float:
@@ -164,7 +159,7 @@ def beaten(scored: Scored, model: str, rate: float) -> Mapping[str, list[float]]
 
 
 def bias(scored: Scored, rate: float) -> dict[str, dict[str, float]]:
-    """By model and cell: mean share credited less mean true share, over campaigns where the cell is scored."""
+    """By model and cell: mean share credited less true share, over campaigns where the cell is scored."""
     r = MATCH_RATES.index(rate)
     out: dict[str, dict[str, float]] = {}
     for k, model in enumerate(MODELS):
@@ -177,22 +172,6 @@ def bias(scored: Scored, rate: float) -> dict[str, dict[str, float]]:
                     off.setdefault(CELL_NAMES[cell], []).append(float(one))
         out[model] = {cell: float(np.mean(values)) for cell, values in off.items()}
     return out
-
-
-def path_counts(journeys: Journeys, most: int = 3) -> dict[tuple[str, ...], int]:
-    """How many journeys went by each path: runs of a cell count once, the last `most` steps, then the end."""
-    counts: dict[tuple[str, ...], int] = {}
-    for j, (start, end) in enumerate(zip(journeys.offset[:-1], journeys.offset[1:], strict=True)):
-        steps: list[str] = []
-        for n in range(start, end):
-            name = CELL_NAMES[journeys.cell[n]]
-            if not journeys.held_out[n] and (not steps or steps[-1] != name):
-                steps.append(name)
-        if steps:
-            goal = "converted" if journeys.converted[j] else "not yet"
-            path = (*steps[-most:], goal)
-            counts[path] = counts.get(path, 0) + 1
-    return counts
 
 
 def _listed(interval: Interval) -> list[float]:

@@ -22,6 +22,8 @@ from policies.policy import Flight
 EVERY_DAYS: Final = 3.5
 HOLD_OUT: Final = 0.1
 """Share of impressions that a model which measures by ghost ads has won and not shown."""
+HOLD_OUT_DAYS: Final = 7.0
+"""For so long, from the flight's start: what is learned later is of use for less."""
 MEASURES: Final = ("incrementality",)
 """Models that need a hold-out."""
 TRUTH: Final = "truth"
@@ -51,15 +53,22 @@ class Attribution:
 
     privileged = False
 
-    def __init__(self, model: str, hold_out: float | None = None, every_days: float = EVERY_DAYS) -> None:
+    def __init__(
+        self,
+        model: str,
+        hold_out: float | None = None,
+        hold_out_days: float = HOLD_OUT_DAYS,
+        every_days: float = EVERY_DAYS,
+    ) -> None:
         """Of a model by name.
 
         Args:
             model: a key of `MODELS`.
             hold_out: share of ghost ads; None is what the model needs.
+            hold_out_days: for how long.
             every_days: between two runs.
         """
-        self.name, self.every_days = model, every_days
+        self.name, self.every_days, self.hold_out_days = model, every_days, hold_out_days
         self.hold_out = (HOLD_OUT if model in MEASURES else 0.0) if hold_out is None else hold_out
 
     def start(self, flight: Flight) -> None:
@@ -99,6 +108,8 @@ class Attribution:
                     said.deviation[b, c] = deviation.reshape(P, F)
                     said.touches[b, c] = touches.reshape(P, F)
             self._said = said
+        if 24.0 * self.hold_out_days <= self._interval * self._flight.scenario.hours_per_interval:
+            self._said = self._said._replace(hold_out=np.zeros_like(self._said.hold_out))
         self._interval += 1
         return self._said
 
@@ -152,7 +163,7 @@ class TrueCredit(Attribution):
         lost = world.lost()[campaign, :OWN_CELLS]
         own = world.touches.who // world.people == campaign
         met = world.touches.cell[own & ~world.touches.held_out]
-        touches = np.bincount(met, minlength=CELLS)[:OWN_CELLS].astype(np.float64)
+        touches: Float = np.bincount(met, minlength=CELLS)[:OWN_CELLS].astype(np.float64)
         return self._per_impression(lost, np.sqrt(np.maximum(1.0, lost)), touches)
 
 

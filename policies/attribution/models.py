@@ -28,7 +28,7 @@ MODELS: Final[dict[str, Callable[[Windows], AttributionModel]]] = {
     "markov": lambda windows: Markov(windows=windows),
     "logistic": lambda windows: Logistic(windows=windows),
     "survival": lambda windows: Survival(windows=windows),
-    "incrementality": lambda windows: Incrementality(base=Survival(windows=windows), windows=windows),
+    "incrementality": lambda windows: Incrementality(base=Logistic(windows=windows), windows=windows),
 }
 """Factories of every model, each with the windows it is given."""
 
