@@ -80,6 +80,11 @@ ARMS: Final[NDArray[np.int64]] = np.array(
 K = len(ARMS)
 
 
+def on_placement(name: str) -> str:
+    """How a sentence says where: "on music break", but "on screen"."""
+    return f"on {name.replace('_', ' ').removeprefix('on ')}"
+
+
 def arm_index(creative: NDArray[np.int64]) -> NDArray[np.int64]:
     """Row of `ARMS` for creatives [..., 4]: [...]."""
     formats, scripts, lengths, calls = CREATIVE_CHOICES

@@ -28,6 +28,7 @@ from envs.catalogue import (
     VIDEO,
     P,
     S,
+    on_placement,
 )
 from envs.market import Step, VectorMarket
 from envs.protocol import Actions, Alert, Board, Directive, SegmentValue
@@ -121,7 +122,7 @@ class Viewer:
             if name == "none" or m.incident_start[b, slot] >= self.market.interval:
                 continue
             if name in INCIDENTS_ON_PLACEMENTS:
-                where = f" on {PLACEMENTS[int(m.incident_placement[b, slot])]}"
+                where = " " + on_placement(PLACEMENTS[int(m.incident_placement[b, slot])])
             elif name in INCIDENTS_ON_CAMPAIGNS:
                 where = f" of campaign {int(m.incident_campaign[b, slot])}"
             else:
@@ -169,7 +170,7 @@ class Viewer:
         """What directives held back in the last interval."""
         let = self.frames[-1].let
         return [
-            f"campaign {c} on {PLACEMENTS[p].replace('_', ' ')}: "
+            f"campaign {c} {on_placement(PLACEMENTS[p])}: "
             + ("paused" if let[c, p] == 0 else f"bids throttled to {let[c, p]:.0%}")
             for c, p in np.argwhere(let < 1.0)
         ]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.catalogue import ADVICE, ALERT_KINDS, FORMATS, PLACEMENTS, SEGMENTS, SEVERITIES
+from envs.catalogue import ADVICE, ALERT_KINDS, FORMATS, PLACEMENTS, SEGMENTS, SEVERITIES, on_placement
 from envs.protocol import Alert, Board, Directive
 
 LEAST_CHANGE = 0.2
@@ -87,7 +87,7 @@ def _monitor(before: Alert, after: Alert, b: int, c: int) -> list[Bulletin]:
         advice, kind, severity = ADVICE[told[0]], ALERT_KINDS[told[1]], SEVERITIES[told[2]]
         parts = [f"{severity}:"] if told[2] else []
         parts += [kind.replace("_", " ")] if told[1] else []
-        parts += [f"for campaign {c} on {placement.replace('_', ' ')}"]
+        parts += [f"for campaign {c} {on_placement(placement)}"]
         parts += [f"-> {advice}"] if told[0] else []
         found.append(Bulletin("monitor_0", " ".join(parts), c))
     return found
@@ -106,8 +106,8 @@ def _directive(board: Board, after: Directive, b: int, c: int, campaigns: int) -
         found.append(f"caps the bids of campaign {c} at {new:.1f} x value")
     changed = np.abs(after.throttle[b, c] - before.throttle[b, c]) > LEAST_CHANGE
     if changed.any():
-        where = _names(changed, PLACEMENTS).replace("_", " ")
-        text = f"throttles campaign {c} on {where} to {after.throttle[b, c][changed].mean():.0%}"
+        where = on_placement(_names(changed, PLACEMENTS))
+        text = f"throttles campaign {c} {where} to {after.throttle[b, c][changed].mean():.0%}"
         found.append(text + _advised(board.alert, b, c, changed))
     return [Bulletin("orchestrator_0", text, c) for text in found]
 

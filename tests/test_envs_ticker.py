@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from support.markets import RandomTeam, started, tiny
 
-from envs.catalogue import VIDEO
+from envs.catalogue import VIDEO, on_placement
 from envs.protocol import Board, quiet_board
 from envs.ticker import Bulletin, news
 
@@ -74,6 +75,11 @@ def test_random_boards_are_quoted_without_fail() -> None:
         market.step(RandomTeam()(market))
         for b in range(2):
             assert all(bulletin.text for bulletin in news(before, market.board, b, 4))
+
+
+@pytest.mark.parametrize(("name", "said"), [("music_break", "on music break"), ("on_screen", "on screen")])
+def test_a_sentence_says_where_without_stammering(name: str, said: str) -> None:
+    assert on_placement(name) == said
 
 
 def test_a_throttle_is_told_with_the_advice_that_it_follows() -> None:

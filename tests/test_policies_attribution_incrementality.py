@@ -41,18 +41,33 @@ def test_touches_of_one_journey_are_not_many_journeys() -> None:
     assert variance(10) == pytest.approx(variance(1), rel=0.1)
 
 
-def test_without_ghost_ads_it_is_its_base() -> None:
+def test_without_ghost_ads_it_is_the_mean_of_its_bases() -> None:
     journeys, _ = simulated(0, 2000, held_out=0.0)
-    base, told = make_model("survival").credit(journeys, 8), make_model("incrementality").credit(journeys, 8)
-    np.testing.assert_allclose(told.conversions, base.conversions)
-    np.testing.assert_allclose(told.deviation, base.deviation)
+    survival, last = make_model("survival"), make_model("last")
+    one, two = survival.credit(journeys, 8).conversions, last.credit(journeys, 8).conversions
+    alone = Incrementality(bases=(survival,)).credit(journeys, 8)
+    np.testing.assert_allclose(alone.conversions, one)
+    assert (
+        alone.deviation > survival.credit(journeys, 8).deviation
+    ).all()  # it may be wrong beside its sampling
+    both = Incrementality(bases=(survival, last)).credit(journeys, 8)
+    np.testing.assert_allclose(both.conversions, (one + two) / 2.0)
+
+
+def test_of_two_bases_it_takes_the_one_that_foretells_the_lifts() -> None:
+    """All is baseline here: the last touch is wrong, and a hazard that doesn't decay isn't."""
+    journeys = by_hand(*[([0], float(20 + 5 * (i % 30))) for i in range(2000)], *[([0], None)] * 2000)
+    journeys = replace(journeys, held_out=np.arange(4000) % 2 == 0)
+    survival, last = make_model("survival"), make_model("last")
+    told = Incrementality(bases=(last, survival)).credit(journeys, 1)
+    assert abs(told.conversions[0]) < 0.15 * last.credit(journeys, 1).conversions[0]
 
 
 def test_with_many_it_is_the_measured_lift() -> None:
     shown = [([0], 1.0)] * 2000 + [([0], None)] * 8000
     ghosts = [([0], 1.0)] * 1500 + [([0], None)] * 8500
     journeys = by_hand(*shown, *ghosts, held_out=[False] * 10_000 + [True] * 10_000)
-    told = Incrementality(base=make_model("last")).credit(journeys, 1)
+    told = Incrementality(bases=(make_model("last"),)).credit(journeys, 1)
     np.testing.assert_allclose(told.conversions, [500.0], rtol=0.02)  # the last touch says 2000
     assert told.deviation[0] < 65.0
 
@@ -61,14 +76,14 @@ def test_a_cell_without_ghost_ads_takes_the_common_share_of_the_others() -> None
     journeys, _ = simulated(0, 20_000, held_out=0.3)
     journeys = replace(journeys, held_out=journeys.held_out & (journeys.cell != 0))
     last = make_model("last")
-    told = Incrementality(base=last).credit(journeys, 8)
+    told = Incrementality(bases=(last,)).credit(journeys, 8)
     assert told.conversions[0] < 0.85 * last.credit(journeys, 8).conversions[0]
 
 
 def errors(seed: int, **world: float) -> tuple[float, float]:
     """Mean absolute error, in true conversions, of the base and of the base calibrated."""
     journeys, truth = simulated(seed, **world)  # type: ignore[arg-type]
-    base, told = (make_model(name).credit(journeys, 8) for name in ("survival", "incrementality"))
+    base, told = (model.credit(journeys, 8) for model in (make_model("survival"), Incrementality()))
     scale = truth.sum()
     return np.abs(base.conversions - truth).sum() / scale, np.abs(told.conversions - truth).sum() / scale
 

@@ -1,11 +1,12 @@
-"""Credit calibrated by ghost ads: what a model says of a cell, shrunk towards what a hold-out measured.
+"""Credit calibrated by ghost ads: what models say of a cell, shrunk towards what a hold-out measured.
 
 Sources: Johnson, Lewis & Nubbemeyer, X
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import product
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -15,40 +16,41 @@ from policies.attribution.journeys import AttributionModel, Credit, Journeys
 from policies.attribution.survival import Survival
 from policies.attribution.windows import DEFAULT_WINDOWS, Windows
 
-_SPREADS: Final = np.geomspace(0.03, 1.0, 20)
+_SPREADS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Standard deviations of cells' effects around the base's, in units of its effect: all as likely."""
-_FACTOR_DEVIATION: Final = 0.25
-"""Prior standard deviation of the share of a base model's credit that is incremental, around 1."""
+_FACTOR_SPREADS: Final = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Of the factor on all of the base's credit, around 1: all as likely."""
 
 
 @dataclass(frozen=True)
 class Incrementality:
-    """Shrinks a base model's credit towards the lift of shown over held-out touches, by precision.
+    """Shrinks the credit of base models towards the lift of shown over held-out touches, by precision.
 
-    Conversions per touch y of a cell, measured by its ghost ads with variance v, stand beside the base's x:
-    y ~ N(τ, v), τ ~ N(κ·x, ω² + variance of x), κ ~ N(1, .25²). κ, common to all cells, is the share of the
-    base's credit that is incremental; τ's posterior mean is averaged over ω (Fay–Herriot, ω integrated out).
-    With no ghost ads it is the base's credit; with many, the measured lift. A cell without ghost ads takes κ
-    from the others. Credits need not sum to the conversions: the rest is baseline, or within the error.
+    Conversions per touch y of a cell, measured by its ghost ads with variance v, stand beside the base's x of
+    variance s²: y ~ N(τ, v), τ ~ N(κx, ω²(|x| + s)² + s²), κ ~ N(1, φ²). κ, common to all cells, is the share
+    of the base's credit that is incremental. τ's posterior mean is averaged over ω, φ and the bases, each
+    weighted by its marginal likelihood: Fay–Herriot with nothing plugged in. With few ghost ads it is the
+    mean of the bases; with many, the measured lift. A cell without any takes κ from the others. Credits need
+    not sum to the conversions: the rest is baseline, or within the error.
 
-    The deviation is τ's posterior one: it holds the sampling of both estimates and the spread between cells.
+    The deviation is τ's posterior one: it holds the sampling of both estimates, the spread between cells and
+    that between bases.
     """
 
     name: str = "incrementality"
-    base: AttributionModel = field(default_factory=Survival)
+    bases: tuple[AttributionModel, ...] = (Survival(),)
     windows: Windows = DEFAULT_WINDOWS
 
     def credit(self, journeys: Journeys, cells: int) -> Credit:
         """As every `AttributionModel`."""
-        base = self.base.credit(journeys, cells)
+        bases = [base.credit(journeys, cells) for base in self.bases]
         lift = measured_lift(journeys, cells, self.windows.view_hours)
         touched = lift.shown > 0.0
         shown = np.where(touched, lift.shown, 1.0)
         effect, deviation = _shrunk(
-            np.where(touched, base.conversions / shown, 0.0),
-            np.where(touched, base.deviation / shown, 0.0) ** 2,
-            np.where(touched, lift.effect, 0.0),
-            np.where(touched, lift.variance, np.inf),
+            np.array([np.where(touched, base.conversions / shown, 0.0) for base in bases]),
+            np.array([np.where(touched, base.deviation / shown, 0.0) ** 2 for base in bases]),
+            lift,
         )
         return Credit(np.where(touched, effect * shown, 0.0), np.where(touched, deviation * shown, 0.0))
 
@@ -98,28 +100,23 @@ def measured_lift(journeys: Journeys, cells: int, outcome_hours: float) -> Lift:
 
 
 def _shrunk(
-    base: NDArray[np.float64],
-    base_variance: NDArray[np.float64],
-    effect: NDArray[np.float64],
-    variance: NDArray[np.float64],
+    bases: NDArray[np.float64], variances: NDArray[np.float64], lift: Lift
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Posterior mean [C] and deviation [C] of each cell's effect; an infinite variance is no measurement."""
-    measured = np.isfinite(variance)
-    if not measured.any():
-        return base, np.sqrt(base_variance)
-    x, y = base[measured], effect[measured]
-    unit = np.abs(base) + np.sqrt(base_variance)
-    means, variances, evidence = [], [], []
-    for spread in _SPREADS:
-        prior = np.diag((spread * unit) ** 2 + base_variance) + _FACTOR_DEVIATION**2 * np.outer(base, base)
-        total = prior[np.ix_(measured, measured)] + np.diag(variance[measured])
+    """Posterior mean [C] and deviation [C] of cells' effects, of what M bases say of them [M, C]."""
+    measured = np.isfinite(lift.variance)
+    means, spreads, evidence = [], [], []
+    for (base, variance), own, common in product(
+        zip(bases, variances, strict=True), _SPREADS, _FACTOR_SPREADS
+    ):
+        prior = np.diag((own * (np.abs(base) + np.sqrt(variance))) ** 2 + variance)
+        prior += common**2 * np.outer(base, base)
+        total = prior[np.ix_(measured, measured)] + np.diag(lift.variance[measured])
         gain = np.linalg.solve(total, prior[measured]).T  # [C, measured]
-        off = y - x
+        off = (lift.effect - base)[measured]
         means.append(base + gain @ off)
-        variances.append(np.diag(prior) - np.sum(gain * prior[:, measured], axis=1))
+        spreads.append(np.diag(prior) - np.sum(gain * prior[:, measured], axis=1))
         evidence.append(-0.5 * (np.linalg.slogdet(total)[1] + off @ np.linalg.solve(total, off)))
     weight = np.exp(np.array(evidence) - max(evidence))
     weight /= weight.sum()
     mean = weight @ np.array(means)
-    second = weight @ (np.array(variances) + (np.array(means) - mean) ** 2)
-    return mean, np.sqrt(second)
+    return mean, np.sqrt(weight @ (np.array(spreads) + (np.array(means) - mean) ** 2))

@@ -18,17 +18,28 @@ from policies.attribution.windows import DEFAULT_WINDOWS, Windows
 
 HALF_LIFE_HOURS: Final = 7 * 24.0
 
+
+def _time_decay(windows: Windows) -> Rule:
+    return Rule("time-decay", rules.time_decay(HALF_LIFE_HOURS), windows)
+
+
+def _incrementality(windows: Windows) -> Incrementality:
+    """With bases of three kinds: a hazard, a rule and a regression."""
+    bases = (Survival(windows=windows), _time_decay(windows), Logistic(windows=windows))
+    return Incrementality(bases=bases, windows=windows)
+
+
 MODELS: Final[dict[str, Callable[[Windows], AttributionModel]]] = {
     "last": lambda windows: Rule("last", rules.last, windows),
     "first": lambda windows: Rule("first", rules.first, windows),
     "linear": lambda windows: Rule("linear", rules.linear, windows),
-    "time-decay": lambda windows: Rule("time-decay", rules.time_decay(HALF_LIFE_HOURS), windows),
+    "time-decay": _time_decay,
     "position": lambda windows: Rule("position", rules.position, windows),
     "shapley": lambda windows: Shapley(windows=windows),
     "markov": lambda windows: Markov(windows=windows),
     "logistic": lambda windows: Logistic(windows=windows),
     "survival": lambda windows: Survival(windows=windows),
-    "incrementality": lambda windows: Incrementality(base=Logistic(windows=windows), windows=windows),
+    "incrementality": _incrementality,
 }
 """Factories of every model, each with the windows it is given."""
 

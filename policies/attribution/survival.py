@@ -9,7 +9,7 @@ Sources: Zhang, Wei & Ren, "Multi-touch attribution in online advertising with s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,69 +49,66 @@ class Survival:
         converted = journeys.converted
         if not converted.any():
             return Credit(np.zeros(cells), np.zeros(cells))
-        exposure, hazard = self._terms(journeys, cells)  # [K + 2, J, C] and [K + 2, V, C]
-        reach_exposure, reach = _joined(exposure[-2:]), _joined(hazard[-2:])
-        pooled, _ = _fit(
-            np.hstack([exposure[:-2].sum(axis=2).T, reach_exposure]).sum(axis=0),
-            np.hstack([hazard[:-2].sum(axis=2).T, reach]),
-        )
-        weight = pooled[: len(self.decay_hours)] / pooled[: len(self.decay_hours)].sum()
-        shown_exposure = np.tensordot(weight, exposure[:-2], axes=1)
-        each_exposure = np.hstack([shown_exposure, reach_exposure])
-        each = np.hstack([np.tensordot(weight, hazard[:-2], axes=1), reach])
-        coefficient, curvature = _fit(each_exposure.sum(axis=0), each)
+        exposure, rate = self._terms(journeys, cells)
+        pooled, _ = _fit(exposure.of_one_effect().sum(axis=0), rate.of_one_effect())
+        share = pooled[: len(self.decay_hours)] / pooled[: len(self.decay_hours)].sum()
+        exposed, hazard = exposure.of_effects(share), rate.of_effects(share)  # [J, D] and [V, D]
+        coefficient, curvature = _fit(exposed.sum(axis=0), hazard)
 
-        of_hazard = each / (each @ coefficient)[:, None]
+        of_hazard = hazard / (hazard @ coefficient)[:, None]
         given = of_hazard[:, :cells] * coefficient[:cells]  # [V, C]
-        credit = given.sum(axis=0)
         gradient = -given.T @ of_hazard
         gradient[:, :cells] += np.diag(of_hazard[:, :cells].sum(axis=0))
         response = np.linalg.solve(curvature, gradient.T)  # of the credit to each journey's score
-        influence = -each_exposure @ response
+        influence = -exposed @ response
         influence[converted] += given + of_hazard @ response
-        return Credit(credit, np.sqrt((influence**2).sum(axis=0)))
+        return Credit(given.sum(axis=0), np.sqrt((influence**2).sum(axis=0)))
 
-    def _terms(self, journeys: Journeys, cells: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Exposure [K + 2, J, C] until the end, and its rate [K + 2, V, C] at the V conversions.
-
-        Of the K decays of touches shown, then of all opportunities; the last is the baseline's, in cell 0.
-        """
-        journey, count = journeys.journey, len(journeys.conversion_hour)
-        converted = journeys.converted
+    def _terms(self, journeys: Journeys, cells: int) -> tuple[_Terms, _Terms]:
+        """Terms' integrals until the end of each journey, and their rates at each conversion."""
+        converted, count = journeys.converted, len(journeys.conversion_hour)
         latest = np.nanmax(np.concatenate([journeys.hour, journeys.conversion_hour]))
         horizon = max(float(latest), 1.0) if self.horizon_hours is None else self.horizon_hours
         end = np.where(converted, journeys.conversion_hour, horizon)
-        age = end[journey] - journeys.hour
+        age = end[journeys.journey] - journeys.hour
+        window = self.windows.of(journeys)
         before = age >= 0.0
         age = np.maximum(age, 0.0)
         shown = before & ~journeys.held_out
-        window = self.windows.of(journeys)
-        in_window = shown & converted[journey] & (age <= window)
-        case = np.cumsum(converted) - 1
-        exposure = np.zeros((len(self.decay_hours) + 2, count * cells))
-        rate = np.zeros((len(self.decay_hours) + 2, np.count_nonzero(converted) * cells))
+        acting = shown & (age <= window)
+        address = journeys.journey * cells + journeys.cell
 
-        def add(
-            into: NDArray[np.float64],
-            owner: NDArray[np.int64],
-            amount: NDArray[np.float64],
-            of: NDArray[np.bool_],
-        ) -> None:
-            into[:] = np.bincount(owner[of] * cells + journeys.cell[of], amount[of], len(into))
+        def by_cell(amount: NDArray[np.float64], of: NDArray[np.bool_]) -> NDArray[np.float64]:
+            summed = np.bincount(address[of], amount[of], count * cells).astype(np.float64)
+            return summed.reshape(count, cells)
 
-        for k, decay in enumerate(self.decay_hours):
-            add(exposure[k], journey, -np.expm1(-np.minimum(age, window) / decay), shown)
-            add(rate[k], case[journey], np.exp(-age / decay) / decay, in_window)
-        add(exposure[-2], journey, age / horizon, before)
-        add(rate[-2], case[journey], np.full(len(age), 1.0 / horizon), before & converted[journey])
-        exposure[-1, ::cells] = end / horizon
-        rate[-1, ::cells] = 1.0 / horizon
-        return exposure.reshape(-1, count, cells), rate.reshape(len(rate), -1, cells)
+        within = np.minimum(age, window)
+        exposure = _Terms(
+            np.array([by_cell(-np.expm1(-within / decay), shown) for decay in self.decay_hours]),
+            np.column_stack([by_cell(age, before), end]) / horizon,
+        )
+        rate = _Terms(
+            np.array([by_cell(np.exp(-age / decay) / decay, acting) for decay in self.decay_hours]),
+            np.column_stack([by_cell(np.ones(len(age)), before), np.ones(count)]) / horizon,
+        )
+        return exposure, _Terms(rate.shown[:, converted], rate.reached[converted])
 
 
-def _joined(terms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Columns [J, C + 1] of who is reached and of the baseline, of their two terms [2, J, C]."""
-    return np.hstack([terms[0], terms[1, :, :1]])
+class _Terms(NamedTuple):
+    """What the hazard is linear in, for N journeys."""
+
+    shown: NDArray[np.float64]
+    """[K, N, C] touches shown, by decay."""
+    reached: NDArray[np.float64]
+    """[N, C + 1] opportunities, and the baseline."""
+
+    def of_one_effect(self) -> NDArray[np.float64]:
+        """[N, K + C + 1] with one effect, by decay, for all cells."""
+        return np.hstack([self.shown.sum(axis=2).T, self.reached])
+
+    def of_effects(self, share: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[N, 2 C + 1] with an effect for each cell, which decays as by the shares [K]."""
+        return np.hstack([np.tensordot(share, self.shown, axes=1), self.reached])
 
 
 def _fit(
@@ -121,8 +118,9 @@ def _fit(
 
     Minimises exposure·θ − Σ conversions log(rate·θ) − p Σ (log θ − θ / prior), with p conversions the prior's
     weight. Over p ≤ 1 it is self-concordant, so that a step shortened to 1 / (1 + its length in the
-    curvature / √p) stays inside and goes down. The curvature that is returned holds the prior's at its own
-    mean: at θ near 0 it would claim that the data cannot have missed an effect.
+    curvature / √p) stays inside and goes down; a longer one is taken where it does so, too. The curvature
+    that is returned holds the prior's at its own mean: at θ near 0 it would claim that the data cannot have
+    missed an effect.
 
     Args:
         exposure: [D] of all journeys.
@@ -130,6 +128,10 @@ def _fit(
     """
     unit = len(rate) / max(exposure.sum(), 1e-9)
     rate, cost = rate * unit, exposure * unit + _PRIOR_CONVERSIONS  # of coefficients in units of the prior's
+
+    def loss(at: NDArray[np.float64]) -> float:
+        return float(cost @ at - np.log(rate @ at).sum() - _PRIOR_CONVERSIONS * np.log(at).sum())
+
     share = np.ones(len(cost))
     for _ in range(_ITERATIONS):
         ratio = rate / (rate @ share)[:, None]
@@ -139,6 +141,15 @@ def _fit(
         length = np.sqrt(gradient @ step / _PRIOR_CONVERSIONS)
         if length < 1e-6:
             break
-        share = share - step * (1.0 if length < 0.25 else 1.0 / (1.0 + length))
+        size, sure = (
+            min(1.0, 0.95 / np.max(step / share)) if (step > 0.0).any() else 1.0,
+            1.0 / (1.0 + length),
+        )
+        goal = loss(share)
+        while (
+            length > 0.25 and size > sure and loss(share - size * step) > goal - 0.1 * size * gradient @ step
+        ):
+            size = max(size / 2.0, sure)
+        share = share - size * step
     ratio = rate / (rate @ share)[:, None]
     return share * unit, (ratio.T @ ratio + _PRIOR_CONVERSIONS * np.eye(len(cost))) / unit**2
