@@ -76,9 +76,9 @@ def some(touches: Touches, which: slice | Int | Bool) -> Touches:
 
 def joined(parts: list[Touches]) -> Touches:
     """All of them, in the order given."""
-    return (
-        Touches._make(np.concatenate(columns) for columns in zip(*parts, strict=True)) if parts else room_for(0)
-    )
+    if not parts:
+        return room_for(0)
+    return Touches._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 
 @kernel
@@ -122,12 +122,12 @@ def touch_people(  # type: ignore[no-untyped-def]
         log_arm: [C, S, K] true log effects.
         conversion: [C] true factors.
         cell_effect: [C, P, F] hidden factors on conversions.
-        knobs: visits per purchase, activity bias, P(search after a touch).
+        knobs: conversions per purchase, activity bias, P(search after a touch).
         held_share: [C] share of impressions won and not shown.
         organic_hour: [C · people] when people convert anyway.
         out: Touches, room enough.
     """
-    visits, bias, searching = knobs
+    frequency, bias, searching = knobs
     listeners = affinity.shape[1]
     count = 0
     for row in range(rows.shape[0]):
@@ -139,7 +139,7 @@ def touch_people(  # type: ignore[no-untyped-def]
         visible = log.visible[n]
         z = affinity[c, i] * fit * log.attention[n] * log.quality[n] * math.exp(log_arm[c, s, arm])
         fmt = _ARMS[arm, 0]
-        pull = visits * res.CONVERSION_RATE * _CONVERSION[arm] * conversion[c] * OPEN_AT_FIRST
+        pull = frequency * res.CONVERSION_RATE * _CONVERSION[arm] * conversion[c] * OPEN_AT_FIRST
         pull *= z * cell_effect[c, p, fmt] / REACHED
         click = _click(z, _CLICK[arm], float(visible))
         for k in range(people):

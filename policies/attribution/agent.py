@@ -123,7 +123,7 @@ class Attribution:
         journeys = journeys_of(feed.journeys(market, campaign))
         shown = ~journeys.held_out
         age = matured(np.maximum(0.0, feed.hours - journeys.hour))
-        ripe = np.bincount(journeys.cell[shown], age[shown], CELLS)[:OWN_CELLS]
+        ripe = np.asarray(np.bincount(journeys.cell[shown], age[shown], CELLS), np.float64)[:OWN_CELLS]
         credit = self._model.credit(journeys, CELLS)
         return self._per_impression(credit.conversions[:OWN_CELLS], credit.deviation[:OWN_CELLS], ripe)
 
@@ -163,7 +163,7 @@ class TrueCredit(Attribution):
         lost = world.lost()[campaign, :OWN_CELLS]
         own = world.touches.who // world.people == campaign
         met = world.touches.cell[own & ~world.touches.held_out]
-        touches: Float = np.bincount(met, minlength=CELLS)[:OWN_CELLS].astype(np.float64)
+        touches = np.bincount(met, minlength=CELLS)[:OWN_CELLS].astype(np.float64)
         return self._per_impression(lost, np.sqrt(np.maximum(1.0, lost)), touches)
 
 
