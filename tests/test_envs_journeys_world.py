@@ -16,7 +16,12 @@ from envs.journeys.world import MarketJourneys
 from envs.market import VectorMarket
 from envs.scenario import Scenario, load_scenario
 
-SCENARIO = tiny(intervals=24, intervals_per_day=4, budget_fraction=1.0, journeys={"people": 32})
+SCENARIO = tiny(
+    intervals=24,
+    intervals_per_day=4,
+    budget_fraction=1.0,
+    journeys={"people": 32, "conversions_per_purchase": 28.0, "organic": 0.1},
+)
 
 
 def flown(scenario: Scenario = SCENARIO, count: int = 1) -> VectorMarket:

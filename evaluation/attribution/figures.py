@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from envs.journeys.settings import CELL_NAMES, OWN_CELLS
+from envs.journeys.settings import CELL_NAMES, ELIGIBLE_CELLS, OWN_CELLS
 from evaluation.attribution.credited import STEPS, Credited, Path, scored_cells, shares
 from evaluation.report_figures import WIDTH
 from evaluation.report_style import GOOD, OTHERS, PRIVILEGED, canvas, faint
@@ -16,7 +16,9 @@ from evaluation.report_style import GOOD, OTHERS, PRIVILEGED, canvas, faint
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_COLOURS: Final = {name: (*OTHERS, *OTHERS)[n] for n, name in enumerate(CELL_NAMES)} | {"search": PRIVILEGED}
+_COLOURS: Final = {name: PRIVILEGED for name in CELL_NAMES} | {
+    CELL_NAMES[cell]: OTHERS[n] for n, cell in enumerate(ELIGIBLE_CELLS)
+}
 _END_COLOURS: Final = {"converted": GOOD, "not yet": PRIVILEGED}
 _BINS: Final = 6
 _GAP: Final = 0.02

@@ -109,8 +109,9 @@ def text(found: Mapping[str, Any]) -> str:
         f"{found['conversions_per_campaign']:,.0f} conversions a campaign, {found['organic_share']:.0%} of "
         f"them organic. {found['hold_out']:.0%} of impressions are ghost ads through the flight, and nobody "
         "hears the credit: all models read the same journeys. Error: mean absolute error of cells' shares. "
-        f"Cells met by fewer than {LEAST_TOUCHES} people's touches are left out. Silencing cells one by one "
-        f"loses {found['alone_to_shapley']:.2f} of what they brought together: the rest is interaction.\n",
+        f"Cells met by fewer than {LEAST_TOUCHES} people's touches are left out. What is lost where one cell "
+        f"at a time is silent adds up to {found['alone_to_shapley']:.2f} × what all brought together: cells "
+        "help each other.\n",
     ]
     for rate in next(iter(table.values())):
         parts += [
