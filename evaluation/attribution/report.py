@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TEAM: Final = "listener-aware"
 SCENARIO: Final = "attribution"
 BATCH: Final = 8
+ENOUGH_MARKETS: Final = 16
 DRAWN: Final = 4
 """Markets of the picture."""
 NOTE: Final = "<!-- written by `python -m evaluation.attribution docs`: change the code, not this file -->\n"
@@ -112,6 +113,7 @@ def text(found: Mapping[str, Any]) -> str:
         f"Cells met by fewer than {LEAST_TOUCHES} people's touches are left out. What is lost where one cell "
         f"at a time is silent adds up to {found['alone_to_shapley']:.2f} × what all brought together: cells "
         "help each other.\n",
+        _few(found["markets"]),
     ]
     for rate in next(iter(table.values())):
         parts += [
@@ -165,6 +167,7 @@ def text(found: Mapping[str, Any]) -> str:
         "silencing each cell would have cost so far (never in training or serving). "
         f"{', '.join(MEASURES)} holds out {found['hold_out']:.0%} of impressions in the first "
         f"{found['hold_out_days']:g} days; `{worth.MUTE}` does so too and says nothing.\n",
+        _few(found["worth_markets"]),
         markdown_table(
             (
                 "credit",
@@ -195,6 +198,13 @@ def text(found: Mapping[str, Any]) -> str:
         f"{found['worth_markets']}`.\n",
     ]
     return "\n".join(parts)
+
+
+def _few(markets: int) -> str:
+    """A warning where intervals over so few markets mean little."""
+    if markets >= ENOUGH_MARKETS:
+        return ""
+    return f"**{markets} markets are too few**: the figures are a first look, their intervals mean little.\n"
 
 
 def _cells(found: Mapping[str, Any]) -> list[str]:
