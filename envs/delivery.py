@@ -86,4 +86,4 @@ def deliver(
         *(outcome, actions.audience.affinity, brief, state, multiplier, level_usd),
         *(creative, spend, 0, len(pacing_error)),
     )
-    return Board(actions.audience, creative, spend, actions.monitor, actions.orchestrator)
+    return Board(actions.audience, creative, spend, actions.monitor, actions.orchestrator, actions.credit)

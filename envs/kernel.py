@@ -26,6 +26,8 @@ COMPILED_FROM: Final = (
     "histories",
     "impressions",
     "inventory",
+    "journeys/touches",
+    "journeys/walk",
     "kernel",
     "listeners",
     "observation",

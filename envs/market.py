@@ -21,10 +21,20 @@ from envs.expectation import Expectation, expected_response
 from envs.generator import draw_markets
 from envs.histories import Listening, draw_histories
 from envs.impressions import ImpressionLog, ImpressionRoom, impression_log, new_room, note_interval
+from envs.journeys.world import JourneyWorld, with_journeys
 from envs.observation import SCHEMAS, Observation
 from envs.opportunities import BLOCK
 from envs.privileged import privileged_blocks
-from envs.protocol import BOUNDS, Actions, Board, Directive, quiet_board
+from envs.protocol import (
+    ATTRIBUTION,
+    BOUNDS,
+    Actions,
+    Board,
+    Directive,
+    InvalidActionError,
+    held_out_share,
+    quiet_board,
+)
 from envs.recent_plays import draw_recent
 from envs.reception import received
 from envs.response import HEALTH_MAX
@@ -122,10 +132,11 @@ class VectorMarket:
         self.feed: Feed
         self.aired: Int
         self.outcome: Outcome | None
-        self._whole_intervals = log or impressions
-        self._notes = impressions
+        self._tells, self._notes = impressions, impressions or scenario.journeys is not None
+        self._whole_intervals = log or self._notes
         self._room: ImpressionRoom
         self.impressions: ImpressionLog | None = None  # of the last interval; None before one, or unasked
+        self.journeys: JourneyWorld | None = None  # where the scenario has any
         self.bids: list[Bids]  # [B] with `log`: of the last interval, in order of arrival
         self.last_outcome: Outcome  # what observations tell of: at the flight's start, of nothing
 
@@ -164,6 +175,8 @@ class VectorMarket:
             self._make_scratch(int(most) + 2)
             self._room = new_room(b if self._notes else 0, (int(most) + 2) * c)
         self.bids, self.impressions = [], None
+        with_people = self.scenario.journeys is not None
+        self.journeys = JourneyWorld(self.scenario, self.parameters) if with_people else None
         self.last_outcome = empty_outcome(b, c, S, P)
         self.last_outcome.health[:] = 1.0
         return self._observations()
@@ -190,6 +203,10 @@ class VectorMarket:
             raise InterludeError(f"the flight ended after {scenario.intervals} intervals: call reset(seeds)")
         listeners = scenario.listeners.count
         actions = received(actions, self.num_campaigns, listeners, self.interval, self.seeds)
+        if actions.credit is not None and self.journeys is None:
+            raise InvalidActionError(
+                f"{ATTRIBUTION}_0: scenario {scenario.name!r} has no journeys to give credit for"
+            )
         self._hear_audience(actions.listener_affinity)
         enact(self.board.directive, actions, state, self.feed, controls, self._next_on_air)
         self.aired = state.on_air.copy()
@@ -240,7 +257,12 @@ class VectorMarket:
 
         self.bids = [bids for part in self._crew.run(play) for bids in part]
         if self._notes:
-            self.impressions = impression_log(self._room)
+            noted = impression_log(self._room)
+            self.impressions = noted if self._tells else None
+            if self.journeys is not None:
+                held_out = held_out_share(self.board, self.num_markets, self.num_campaigns)
+                found = self.journeys.play(noted, self.interval, held_out)
+                outcome = with_journeys(outcome, found, held_out)
         if self.scenario.listeners.steady:
             self._rest_listeners()
         return outcome

@@ -78,6 +78,15 @@ class Directive(NamedTuple):
     premium_grant: Int  # [B, S] 0 = nobody, c + 1 = campaign c may traffic video
 
 
+class CellCredit(NamedTuple):
+    """attribution_0 → all: what a touch of each placement × format brought; in markets with journeys only."""
+
+    conversions_per_touch: Float  # [B, MAX_CAMPAIGNS, P, F] purchases per real impression shown, as credited
+    deviation: Float  # [B, MAX_CAMPAIGNS, P, F] its standard error
+    touches: Float  # [B, MAX_CAMPAIGNS, P, F] real impressions it stands on; 0 = nothing is known
+    hold_out: Float  # [B, MAX_CAMPAIGNS] share of impressions to be won and not shown, from its delivery on
+
+
 class Board(NamedTuple):
     """All messages of one interval."""
 
@@ -86,6 +95,7 @@ class Board(NamedTuple):
     spend_plan: SpendPlan
     alert: Alert
     directive: Directive
+    credit: CellCredit | None = None  # None where nobody attributes
 
 
 class Actions(NamedTuple):
@@ -98,6 +108,7 @@ class Actions(NamedTuple):
     orchestrator: Directive
     listener_affinity: Float | None = None  # [B, C, L] audience's table at its refresh; None keeps the last
     premium_value_usd: Float | None = None  # [B, C, S] creative's claims on video; None claims nothing
+    credit: CellCredit | None = None  # of attribution, the sixth role; None where there is none
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,15 @@ BOUNDS: Final[dict[str, dict[str, FieldBounds]]] = {
     },
 }
 """Bounds of every field an agent may set, by role; spaces, validation and documentation come from here."""
+ATTRIBUTION: Final = "attribution"
+"""The sixth role, which a team may have where the scenario has journeys."""
+CREDIT_BOUNDS: Final[dict[str, FieldBounds]] = {
+    "conversions_per_touch": FieldBounds(0.0, 1.0, "purchases per impression"),
+    "deviation": FieldBounds(0.0, 1.0, "purchases per impression"),
+    "touches": FieldBounds(0.0, 1e12, "impressions"),
+    "hold_out": FieldBounds(0.0, 0.5, "fraction"),
+}
+"""Bounds of the optional sixth role's message; a market without journeys refuses it."""
 
 
 def action_shape(role: str, field: str, campaigns: int) -> tuple[int, ...]:
@@ -191,12 +211,21 @@ def quiet_board(num_markets: int, campaigns: int) -> Board:
     )
 
 
+def held_out_share(board: Board, num_markets: int, campaigns: int) -> Float:
+    """[B, C] share of impressions that the credit on a board wants won and not shown; 0 without one."""
+    if board.credit is None:
+        return np.zeros((num_markets, campaigns))
+    return board.credit.hold_out[:, :campaigns]
+
+
 def log_records(board: Board, market: int, interval: int, campaigns: int) -> list[dict[str, Any]]:
     """The board of one market as flat records: interval, sender, message, field, values."""
-    senders = ("audience_0", "creative", "bidding", "monitor_0", "orchestrator_0")
+    senders = ("audience_0", "creative", "bidding", "monitor_0", "orchestrator_0", f"{ATTRIBUTION}_0")
     records: list[dict[str, Any]] = []
     for sender, name, message in zip(senders, Board._fields, board, strict=True):
-        for field in message._fields:  # type: ignore[attr-defined]
+        if message is None:
+            continue
+        for field in message._fields:
             values = getattr(message, field)[market]
             if sender in ("creative", "bidding"):
                 rows = [(f"{sender}_{c}", values[c]) for c in range(campaigns)]
@@ -210,10 +239,13 @@ def log_records(board: Board, market: int, interval: int, campaigns: int) -> lis
 
 
 __all__ = [
+    "ATTRIBUTION",
     "BOUNDS",
+    "CREDIT_BOUNDS",
     "Actions",
     "Alert",
     "Board",
+    "CellCredit",
     "CreativePlan",
     "Directive",
     "F",
@@ -223,6 +255,7 @@ __all__ = [
     "SpendPlan",
     "action_shape",
     "fields_of",
+    "held_out_share",
     "log_records",
     "quiet_board",
 ]

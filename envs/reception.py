@@ -8,9 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.catalogue import CREATIVE_CHOICES
+from envs.catalogue import CREATIVE_CHOICES, MAX_CAMPAIGNS, F, P
 from envs.kernel import kernel
-from envs.protocol import BOUNDS, Actions, FieldBounds, Float, InvalidActionError, action_shape
+from envs.protocol import (
+    ATTRIBUTION,
+    BOUNDS,
+    CREDIT_BOUNDS,
+    Actions,
+    CellCredit,
+    FieldBounds,
+    Float,
+    InvalidActionError,
+    action_shape,
+)
 
 
 class _Rule(NamedTuple):
@@ -93,6 +103,7 @@ def received(
         orchestrator=message("orchestrator", actions.orchestrator),
         listener_affinity=_table(actions.listener_affinity, campaigns, listeners, interval, seeds),
         premium_value_usd=None if claims is None else kept("creative", "premium_value_usd", claims),
+        credit=None if actions.credit is None else _credit(actions.credit, interval, seeds),
     )
 
 
@@ -120,6 +131,26 @@ def _invalid(
         f"of market seed {int(seeds[where[0]])}; "
         f"it must be {kind} and within [{bounds.low}, {float(high[where[1:]])}] ({bounds.unit})"
     )
+
+
+def _credit(credit: CellCredit, interval: int, seeds: NDArray[np.uint64]) -> CellCredit:
+    """The attribution agent's message, checked and copied."""
+    problem = credit_problem(credit, len(seeds))
+    if problem is not None:
+        raise InvalidActionError(f"{ATTRIBUTION}_0: {problem} in interval {interval}")
+    return CellCredit(*(np.array(field, np.float64, order="C") for field in credit))
+
+
+def credit_problem(credit: CellCredit, markets: int) -> str | None:
+    """What is wrong with a message of credit for so many markets, or None."""
+    for name, bounds in CREDIT_BOUNDS.items():
+        array = np.asarray(getattr(credit, name))
+        expected = (markets, MAX_CAMPAIGNS) if name == "hold_out" else (markets, MAX_CAMPAIGNS, P, F)
+        if array.shape != expected:
+            return f"field {name!r} has shape {array.shape}, expected {expected}"
+        if not ((array >= bounds.low) & (array <= bounds.high)).all():
+            return f"field {name!r} is not finite or outside [{bounds.low}, {bounds.high}] ({bounds.unit})"
+    return None
 
 
 def _table(

@@ -13,7 +13,7 @@ from typing import Final, get_type_hints
 from envs import catalogue as cat
 from envs.event_schema import event_log_text
 from envs.observation import SCHEMAS, Schema, schema_hash
-from envs.protocol import BOUNDS, Board, FieldBounds, action_shape
+from envs.protocol import ATTRIBUTION, BOUNDS, CREDIT_BOUNDS, Board, FieldBounds, action_shape
 
 VOCABULARY: Final[dict[str, tuple[str, ...]]] = {
     "segment (S)": cat.SEGMENTS,
@@ -86,6 +86,10 @@ def _action_rows(role: str) -> Sequence[tuple[str, ...]]:
     return rows
 
 
+def _credit_shape(field: str) -> tuple[int, ...]:
+    return (cat.MAX_CAMPAIGNS,) if field == "hold_out" else (cat.MAX_CAMPAIGNS, cat.P, cat.F)
+
+
 def _range(bounds: FieldBounds) -> str:
     whole = ", whole" if bounds.integer else ""
     return f"{_number(bounds.low)} to {_number(bounds.high)}{whole}"
@@ -124,6 +128,17 @@ def protocol_text() -> str:
         "the segment, over its best creative without. Who says nothing claims 0, and the rule book then "
         "grants by affinity, brief and budget left. A bidding agent's log-multipliers are one global, then "
         "by placement, then by segment; those of a placement and segment add up.\n",
+        f"## {ATTRIBUTION}\n",
+        "A sixth role, there only where a team names it and the scenario has journeys "
+        "(docs/attribution.md). It posts `CellCredit` by campaign, placement and format; nobody else's "
+        "action or observation changes.\n",
+        _table(
+            ("field", "shape", "bounds", "unit"),
+            [
+                (f"`{name}`", _shape(_credit_shape(name)), _range(bounds), bounds.unit)
+                for name, bounds in CREDIT_BOUNDS.items()
+            ],
+        ),
         "## Vocabulary\n",
         "An index stands for its place in these lists, from 0.\n",
         _table(("list", "names"), [(name, ", ".join(words)) for name, words in VOCABULARY.items()]),

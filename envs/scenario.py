@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from envs.catalogue import MAX_CAMPAIGNS
 from envs.configuration import load_yaml, resolve_named, validate
+from envs.journeys.settings import JourneySettings
 from envs.paths import configs_directory
 from envs.price_landscape import PriceLandscape, named_landscape
 
@@ -196,6 +197,8 @@ class Scenario(_Part):
     incidents: Incidents = Incidents()
     values: Values = Values()
     held_out: HeldOut = HeldOut()
+    journeys: JourneySettings | None = None
+    """People and what they meet elsewhere (`envs.journeys`); None: conversions are the market's own."""
 
     @property
     def hours_per_interval(self) -> float:

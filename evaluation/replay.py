@@ -15,10 +15,11 @@ import numpy as np
 from envs.bids import SERVED, Bids
 from envs.catalogue import ARM_FORMAT, F, P, S
 from envs.market import VectorMarket
-from envs.protocol import Actions
+from envs.protocol import ATTRIBUTION, Actions
 from envs.render import Viewer
 from envs.state import Float, Int
 from envs.ticker import Bulletin
+from evaluation.attribution.credited import Credited, credited
 from evaluation.predicted_affinity import posted_affinity, relative
 from evaluation.rollout import Course, opened
 from policies.team import Team
@@ -86,6 +87,8 @@ class Replay:
     cell_opportunities: Float  # [S, P] a market
     stories: list[Story]
     listeners: Listeners
+    credit: Credited | None = None
+    """Of its attribution model (or of the last touch, where it has none); None without journeys."""
 
     @property
     def eventful(self) -> Story:
@@ -123,7 +126,13 @@ def replay(team: Team, course: Course, markets: int = MARKETS) -> Replay:
         cell_opportunities=opportunities / count,
         stories=[_story(viewer) for viewer in viewers],
         listeners=_listeners(team, market, actions),
+        credit=None if market.journeys is None else credited(market.journeys, _model(team)),
     )
+
+
+def _model(team: Team) -> str:
+    attribution = team.policies.get(ATTRIBUTION)
+    return "last" if attribution is None else attribution.name
 
 
 def _listeners(team: Team, market: VectorMarket, actions: Actions) -> Listeners:

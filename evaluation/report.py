@@ -10,6 +10,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from evaluation import report_audience as audience
 from evaluation import report_figures as figures
 from evaluation import report_flights as flights
 from evaluation import table
+from evaluation.attribution import figures as attribution
 from evaluation.bound_report import Fractions
 from evaluation.browser import screenshot
 from evaluation.comparison import Comparison, Headline
@@ -63,6 +65,7 @@ def html_report(comparison: Comparison, fractions: Fractions | None = None) -> s
         *_story(watched[0].eventful, course.scenario.intervals_per_day),
         *_creatives(watched, course.scenario.intervals_per_day),
         *_listeners(comparison, watched),
+        *_credit(watched),
         "<h2>What the figures stand on</h2>",
         f"<ul>{''.join(_note(note) for note in table.footnotes(comparison))}</ul>",
         *_kpis(comparison),
@@ -270,6 +273,29 @@ def _listeners(comparison: Comparison, watched: Sequence[Replay]) -> list[str]:
             f"Predicted and true affinity of every listener for each campaign, by segment, of {first.team}.",
         ),
     ]
+
+
+def _credit(watched: Sequence[Replay]) -> list[str]:
+    """Nothing where the scenario has no journeys."""
+    found = []
+    for one in watched:
+        credit = one.credit
+        if credit is not None:
+            found += [
+                _how(
+                    f"{one.team}, by {credit.model}: left, a point for each cell of each campaign; right, "
+                    "what a thousand touches are credited with and what they truly brought."
+                ),
+                _figure(
+                    partial(attribution.credit_figure, credit),
+                    f"Credit by {credit.model} against the truth, by cell, of {one.team}.",
+                ),
+                _how(
+                    "The last steps of its campaigns' journeys, as far as they are known, and how they ended."
+                ),
+                _figure(partial(attribution.sankey_figure, credit), f"Paths of journeys of {one.team}."),
+            ]
+    return ["<h2>What brought conversions, and what was credited</h2>", *found] if found else []
 
 
 def _kpis(comparison: Comparison) -> list[str]:

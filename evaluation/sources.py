@@ -3,7 +3,8 @@
 A TEAM is a scripted team's name, a run directory, a bundle directory or `reference`; with `@vertical` behind
 it, a scripted team has the knobs of each campaign's vertical. `BASE+role=SOURCE` replaces roles, SOURCE
 being any of these, a scripted policy of the role (`creative=thompson`), or `module:Class` for a policy of
-the user's own. `orchestrator=critic:RUN` splits budgets by the critic of a run or bundle.
+the user's own. `orchestrator=critic:RUN` splits budgets by the critic of a run or bundle;
+`attribution=MODEL` adds the sixth role, where the scenario has journeys.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from envs.configuration import load_yaml
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.observation import ROLES
 from envs.paths import ROOT
+from envs.protocol import ATTRIBUTION
 from policies import load_team
+from policies.attribution.agent import TRUTH, make_attribution
 from policies.audience.agent import FOLDER as AUDIENCE
 from policies.audience.agent import load_audience
 from policies.critic_orchestrator import load_critic_orchestrator
@@ -123,8 +126,8 @@ class TeamSource:
         chosen = dict.fromkeys(ROLES, origin)
         for replacement in replacements:
             role, _, source = replacement.partition("=")
-            if role not in ROLES:
-                raise UnknownNameError("role", role, ROLES)
+            if role not in (*ROLES, ATTRIBUTION):
+                raise UnknownNameError("role", role, (*ROLES, ATTRIBUTION))
             chosen[role] = workshop.policy(source, role)
         return _entrant(self.argument, origin, chosen)
 
@@ -161,6 +164,9 @@ class _Workshop:
 
     def policy(self, source: str, role: str) -> Origin:
         """One role of a source, or the user's own policy."""
+        if role == ATTRIBUTION and ":" not in source:
+            known: Knowledge = "privileged" if source == TRUTH else "model-free"
+            return Origin(source, {role: make_attribution(source)}, known)
         scripted = source not in TEAMS and is_policy(role, source)
         if role == "orchestrator" and source.startswith(BY_CRITIC):
             directory = _directory(source.removeprefix(BY_CRITIC))

@@ -6,9 +6,11 @@ import hashlib
 import json
 import re
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from envs.output import plain
+from evaluation.attribution.figures import credit_figure, sankey_figure
 from evaluation.comparison import Comparison, Standing
 from evaluation.metrics import KPIS, OBJECTIVE
 from evaluation.projector import write_projector
@@ -109,5 +111,8 @@ def _write_flights(writer: KpiWriter, comparison: Comparison, seen: Replay) -> N
         "figures/affinity_reliability": lambda: reliability_figure([seen], colours),
         "figures/one_flight": lambda: timeline_figure(seen.eventful, scenario.intervals_per_day),
     }
+    if seen.credit is not None:
+        figures["figures/credit"] = partial(credit_figure, seen.credit)
+        figures["figures/paths"] = partial(sankey_figure, seen.credit)
     for tag, draw in figures.items():
         writer.image(tag, png(draw))

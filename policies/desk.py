@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from envs import catalogue as cat
 from envs.impressions import ImpressionLog
 from envs.observation import Observation
-from envs.protocol import MAX_MULTIPLIER_LOG, MAX_PREMIUM_VALUE_USD
+from envs.protocol import MAX_MULTIPLIER_LOG, MAX_PREMIUM_VALUE_USD, CellCredit
 from envs.state import Bool, Float
 from policies.belief import Estimator
+from policies.credited import CellFactors
 from policies.evidence import Evidence, evidence_of
 from policies.heeding import believable, caution, untracked
 from policies.impression_belief import ImpressionBelief
@@ -89,6 +90,10 @@ class DeskPolicy:
         """Hands them to the desk."""
         self.desk.read_impressions(impressions)
 
+    def read_credit(self, credit: CellCredit) -> None:
+        """Hands the attribution agent's message to the desk."""
+        self.desk.credited.read(credit)
+
 
 class CampaignDesk:
     """Estimator + pacing + valuation for M = B × C campaigns."""
@@ -125,6 +130,8 @@ class CampaignDesk:
         self._winnable = np.array(flight.scenario.auction.probability_within_table)
         self._shape = (flight.num_markets, flight.num_campaigns)
         self._before: Evidence | None = None
+        self.credited = CellFactors(flight.num_markets * flight.num_campaigns)
+        self._with_journeys = flight.scenario.journeys is not None
         self._interval = -1
         self._seen: Observation | None = None
 
@@ -153,6 +160,8 @@ class CampaignDesk:
         else:
             self.estimator.update(self._before, believable(now))
             self.pacer.update(self._before, now)
+            if self._with_journeys:
+                self.credited.note(self._before, now, self.estimator.estimate(now))
             self._volume = 0.5 * self._volume + 0.5 * now.opportunities
             self._wins += now.wins.sum((1, 2))
             self._spent += now.spend_usd.sum((1, 2))
@@ -167,7 +176,7 @@ class CampaignDesk:
         return scenario.opportunities_per_interval / cat.S * np.array(scenario.placement_share)
 
     def _think(self, now: Evidence) -> None:
-        estimate = self.estimator.estimate(now)
+        estimate = self.credited.applied(self.estimator.estimate(now), now)
         left = float(self._flight.scenario.intervals - self._interval)
         shadow = self.knobs.shadow
         paid = self._spent / self._wins

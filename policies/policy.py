@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.journeys.feed import JourneyFeed
 from envs.observation import Observation
 from envs.philox import uniforms
 from envs.scenario import Scenario
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from envs.histories import Listening
     from envs.impressions import ImpressionLog
     from envs.market import Observations, VectorMarket
+    from envs.protocol import CellCredit
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Flight:
     seeds: NDArray[np.uint64]  # [B], for a policy's own random numbers
     market: VectorMarket | None = None  # only for privileged policies, in evaluation
     listening: Listening | None = None  # only where a policy reads listeners
+    journeys: JourneyFeed | None = None  # only for attribution, where the scenario has journeys
 
 
 class Policy(Protocol):
@@ -61,6 +64,14 @@ class ListenerReader(Protocol):
 
     def read_impressions(self, impressions: ImpressionLog) -> None:
         """Takes in an interval's impressions, before `act` on the observation that follows it."""
+
+
+@runtime_checkable
+class CreditReader(Protocol):
+    """A policy that hears what the attribution agent says."""
+
+    def read_credit(self, credit: CellCredit) -> None:
+        """Takes in the message delivered now, before `act`."""
 
 
 @runtime_checkable
@@ -111,4 +122,5 @@ def flight_of(
         seeds=policy_seeds(market.seeds),
         market=market if privileged else None,
         listening=market.listening(order=order) if listening else None,
+        journeys=None if market.journeys is None else JourneyFeed(market.journeys),
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from envs.catalogue import ADVICE, ALERT_KINDS, MAX_CAMPAIGNS, PLACEMENTS, SEGMENTS, SEVERITIES, P, S
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import MAX_AGGRESSION, Alert, Directive
+from envs.protocol import BOUNDS, MAX_AGGRESSION, Alert, CellCredit, Directive
 from envs.state import Float, Int
 from policies.policy import Flight
 
@@ -14,6 +14,9 @@ _SCHEMA = SCHEMAS["orchestrator"]
 _THROTTLE, _PAUSE = ADVICE.index("throttle"), ADVICE.index("pause")
 CRITICAL_THROTTLE = 1.0 / 3.0
 """Factor on bids where an alert to throttle is critical: what undoes bids that a fault has tripled."""
+CREDIT_GAIN = 0.25
+"""Power of a campaign's credited purchases per USD, against the mean, by which its money left is weighed."""
+_SHARE = BOUNDS["orchestrator"]["budget_share"]
 
 
 class RuleBook:
@@ -21,7 +24,8 @@ class RuleBook:
 
     The grant goes to the highest claim (`CreativePlan.premium_value_usd`). Where nobody claims a segment it
     goes by promise: affinity × brief's video effect × budget pressure (share of budget left over share of
-    flight left). `rotate` deals it out by turns instead, blind to both. `reasons` tells why.
+    flight left). `rotate` deals it out by turns instead, blind to both. `reasons` tells why. Where there
+    is an attribution agent, each new message of it moves money towards campaigns that bring more for theirs.
     """
 
     privileged = False
@@ -36,6 +40,14 @@ class RuleBook:
     def start(self, flight: Flight) -> None:
         """A new flight."""
         self._interval, self._campaigns = 0, flight.num_campaigns
+        self._credit: CellCredit | None = None
+        self._credit_is_new = False
+
+    def read_credit(self, credit: CellCredit) -> None:
+        """Hears the attribution agent."""
+        old = self._credit
+        self._credit_is_new = old is None or credit.touches is not old.touches
+        self._credit = credit
 
     def act(self, observation: Observation) -> Directive:
         """The directive for the next interval."""
@@ -50,7 +62,7 @@ class RuleBook:
         self._interval += 1
         self._row = row
         self._directive = Directive(
-            budget_share=np.ones((markets, MAX_CAMPAIGNS)),
+            budget_share=self._by_credit(row),
             aggression_cap=np.full((markets, MAX_CAMPAIGNS), MAX_AGGRESSION),
             throttle=throttle,
             pause=np.zeros((markets, MAX_CAMPAIGNS), np.int64),
@@ -88,6 +100,23 @@ class RuleBook:
             lines.append(f"video for {name} to campaign {c}: {why}")
         return lines
 
+    def _by_credit(self, row: Float) -> Float:
+        """[B, MAX_CAMPAIGNS] weights on what is left: (purchases per USD / their mean)^gain, where sure."""
+        weight, c = np.ones((len(row), MAX_CAMPAIGNS)), self._campaigns
+        if self._credit is None or not self._credit_is_new:
+            return weight
+        touches = self._credit.touches[:, :c]
+        purchases = (self._credit.conversions_per_touch[:, :c] * touches).sum((2, 3))
+        error = np.sqrt(((self._credit.deviation[:, :c] * touches) ** 2).sum((2, 3)))
+        budget_usd, left_usd = (_SCHEMA.view(row, f"budget{kind}_usd")[:, :c] for kind in ("", "_left"))
+        per_usd = purchases / np.maximum(1e-9, budget_usd - left_usd)
+        mean = per_usd.mean(1, keepdims=True)
+        known = (mean > 0.0) & (purchases > 0.0)
+        ratio = np.where(known, per_usd / np.where(mean > 0.0, mean, 1.0), 1.0)
+        trust = 1.0 / (1.0 + (error / np.where(known, purchases, 1.0)) ** 2)
+        weight[:, :c] = np.clip(np.exp(CREDIT_GAIN * trust * np.log(ratio)), _SHARE.low, _SHARE.high)
+        return weight
+
     def _rotation(self, markets: int) -> Int:
         turn = (self._interval // 4 + np.arange(S)) % self._campaigns
         return np.broadcast_to(1 + turn, (markets, S)).copy()
@@ -119,5 +148,8 @@ class NoOrchestrator(RuleBook):
     def act(self, observation: Observation) -> Directive:
         """Grants by turns."""
         heeded_nothing = np.ones((len(observation), MAX_CAMPAIGNS, P))
-        self._directive = super().act(observation)._replace(throttle=heeded_nothing)
+        moved_nothing = np.ones((len(observation), MAX_CAMPAIGNS))
+        self._directive = (
+            super().act(observation)._replace(throttle=heeded_nothing, budget_share=moved_nothing)
+        )
         return self._directive

@@ -14,8 +14,26 @@ from envs.errors import InterludeError
 from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import ROLES
-from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue, action_shape
-from policies.policy import Flight, ListenerReader, Policy, StateReader, TroubleReader, reads_listeners
+from envs.protocol import (
+    ATTRIBUTION,
+    BOUNDS,
+    Actions,
+    Alert,
+    CellCredit,
+    Directive,
+    SegmentValue,
+    action_shape,
+)
+from envs.reception import credit_problem
+from policies.policy import (
+    CreditReader,
+    Flight,
+    ListenerReader,
+    Policy,
+    StateReader,
+    TroubleReader,
+    reads_listeners,
+)
 from policies.roll_call import RollCall
 
 BESIDE_THE_ACTION: Final = {"audience": "listener_affinity", "creative": "premium_value_usd"}
@@ -33,7 +51,7 @@ class Incapacity:
 
 @dataclass
 class Team:
-    """Five policies that act together.
+    """Five policies that act together, and a sixth, of attribution, where there is one.
 
     Where a role's policy raises, is late, answers with something outside its space or repeats itself, its
     stand-in takes over from that interval to the flight's end; the others go on. `incapacities` says so, and
@@ -72,12 +90,15 @@ class Team:
     def start(self, flight: Flight) -> None:
         """Starts all policies and stand-ins on a new flight; only privileged ones are told of its market."""
         self._interval = 0
-        self._flight = replace(flight, market=None)
+        self._flight = replace(flight, market=None, journeys=None)
+        self._credit: CellCredit | None = None
         self.incapacities.clear()
         self.restarts.clear()
         self._roll = RollCall()
 
         def told(policy: Policy) -> Flight:
+            if policy is self.policies.get(ATTRIBUTION) and not policy.privileged:
+                return replace(flight, market=None)
             return flight if policy.privileged else self._flight
 
         for policy in self.stand_ins.values():
@@ -99,6 +120,7 @@ class Team:
         """
         self._impressions, self._seen = impressions, observations
         answers = {role: self._answer(role, getattr(observations, role)) for role in ROLES}
+        self._credit = self._attributed()
         self._interval += 1
         return Actions(
             audience=answers["audience"],
@@ -107,7 +129,25 @@ class Team:
             monitor=answers["monitor"],
             orchestrator=answers["orchestrator"],
             **{name: getattr(self._acting(role), name, None) for role, name in BESIDE_THE_ACTION.items()},
+            credit=self._credit,
         )
+
+    def _attributed(self) -> CellCredit | None:
+        """What the attribution agent posts; nobody stands in for one that fails: it falls silent."""
+        policy = self.policies.get(ATTRIBUTION)
+        if policy is None or self._failed(ATTRIBUTION):
+            return None
+        try:
+            credit: CellCredit | None = policy.act(self._seen.monitor)
+            problem = None if credit is None else credit_problem(credit, self._flight.num_markets)
+        except Exception as error:
+            if not self.stand_ins:
+                raise
+            credit, problem = None, f"{type(error).__name__}: {error}"
+        if problem is None:
+            return credit
+        self.incapacities.append(Incapacity(ATTRIBUTION, self._interval, problem))
+        return None
 
     def _acting(self, role: str) -> Policy:
         return (self.stand_ins if self._failed(role) else self.policies)[role]
@@ -127,6 +167,8 @@ class Team:
             policy = self.policies[role]
             if self._impressions is not None and isinstance(policy, ListenerReader):
                 policy.read_impressions(self._impressions)
+            if self._credit is not None and isinstance(policy, CreditReader):
+                policy.read_credit(self._credit)  # posted an interval ago
             if isinstance(policy, StateReader):
                 policy.read_observations(self._seen)
             self._tell_troubles(policy)

@@ -16,6 +16,7 @@ from envs.state import Float, Int
 _completion = kernel(res.completion_probability)
 _HAZARD, _RECALL, _CONVERSION, _FATIGUE = cat.ARM_HAZARD, cat.ARM_RECALL, cat.ARM_CONVERSION, cat.ARM_FATIGUE
 _FIT = cat.ARM_FIT
+_FORMAT = np.ascontiguousarray(cat.ARM_FORMAT)
 _NEEDS_SCREEN = cat.NEEDS_SCREEN[cat.ARM_FORMAT]
 _VISIBLE = cat.SCREEN_VISIBLE_PROBABILITY
 ATTENTIVE_SHARE = 0.96
@@ -35,6 +36,7 @@ class Estimate(NamedTuple):
     memory_room: Float  # [M, S] unfilled slow memory / massing
     fatigue: Float  # [M, S] log response lost to repetition
     affinity: Float  # [M, S] the audience's part in the response
+    credit: Float | None = None  # [M, P, F] factor on conversions of a cell; None: 1
 
 
 class ShadowPrices(NamedTuple):
@@ -71,7 +73,19 @@ def unit_values(scenario: Scenario) -> UnitValues:
 
 @kernel
 def _fill_values(  # type: ignore[no-untyped-def]
-    response, arms, attention, conversion, recall, funnel, room, horizon, units, fatigue_price, fatigue, out
+    response,
+    arms,
+    attention,
+    conversion,
+    credit,
+    recall,
+    funnel,
+    room,
+    horizon,
+    units,
+    fatigue_price,
+    fatigue,
+    out,
 ):
     """Fills out [M, S, P, J] with the value of one impression, USD; 0 where an arm is not eligible."""
     rows, segments, choices = response.shape
@@ -89,7 +103,8 @@ def _fill_values(  # type: ignore[no-untyped-def]
                         out[m, s, p, j] = 0.0
                         continue
                     z = response[m, s, j] * fit * attention[m, p]
-                    value = units.completion * _completion(z, _HAZARD[k]) + converting * z
+                    value = units.completion * _completion(z, _HAZARD[k])
+                    value += converting * credit[m, p, _FORMAT[k]] * z
                     value += horizon[m] * room[m, s] * (1.0 - math.exp(-gain * z))
                     out[m, s, p, j] = max(0.0, ATTENTIVE_SHARE * value - cost)
 
@@ -170,6 +185,7 @@ def impression_values(
         chosen,
         attention,
         estimate.conversion,
+        np.ones((len(response), cat.P, cat.F)) if estimate.credit is None else estimate.credit,
         estimate.recall,
         estimate.funnel,
         estimate.memory_room,

@@ -8,15 +8,17 @@ import numpy as np
 from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as bytes_of
 
-from envs.protocol import Actions, Alert, Directive, SegmentValue
+from envs.protocol import Actions, Alert, CellCredit, Directive, SegmentValue
 from policies.team import BESIDE_THE_ACTION
 
 
 def packed(actions: Actions) -> bytes:
     """Actions as named tensors."""
     arrays = {"creative": actions.creative, "bidding": actions.bidding}
-    for name in ("audience", "monitor", "orchestrator"):
+    for name in ("audience", "monitor", "orchestrator", "credit"):
         message = getattr(actions, name)
+        if message is None:
+            continue
         arrays |= {f"{name}.{field}": array for field, array in message._asdict().items()}
     for name in BESIDE_THE_ACTION.values():
         if getattr(actions, name) is not None:
@@ -31,11 +33,14 @@ def unpacked(data: bytes) -> Actions:
     def message(name: str) -> dict[str, Any]:
         return {key.split(".")[1]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
 
+    credit = message("credit")
+    beside: dict[str, Any] = {name: arrays.get(name) for name in BESIDE_THE_ACTION.values()}
     return Actions(
         audience=SegmentValue(**message("audience")),
         creative=arrays["creative"],
         bidding=arrays["bidding"],
         monitor=Alert(**message("monitor")),
         orchestrator=Directive(**message("orchestrator")),
-        **{name: arrays.get(name) for name in BESIDE_THE_ACTION.values()},
+        **beside,
+        credit=CellCredit(**credit) if credit else None,
     )

@@ -23,6 +23,7 @@ def test_a_kernel_divides_like_numpy_and_keeps_its_python() -> None:
 def test_a_cached_kernel_is_dropped_when_any_source_of_kernels_changes(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     assert _divide._cache._cache_file._source_stamp == SOURCE_DIGEST == house._digest()
     for name in COMPILED_FROM:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.py").write_bytes((ROOT / "envs" / f"{name}.py").read_bytes())
     monkeypatch.setattr(house, "__file__", str(tmp_path / "kernel.py"))
     assert house._digest() == SOURCE_DIGEST
@@ -33,12 +34,12 @@ def test_a_cached_kernel_is_dropped_when_any_source_of_kernels_changes(tmp_path:
 
 def test_every_module_that_kernels_read_is_stamped() -> None:
     needed = set()
-    for path in (ROOT / "envs").glob("*.py"):
+    for path in (ROOT / "envs").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
         if not any(node.module == "envs.kernel" for node in imported):
             continue
-        needed.add(path.stem)
+        needed.add(path.relative_to(ROOT / "envs").with_suffix("").as_posix())
         for node in imported:
             if node.module == "envs":
                 needed |= {alias.name for alias in node.names}
