@@ -42,13 +42,19 @@ INTRODUCTION: Final = """\
 An orchestrator grants video, follows the monitor's advice or not, and may move budgets between campaigns.
 All here drive the same team, and can take the place of any other's: `interlude evaluate
 TEAM+orchestrator=none`, `=rotation`, `=rule-book` or `=critic:RUN`, RUN being a run directory, a bundle
-or `reference`.
+or `reference`, or `=RUN` where the run's orchestrator was learned.
 
 `critic:RUN` is the rule book, and every four intervals splits the money that is left by what another
 dollar is worth to each campaign in the eyes of the run's critic: the difference of its values with 10 %
 more and 10 % less of the campaign's money in its inputs. Weights go with the fourth root of that worth
 over the mean, are smoothed, and stay within 0.5 and 2, as does (nearly) a campaign's whole budget
 against its first. Beliefs stay as they are.
+
+A learned one departs from the rule book by two numbers a campaign, in every interval: one on the weight of
+what it has left, within the same bounds, one on its claims of video. They come from a network that sees what
+the observable critic sees, trained by the same PPO on the team's whole reward: `interlude train --config
+orchestrator`, or `learned_roles` with `orchestrator` among them in any configuration. A run or its bundle is
+taken by `=RUN`.
 """
 LIMITS: Final = """\
 The market keeps these itself, whatever any role says (`tests/test_envs_hard_limits.py` tries random actions):

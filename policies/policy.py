@@ -90,7 +90,7 @@ class TroubleReader(Protocol):
     """A monitor that is told how its team fares, beside what it sees."""
 
     def read_troubles(self, number: int) -> None:
-        """Takes in how many roles have failed or begun anew so far in the flight, before `act`."""
+        """Takes in how many roles have failed or are suspected so far in the flight, before `act`."""
 
 
 def reads_listeners(policy: Policy) -> TypeGuard[ListenerReader]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -10,17 +10,24 @@ from envs.observation import SCHEMAS
 from policies.policy import Policy
 
 PATIENCE: Final = 4
-"""Intervals of the same answer after which a role that used to change its mind is stuck."""
+"""Intervals of the same numbers after which a role that used to change its mind is suspected."""
 CONTINUOUS: Final = ("audience", "bidding")
 """Roles whose numbers move with whatever is bought; creatives, alerts and directives may stay as they are."""
+
+
+class Heard(NamedTuple):
+    """What is wrong with a role that answered, if anything."""
+
+    missing: str | None  # why its answer cannot be used: it is not new
+    suspicion: str | None  # what should be told of it; its answer may be right all the same
 
 
 class RollCall:
     """Listens to every role of one flight.
 
-    A role is stuck if it answers anew no more: its count of answers (`answered`) stands still, or, where
-    nobody counts, its numbers are the same to the last bit for some intervals in which impressions were
-    bought, having changed as often before. One whose count has fallen has begun anew.
+    A role whose count of answers (`answered`) stands still is stuck; one whose count has fallen has begun
+    anew. Where nobody counts, one is suspected whose numbers are the same to the last bit for some intervals
+    in which impressions were bought, having changed as often before.
     """
 
     def __init__(self) -> None:
@@ -30,17 +37,19 @@ class RollCall:
         self._changes: dict[str, int] = {}
         self._same: dict[str, int] = {}
 
-    def begun_anew(self, role: str, policy: Policy) -> bool:
-        """Whether a role's count of answers is lower than when it was last heard."""
-        now, before = getattr(policy, "answered", None), self._answered.get(role)
-        return now is not None and before is not None and now < before
+    def hear(self, role: str, policy: Policy, observation: Any, answer: Any) -> Heard:
+        """What is wrong with a role by its answer; call it once an interval."""
+        answered = getattr(policy, "answered", None)
+        if answered is None:
+            return Heard(None, self._repetition(role, observation, answer))
+        before = self._answered.get(role, 0)
+        self._answered[role] = answered
+        if answered == before:
+            return Heard("says again what it has said before", None)
+        return Heard(None, "has begun anew: what it knew is gone" if answered < before else None)
 
-    def repeats(self, role: str, policy: Policy, observation: Any, answer: Any) -> str | None:
-        """What is wrong with a role that says the same again and again, or None; ask once an interval."""
-        answered, before = getattr(policy, "answered", None), self._answered.get(role)
-        if answered is not None:
-            self._answered[role] = answered
-            return "says again what it has said before" if answered == before else None
+    def _repetition(self, role: str, observation: Any, answer: Any) -> str | None:
+        """Told of once, when patience ends."""
         if role not in CONTINUOUS:
             return None
         parts = answer if isinstance(answer, tuple) else (answer,)
@@ -49,7 +58,10 @@ class RollCall:
         if not same:
             self._changes[role] = self._changes.get(role, 0) + 1
             self._same[role] = 0
-        elif SCHEMAS[role].view(observation, "wins").any():
-            self._same[role] = self._same.get(role, 0) + 1
-        stuck = self._same.get(role, 0) >= PATIENCE < self._changes.get(role, 0)
-        return f"says the same for {PATIENCE} intervals though much has happened" if stuck else None
+            return None
+        if not SCHEMAS[role].view(observation, "wins").any():
+            return None
+        self._same[role] += 1
+        if self._same[role] != PATIENCE or self._changes[role] <= PATIENCE:
+            return None
+        return f"says the same for {PATIENCE} intervals though much has happened"

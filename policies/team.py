@@ -53,9 +53,9 @@ class Incapacity:
 class Team:
     """Five policies that act together, and a sixth, of attribution, where there is one.
 
-    Where a role's policy raises, is late, answers with something outside its space or repeats itself, its
-    stand-in takes over from that interval to the flight's end; the others go on. `incapacities` says so, and
-    `restarts` who began anew in mid-flight. A monitor that is a `TroubleReader` is told of both.
+    Where a role's policy raises, is late, answers with something outside its space or not anew, its stand-in
+    takes over from that interval to the flight's end; the others go on. `incapacities` says so, `suspicions`
+    who has begun anew or seems stuck, and is left at work. A `TroubleReader` is told of both.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Team:
     model_aware: bool = False
     deadline_seconds: float = float("inf")
     incapacities: list[Incapacity] = field(default_factory=list)
-    restarts: list[Incapacity] = field(default_factory=list)
+    suspicions: list[Incapacity] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Checks that every role has a policy."""
@@ -93,7 +93,7 @@ class Team:
         self._flight = replace(flight, market=None, journeys=None)
         self._credit: CellCredit | None = None
         self.incapacities.clear()
-        self.restarts.clear()
+        self.suspicions.clear()
         self._roll = RollCall()
 
         def told(policy: Policy) -> Flight:
@@ -191,13 +191,14 @@ class Team:
 
     def _tell_troubles(self, policy: Policy) -> None:
         if isinstance(policy, TroubleReader):
-            policy.read_troubles(len(self.incapacities) + len(self.restarts))
+            policy.read_troubles(len(self.incapacities) + len(self.suspicions))
 
     def _missed(self, role: str, policy: Policy, observation: Any, answer: Any) -> str | None:
-        """Why a role that answered is not there all the same, or None; notes one that has begun anew."""
-        if self._roll.begun_anew(role, policy):
-            self.restarts.append(Incapacity(role, self._interval, "has begun anew: what it knew is gone"))
-        return self._roll.repeats(role, policy, observation, answer)
+        """Why a role that answered is not there all the same, or None; notes what is suspected of it."""
+        heard = self._roll.hear(role, policy, observation, answer)
+        if heard.suspicion is not None:
+            self.suspicions.append(Incapacity(role, self._interval, heard.suspicion))
+        return heard.missing
 
 
 def answer_problem(role: str, answer: Any, flight: Flight) -> str | None:

@@ -37,7 +37,7 @@ def played(name: str, role: str = "", fault: str = "", *, counts: bool = False) 
 @pytest.mark.parametrize("name", [name for name in team_names() if name != "oracle"])
 def test_nobody_is_missed_in_a_team_that_works(name: str) -> None:
     team, _ = played(name)
-    assert team.incapacities == [] and team.restarts == []
+    assert team.incapacities == [] and team.suspicions == []
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -46,15 +46,15 @@ def test_a_count_of_answers_tells_at_once(role: str) -> None:
     assert [(one.role, one.interval) for one in team.incapacities] == [(role, AT)]
     assert max(told[AT : AT + 2]) == 1.0
     team, told = played("shadow-price", role, RESTART, counts=True)
-    assert team.incapacities == [] and [(one.role, one.interval) for one in team.restarts] == [(role, AT)]
+    assert team.incapacities == [] and [(one.role, one.interval) for one in team.suspicions] == [(role, AT)]
     assert max(told[AT : AT + 2]) == 1.0
 
 
 @pytest.mark.parametrize("role", CONTINUOUS)
 def test_where_nobody_counts_the_same_numbers_again_and_again_tell(role: str) -> None:
     team, _ = played("shadow-price", role, STUCK)
-    assert [one.role for one in team.incapacities] == [role]
-    assert AT + PATIENCE - 1 <= team.incapacities[0].interval <= AT + PATIENCE + 1
+    assert team.incapacities == [] and [one.role for one in team.suspicions] == [role]
+    assert AT + PATIENCE - 1 <= team.suspicions[0].interval <= AT + PATIENCE + 1
 
 
 def test_what_is_told_of_is_news_for_a_while_only() -> None:

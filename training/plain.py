@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from policies.networks import BiddingActor, CreativeActor, monolith
+from policies.orchestrator_actor import OrchestratorActor
+from policies.weights import Actor
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator
 from training.configuration import TrainingConfiguration
 from training.critic import Critic, critic_loss
-from training.losses import actor_loss, bidding_outputs, creative_outputs
+from training.losses import actor_loss, bidding_outputs, creative_outputs, orchestrator_outputs
 from training.rollout import Actors, Rollout, learning_team, play_rollout, training_market
 from training.warm_up import WarmUp, apply_statistics
 
 
 class PlainTrainer:
-    """PPO of two actors and a critic in one loop."""
+    """PPO of the learned roles' actors and a critic in one loop."""
 
     def __init__(self, configuration: TrainingConfiguration, warm_up: WarmUp) -> None:
         """Builds networks, optimisers and markets."""
@@ -31,9 +33,15 @@ class PlainTrainer:
             monolith(networks) if networks.monolithic else (CreativeActor(networks), BiddingActor(networks))
         )
         self.critic = Critic(networks, configuration.critic, warm_up.truth_sizes)
-        for network in (self.creative, self.bidding, self.critic.observable):
+        self.orchestrator = OrchestratorActor(networks)
+        for network in (self.creative, self.bidding, self.critic.observable, self.orchestrator):
             apply_statistics(network, warm_up.statistics)
-        actors: Actors = {"creative": self.creative, "bidding": self.bidding}
+        every: dict[str, Actor] = {
+            "creative": self.creative,
+            "bidding": self.bidding,
+            "orchestrator": self.orchestrator,
+        }
+        actors: Actors = {role: every[role] for role in configuration.learned_roles}
         self.modules: dict[str, nn.Module] = {CRITIC: self.critic}
         for name, roles in configuration.actor_modules.items():
             self.modules[name] = nn.ModuleDict({role: actors[role] for role in roles})
@@ -75,6 +83,8 @@ class PlainTrainer:
     def _actor_loss(self, role: str, row: dict[str, Tensor], share: float) -> Tensor:
         if role == "creative":
             outputs = creative_outputs(self.creative, row)
-        else:
+        elif role == "bidding":
             outputs = bidding_outputs(self.bidding, row)
+        else:
+            outputs = orchestrator_outputs(self.orchestrator, row)
         return actor_loss(role, outputs, row, self.configuration.ppo, self.configuration.teacher, share)[0]

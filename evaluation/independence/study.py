@@ -69,7 +69,7 @@ def faulted(course: Course, role: str, fault: str, at: int, name: str = TEAM) ->
         if others:
             raise AssertionError(f"{', '.join(others)} failed too: {team.incapacities}")
         delays += [incapacity.interval - at for incapacity in team.incapacities]
-        noticed += [one.interval - at for one in (*team.incapacities, *team.restarts)]
+        noticed += [one.interval - at for one in (*team.incapacities, *team.suspicions)]
         alerted += [] if first_alert is None else [first_alert - at]
         objective.append(earned)
     return Faulted(
