@@ -233,8 +233,10 @@ def _verdict(found: Mapping[str, Any]) -> str:
     )
 
 
-def _interval(values: Sequence[float]) -> str:
+def _interval(values: Sequence[float | None]) -> str:
     mean, low, high = values
+    if mean is None or low is None or high is None:  # a resample in which there was nothing to share
+        return "–" if mean is None else f"{mean:.3f}"
     return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
