@@ -50,6 +50,10 @@ report totals); no touch outside its window; a purchase in a shop only of a link
 **The truth.** The same random numbers with cells silenced: Shapley's shares over all coalitions of cells.
 Auctions go as they went and listeners' health too: a silenced spot is one that somebody else's replaced.
 """
+WHY_SEARCH: Final = (
+    "Every model gives search the conversions that come in by it and that it did not cause; ghost ads do not "
+    "mend that, for only our own spots can be won and not shown."
+)
 WORLD_LIMITS: Final = """\
 Conversions of this scenario are those of journeys and take the place of the market's own; its wear, fatigue
 and annoyance do not act on journeys, and ghost ads tire listeners as if they had been shown. Rates of
@@ -151,7 +155,7 @@ def text(found: Mapping[str, Any]) -> str:
     parts += [
         f"At the scenario's match rate of {found['match_rate']:g}: least error over all cells "
         f"**{best['share_error']}**, over ours **{best['own_share_error']}**, best ranks of what a touch "
-        f"brings **{best['rate_rank']}**. {_sentence(off)}\n",
+        f"brings **{best['rate_rank']}**. {_sentence(off)} {WHY_SEARCH}\n",
         "Where shares go wrong (mean credited less true share, match rate "
         f"{found['match_rate']:g}; our cells and search):\n",
         markdown_table(
@@ -233,8 +237,10 @@ def _verdict(found: Mapping[str, Any]) -> str:
     )
 
 
-def _interval(values: Sequence[float]) -> str:
+def _interval(values: Sequence[float | None]) -> str:
     mean, low, high = values
+    if mean is None or low is None or high is None:  # a resample in which there was nothing to share
+        return "–" if mean is None else f"{mean:.3f}"
     return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
