@@ -13,6 +13,7 @@ COMPILED_FROM: Final = (
     "accounts",
     "auction",
     "bids",
+    "calibration/laboratory",
     "campaign_sight",
     "catalogue",
     "constants",

@@ -57,7 +57,8 @@ def test_a_flight_tells_of_the_market_only_when_asked_to() -> None:
     reading = flight_of(market, listening=True)
     assert plain.listening is None and reading.market is None and not reaches_truth(reading, market)
     public = {"scenario", "num_markets", "num_campaigns", "seeds", "listening"}
-    assert set(Flight.__dataclass_fields__) == {*public, "market"}
+    assert set(Flight.__dataclass_fields__) == {*public, "market", "journeys"}
+    assert plain.journeys is None  # of the attribution agent alone
 
 
 def test_a_policys_seeds_are_not_those_of_its_market() -> None:
