@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -170,13 +170,14 @@ def lowest_envy_free_bids(values: Floats, exposure: Floats) -> Floats:
 
 
 @settings(max_examples=100, deadline=None)
+@example([1.0, 2.0, 1.5, 0.5, 0.5000000000000001], [1.0, 0.5, 0.75, 0.625])
 @given(VALUES, EXPOSURE)
 def test_generalized_second_price_has_a_locally_envy_free_equilibrium_with_the_payments_of_vcg(
     values_list: list[float], exposure_list: list[float]
 ) -> None:
     """Edelman, Ostrovsky & Schwarz 2007, theorem 1: VCG's positions and payments; nobody gains by leaving."""
-    values = np.array(sorted(values_list, reverse=True))
-    # Slots that differ by an ulp are one slot: who stands where would be rounding.
+    # Values or slots that differ by an ulp are one: who stands where would be rounding.
+    values = np.array(sorted({round(x, 3) for x in values_list}, reverse=True))
     exposure = np.array(sorted({round(x, 3) for x in exposure_list}, reverse=True))
     bids, slots = lowest_envy_free_bids(values, exposure), len(exposure)
     gsp = clear_auction(
