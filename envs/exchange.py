@@ -73,7 +73,8 @@ class Exchange(VectorMarket):
         """An exchange without a market yet.
 
         Raises:
-            ConfigurationError: on held-out markets, where bidders may be struck by faults of their own.
+            ConfigurationError: on held-out markets, where bidders may be struck by faults of their own, and
+                where the scenario has journeys.
         """
         kinds = scenario.held_out.incident_kinds if split == "held_out" else scenario.incidents.kinds
         own = [kind for kind in BIDDER_FAULTS if kind in kinds]
@@ -81,6 +82,10 @@ class Exchange(VectorMarket):
             raise ConfigurationError(
                 f"{split} markets of scenario {scenario.name!r} may be struck by {' and '.join(own)}, "
                 "faults of the bidder: play train or development markets of a scenario without them"
+            )
+        if scenario.journeys is not None:
+            raise ConfigurationError(
+                f"scenario {scenario.name!r} has journeys, whose conversions an exchange does not bring about"
             )
         super().__init__(scenario, 1, split=split, log=True)
 

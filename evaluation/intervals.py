@@ -57,6 +57,10 @@ class Interval:
         """Whether the whole interval lies on one side of 0."""
         return self.low > 0.0 or self.high < 0.0
 
+    def listed(self) -> list[float]:
+        """Estimate and ends, as a report's JSON has them."""
+        return [self.estimate, self.low, self.high]
+
 
 @dataclass(frozen=True, eq=False)
 class Profile:

@@ -41,9 +41,7 @@ class Decision(NamedTuple):
 
     plain: Tensor  # [B, C, ·] encoded features
     grouped: Tensor  # [B, C, S, ·]
-    choice: (
-        Tensor  # creative: arm [B, C, S]; bidding: action [B, C, 1 + P + S]; orchestrator: [B, C, DIRECTED]
-    )
+    choice: Tensor  # arm [B, C, S], bidding's action [B, C, 1 + P + S] or the orchestrator's [B, C, DIRECTED]
     log_probability: Tensor  # creative: [B, C, S]; others: [B, C]
 
 

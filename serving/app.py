@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from serving.brief import FlightBrief, Report
-from serving.calls import BODY_LIMIT, FAULTS, BadRequestError, Calls, Events, fault_of
+from serving.calls import BODY_LIMIT, FAULTS, VERSION, BadRequestError, Calls, Events, fault_of
 from serving.grpc_server import served_by_grpc
 from serving.inference import model_metadata, model_names, run_model
 from serving.openrtb import schema
@@ -133,7 +133,7 @@ def application(
         return Response(calls.metrics.text(), media_type="text/plain; version=0.0.4")
 
     async def server(request: Request) -> Response:
-        return JSONResponse({"name": "interlude", "version": "0.1.0", "extensions": []})
+        return JSONResponse({"name": "interlude", "version": VERSION, "extensions": []})
 
     async def model(request: Request) -> Response:
         name = request.path_params["name"]
@@ -233,7 +233,7 @@ def openapi_document() -> dict[str, Any]:
 
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Interlude", "version": "0.1.0"},
+        "info": {"title": "Interlude", "version": VERSION},
         "paths": {
             "/openrtb2/bid": operation(schema(), "200", "204"),
             "/events": operation(Events.model_json_schema(), "200", "401"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -18,6 +19,7 @@ from serving.openrtb import read_request
 from serving.service import ConflictError, Service
 
 BODY_LIMIT: Final = 256 * 1024
+VERSION: Final = version("interlude")
 Word = Annotated[str, Field(min_length=1, max_length=128)]
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from envs.errors import InterludeError
-from serving.calls import BODY_LIMIT, FAULTS, Calls, fault_of
+from serving.calls import BODY_LIMIT, FAULTS, VERSION, Calls, fault_of
 from serving.grpc_messages import CONTENTS, METHODS, SERVICE, message
 from serving.inference import DATATYPE, Sent, infer, model_metadata, model_names
 
@@ -129,7 +129,7 @@ def _inference(calls: Calls) -> dict[str, Answering]:
         return message("ModelReadyResponse")(ready=known(request.name) != "")
 
     async def server(request: Any, context: Any) -> Any:
-        return message("ServerMetadataResponse")(name="interlude", version="0.1.0")
+        return message("ServerMetadataResponse")(name="interlude", version=VERSION)
 
     async def metadata(request: Any, context: Any) -> Any:
         return message("ModelMetadataResponse")(**model_metadata(service.bundle, known(request.name)))

@@ -191,8 +191,7 @@ class Ledger(Accounts):
                 if paid > price + 1:  # a nano-USD of rounding
                     return "the price paid is above the bid"
                 paid = min(paid, price)
-                held = price if state == OPEN else 0
-                room = self.left(campaign) - spent[campaign] - self.reserved[campaign] + held
+                room = self.left(campaign) - spent[campaign] - self.reserved[campaign]
                 if state == FREED and paid > room:
                     return "its reservation is over and the budget is not free"
                 spent[campaign] += paid

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from envs.catalogue import ADVICE, ALERT_KINDS, PLACEMENTS, SEVERITIES
+from envs.catalogue import ADVICE, ALERT_KINDS, PLACEMENTS, SEVERITIES, on_placement
 from envs.protocol import Alert
 from serving.roles import RoleFailure
 
@@ -55,5 +55,5 @@ class Notices:
                 kind, severity = int(alert.kind[0, c, p]), int(alert.severity[0, c, p])
                 if kind or severity:
                     advice = ADVICE[int(alert.advice[0, c, p])]
-                    text = f"{campaign} on {placement}; advice: {advice}"
+                    text = f"{campaign} {on_placement(placement)}; advice: {advice}"
                     self.add(interval, "monitor", ALERT_KINDS[kind], SEVERITIES[severity], text)

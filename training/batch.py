@@ -63,9 +63,8 @@ def learning_batch(
         names = (*BIDDING, *(name for name in BIDDING_LABELS if name in data))
         batch["bidding"] = {name: data[name] for name in names} | {"action_advantage": advantage}
     if "direction" in data:
-        team = normalise(
-            advantages[..., BIDDING_HEAD].mean(-1, keepdim=True)
-        )  # every campaign's is the team's
+        # Its numbers move all campaigns' money, so that each is credited with the team's advantage.
+        team = normalise(advantages[..., BIDDING_HEAD].mean(-1, keepdim=True))
         size = critic.observable.own_size, critic.observable.market_size
         batch["orchestrator"] = {
             "own": own[..., : size[0]],

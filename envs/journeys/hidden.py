@@ -44,10 +44,7 @@ def draw_hidden(settings: JourneySettings, scenario: Scenario, m: MarketParamete
     months = horizon_hours(scenario) / WINDOW_HOURS
     sd = settings.cell_sd
     cell_effect = np.exp(sd * normals(seed, _CELL, (c, P, F))[0] - 0.5 * sd * sd)
-    pull = np.array(settings.channel_pull) * np.exp(
-        CHANNEL_SD * normals(seed, _CHANNEL, (c, len(CHANNELS) + 1))[0, :, :-1]
-    )
-    own = np.exp(CHANNEL_SD * normals(seed, _CHANNEL, (c, len(CHANNELS) + 1))[0, :, -1])
+    factor = np.exp(CHANNEL_SD * normals(seed, _CHANNEL, (c, len(CHANNELS) + 1))[0])
     organic = settings.organic * months * np.exp(ORGANIC_SD * normals(seed, _ORGANIC, (c,))[0])
     season = _season(uniforms(seed, _SEASON, (2,))[0], int(np.ceil(months * WINDOW_HOURS / 24.0)))
     organic_hour = np.empty(c * listeners * settings.people)
@@ -58,8 +55,8 @@ def draw_hidden(settings: JourneySettings, scenario: Scenario, m: MarketParamete
     return Hidden(
         cell_effect=cell_effect,
         organic=organic,
-        channel_pull=pull,
-        search_pull=np.minimum(1.0, settings.search_pull * own),
+        channel_pull=np.array(settings.channel_pull) * factor[:, :-1],
+        search_pull=np.minimum(1.0, settings.search_pull * factor[:, -1]),
         season=season,
         organic_hour=organic_hour,
         link=uniforms(seed, _LINK, (listeners * settings.people, len(DEVICES)))[0],

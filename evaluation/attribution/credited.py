@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from envs.journeys.settings import CELL_NAMES, CELLS, ELIGIBLE_CELLS, OWN_CELLS, SEARCH
+from envs.journeys.settings import CELL_NAMES, CELLS, ELIGIBLE_CELLS, SEARCH
 from envs.journeys.world import JourneyWorld, MarketJourneys
 from envs.state import Float, Int
-from policies.attribution.agent import TRUTH, journeys_of, windows_of
+from policies.attribution.agent import journeys_of, windows_of
 from policies.attribution.journeys import Journeys
 from policies.attribution.models import MODELS, make_model
 
@@ -49,10 +49,8 @@ def credited(world: JourneyWorld, model: str) -> Credited:
             for path, count in path_counts(one).items():
                 paths[path] = paths.get(path, 0) + count
     spoken = np.array(said)
-    return Credited(
-        name if model != TRUTH else "last", spoken[:, :, 0], spoken[:, :, 1], np.array(truths),
-        np.array(touches), paths,
-    )  # fmt: skip
+    credit, deviation = spoken[:, :, 0], spoken[:, :, 1]
+    return Credited(name, credit, deviation, np.array(truths), np.array(touches), paths)
 
 
 def shown_touches(market: MarketJourneys) -> Float:
@@ -94,6 +92,3 @@ def path_counts(journeys: Journeys) -> dict[Path, int]:
         for row, n in zip(rows, counts, strict=True)
         if row[STEPS - 1] >= 0
     }
-
-
-__all__ = ["OWN_CELLS", "Credited", "credited", "path_counts", "scored_cells", "shares", "shown_touches"]

@@ -19,7 +19,7 @@ from envs.scenario import Scenario
 from envs.seeds import Split
 from envs.state import Float
 from evaluation.attribution.credited import scored_cells, shares, shown_touches
-from evaluation.intervals import Interval, over_markets
+from evaluation.intervals import over_markets
 from evaluation.rollout import Course, opened
 from policies.attribution.agent import HOLD_OUT, Attribution, journeys_of, windows_of
 from policies.attribution.models import MODELS, make_model
@@ -70,11 +70,6 @@ def score_task(task: tuple[str, Scenario, int, int]) -> Scored:
     """`score` of held-out markets: (team, scenario, first market, how many)."""
     name, scenario, first, count = task
     return score(name, scenario, "held_out", first, count)
-
-
-def end_to_end(parts: Sequence[Float]) -> Float:
-    """Figures of batches of markets, in order."""
-    return np.concatenate(list(parts))
 
 
 def joined(parts: Sequence[Scored]) -> Scored:
@@ -140,7 +135,7 @@ def table(scored: Scored) -> dict[str, dict[str, dict[str, list[float]]]]:
     found = errors_of(scored)
     return {
         model: {
-            f"{rate:g}": {name: _listed(over_markets(values[k, r])) for name, values in found.items()}
+            f"{rate:g}": {name: over_markets(values[k, r]).listed() for name, values in found.items()}
             for r, rate in enumerate(MATCH_RATES)
         }
         for k, model in enumerate(MODELS)
@@ -152,7 +147,7 @@ def beaten(scored: Scored, model: str, rate: float) -> Mapping[str, list[float]]
     found, r = errors_of(scored)["own_share_error"], MATCH_RATES.index(rate)
     best = found[list(MODELS).index(model), r]
     return {
-        name: _listed(over_markets(found[k, r], best, relative=False))
+        name: over_markets(found[k, r], best, relative=False).listed()
         for k, name in enumerate(MODELS)
         if name != model
     }
@@ -172,7 +167,3 @@ def bias(scored: Scored, rate: float) -> dict[str, dict[str, float]]:
                     off.setdefault(CELL_NAMES[cell], []).append(float(one))
         out[model] = {cell: float(np.mean(values)) for cell, values in off.items()}
     return out
-
-
-def _listed(interval: Interval) -> list[float]:
-    return [interval.estimate, interval.low, interval.high]

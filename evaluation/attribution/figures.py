@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from envs.journeys.settings import CELL_NAMES, ELIGIBLE_CELLS, OWN_CELLS
-from evaluation.attribution.credited import STEPS, Credited, Path, scored_cells, shares
+from evaluation.attribution.credited import LEAST_TOUCHES, STEPS, Credited, Path, scored_cells, shares
 from evaluation.report_figures import WIDTH
 from evaluation.report_style import GOOD, OTHERS, PRIVILEGED, canvas, faint
 
@@ -61,7 +61,7 @@ def draw_shares(axes: Any, credited: Credited) -> None:
 def draw_calibration(axes: Any, credited: Credited) -> None:
     """Tenths of cells by what a thousand touches are credited with, against what they truly brought."""
     own = credited.touches[..., :OWN_CELLS]
-    known = own >= 100.0
+    known = own >= LEAST_TOUCHES
     per = 1000.0 / np.where(known, own, 1.0)
     said = (credited.credit[..., :OWN_CELLS] * per)[known]
     true = (credited.truth[..., :OWN_CELLS] * per)[known]

@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from envs.output import write_bytes_atomically, write_json, write_text_atomically
 from envs.scenario import load_scenario
+from envs.state import Float
 from evaluation.attribution import errors, worth
 from evaluation.attribution.credited import LEAST_TOUCHES, Credited, credited
 from evaluation.attribution.figures import draw_calibration, draw_sankey, draw_shares
@@ -71,12 +74,11 @@ def measure(markets: int, worth_markets: int, workers: int = 1) -> dict[str, Any
         each = map if pool is None else pool.map
         scored = errors.joined(list(each(errors.score_task, [(TEAM, scenario, *part) for part in starts])))
         played = list(each(worth.played, jobs))
-    objective, wasted = ({}, {})
+    objective: dict[str, Float] = {}
+    wasted: dict[str, Float] = {}
     for n, variant in enumerate(worth.VARIANTS):
         some = played[n * len(flights) : (n + 1) * len(flights)]
-        objective[variant], wasted[variant] = (
-            errors.end_to_end(column) for column in zip(*some, strict=True)
-        )
+        objective[variant], wasted[variant] = (np.concatenate(column) for column in zip(*some, strict=True))
     rate = scenario.journeys.match_rate if scenario.journeys is not None else 0.0
     return {
         "team": TEAM,

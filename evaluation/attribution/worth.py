@@ -10,7 +10,7 @@ import numpy as np
 from envs.protocol import ATTRIBUTION
 from envs.scenario import Scenario
 from envs.state import Float
-from evaluation.intervals import Interval, MarketBootstrap
+from evaluation.intervals import MarketBootstrap
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, play
 from policies.attribution.agent import MEASURES, TRUTH, Attribution, TrueCredit
@@ -69,14 +69,10 @@ def table(objective: Mapping[str, Float], wasted: Mapping[str, Float]) -> dict[s
     for n, name in enumerate(names):
         rows[name] = {
             "objective_usd": float(objective[name].mean()),
-            "lift": _listed(bootstrap.lift(n, base)),
-            "share_of_true_gain": _listed(bootstrap.share_of_gain(n, true, base)),
+            "lift": bootstrap.lift(n, base).listed(),
+            "share_of_true_gain": bootstrap.share_of_gain(n, true, base).listed(),
             "wasted_usd": float(wasted[name].mean()),
-            "wasted_difference_usd": _listed(waste.difference(n, base)),
+            "wasted_difference_usd": waste.difference(n, base).listed(),
         }
     true_gain = bootstrap.lift(true, base)
     return {"variants": rows, "true_gain_is_sure": bool(true_gain.low > 0.0)}
-
-
-def _listed(interval: Interval) -> list[float]:
-    return [interval.estimate, interval.low, interval.high]

@@ -17,7 +17,7 @@ from envs.state import Float
 from evaluation.independence import faults as broken
 from evaluation.independence.faults import FAULTS, LATE, FaultyPolicy
 from evaluation.independence.messages import MESSAGES, MutedTeam
-from evaluation.intervals import Interval, over_markets
+from evaluation.intervals import over_markets
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, opened, play, worker_pool
 from evaluation.sources import STAND_IN_TEAM
@@ -122,8 +122,8 @@ def measure(markets: int, fault_markets: int, workers: int = 1, name: str = TEAM
     faults: dict[str, Any] = {role: {} for role in ROLES}
     for (role, fault), one in zip(cases, flights, strict=True):
         faults[role][fault] = {
-            "over_stand_in_team": _listed(over_markets(one.objective_usd, plain)),
-            "over_whole_team": _listed(over_markets(one.objective_usd, whole[:fault_markets])),
+            "over_stand_in_team": over_markets(one.objective_usd, plain).listed(),
+            "over_whole_team": over_markets(one.objective_usd, whole[:fault_markets]).listed(),
             "stood_in_for": FAULTS[fault].stood_in_for,
             "intervals_to_stand_in": one.intervals_to_stand_in,
             "intervals_to_notice": one.intervals_to_notice,
@@ -146,14 +146,10 @@ def measure(markets: int, fault_markets: int, workers: int = 1, name: str = TEAM
         "messages": {
             name: {
                 "from": message.sender,
-                "lift": _listed(over_markets(found, whole)),
+                "lift": over_markets(found, whole).listed(),
                 "markets_changed": float((found != whole).mean()),
             }
             for (name, message), found in zip(MESSAGES.items(), without, strict=True)
         },
         "faults": faults,
     }
-
-
-def _listed(interval: Interval) -> list[float]:
-    return [interval.estimate, interval.low, interval.high]

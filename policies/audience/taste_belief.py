@@ -81,7 +81,7 @@ def learn_impressions(belief, x, log, impressions, nuisance, excess):  # type: i
     size = x.shape[2]
     for n in range(log.market.shape[0]):
         b, c, i = log.market[n], log.campaign[n], log.listener[n]
-        s, _p, k = log.segment[n], log.placement[n], log.arm[n]
+        s, k = log.segment[n], log.arm[n]
         completions, skips, dislikes = float(log.completions[n]), float(log.skips[n]), float(log.dislikes[n])
         if completions + skips + dislikes == 0.0:  # nobody was there: invalid traffic, a muted device
             continue
