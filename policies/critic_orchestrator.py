@@ -13,8 +13,9 @@ from envs.errors import InterludeError
 from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import BOUNDS, Directive
+from envs.protocol import Directive
 from envs.state import Float
+from policies.budget_split import weights_on_left
 from policies.desk import CampaignDesk
 from policies.policy import Flight
 from policies.scripted_orchestrator import RuleBook
@@ -27,7 +28,6 @@ STEP: Final = 0.1
 LEAST: Final = 0.1
 """A campaign's worth counts as this share of the mean at least: a critic may well say less than nothing."""
 _OWN, _ALL = SCHEMAS["bidding"], SCHEMAS["orchestrator"]
-_LOW, _HIGH = BOUNDS["orchestrator"]["budget_share"].low, BOUNDS["orchestrator"]["budget_share"].high
 
 
 class CriticOrchestrator:
@@ -136,15 +136,7 @@ class CriticOrchestrator:
         ratio = np.where(known, np.maximum(LEAST, worth / np.where(known, mean, 1.0)), 1.0)
         self._log_worth = self.smoothing * self._log_worth + (1.0 - self.smoothing) * np.log(ratio)
         left, budget = self._left(), _OWN.view(self._bidding, "budget_usd").astype(np.float64)
-        weight = np.exp(self.gain * self._log_worth)
-        wish = left * weight
-        target = wish * left.sum(1, keepdims=True) / np.maximum(1e-9, wish.sum(1, keepdims=True))
-        spent = budget - left
-        target = np.clip(
-            target, np.maximum(0.0, _LOW * self._first_usd - spent), _HIGH * self._first_usd - spent
-        )
-        shares: Float = np.clip(np.where(left > 0.0, target / np.maximum(1e-9, left), 1.0), _LOW, _HIGH)
-        return shares
+        return weights_on_left(np.exp(self.gain * self._log_worth), left, budget, self._first_usd)
 
 
 def _with_money(fed: Arrays, campaign: int, factor: float) -> Arrays:

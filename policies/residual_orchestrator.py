@@ -9,8 +9,9 @@ import numpy as np
 from envs.catalogue import MAX_CAMPAIGNS
 from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import BOUNDS, Directive
+from envs.protocol import Directive
 from envs.state import Float
+from policies.budget_split import weights_on_left
 from policies.desk import CampaignDesk, DeskPolicy
 from policies.exported import ExportedModel
 from policies.policy import Flight
@@ -22,7 +23,6 @@ MONEY_SCALE, CLAIM_SCALE = 0.15, 0.5
 NUMBER_CLIP: Final = 3.0
 _OWN, _ALL = SCHEMAS["bidding"], SCHEMAS["orchestrator"]
 _CLAIMS = _ALL.slices["premium_value_usd"]
-_LOW, _HIGH = BOUNDS["orchestrator"]["budget_share"].low, BOUNDS["orchestrator"]["budget_share"].high
 
 
 class ResidualOrchestrator(DeskPolicy):
@@ -71,14 +71,7 @@ class ResidualOrchestrator(DeskPolicy):
         left = budget * _OWN.view(self.bidding, "budget_left_fraction")
         if self._first_usd is None:
             self._first_usd = budget
-        wish = left * np.exp(MONEY_SCALE * number)
-        target = wish * left.sum(1, keepdims=True) / np.maximum(1e-9, wish.sum(1, keepdims=True))
-        spent = budget - left
-        target = np.clip(
-            target, np.maximum(0.0, _LOW * self._first_usd - spent), _HIGH * self._first_usd - spent
-        )
-        weight: Float = np.clip(np.where(left > 0.0, target / np.maximum(1e-9, left), 1.0), _LOW, _HIGH)
-        return weight
+        return weights_on_left(np.exp(MONEY_SCALE * number), left, budget, self._first_usd)
 
     def reasons(self, market: int = 0) -> list[str]:
         """Why the rule book says what it says; the numbers are a network's and have no reasons."""

@@ -6,8 +6,9 @@ import numpy as np
 
 from envs.catalogue import ADVICE, ALERT_KINDS, MAX_CAMPAIGNS, PLACEMENTS, SEGMENTS, SEVERITIES, P, S
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import BOUNDS, MAX_AGGRESSION, Alert, CellCredit, Directive
+from envs.protocol import MAX_AGGRESSION, Alert, CellCredit, Directive
 from envs.state import Float, Int
+from policies.budget_split import HIGHEST, LOWEST
 from policies.policy import Flight
 
 _SCHEMA = SCHEMAS["orchestrator"]
@@ -16,7 +17,6 @@ CRITICAL_THROTTLE = 1.0 / 3.0
 """Factor on bids where an alert to throttle is critical: what undoes bids that a fault has tripled."""
 CREDIT_GAIN = 0.25
 """Power of a campaign's credited purchases per USD, against the mean, by which its money left is weighed."""
-_SHARE = BOUNDS["orchestrator"]["budget_share"]
 
 
 class RuleBook:
@@ -114,7 +114,7 @@ class RuleBook:
         known = (mean > 0.0) & (purchases > 0.0)
         ratio = np.where(known, per_usd / np.where(mean > 0.0, mean, 1.0), 1.0)
         trust = 1.0 / (1.0 + (error / np.where(known, purchases, 1.0)) ** 2)
-        weight[:, :c] = np.clip(np.exp(CREDIT_GAIN * trust * np.log(ratio)), _SHARE.low, _SHARE.high)
+        weight[:, :c] = np.clip(np.exp(CREDIT_GAIN * trust * np.log(ratio)), LOWEST, HIGHEST)
         return weight
 
     def _rotation(self, markets: int) -> Int:

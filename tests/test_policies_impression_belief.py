@@ -1,8 +1,9 @@
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pytest
-from support.flights import flight
+from support.flights import Moment, flight
 
 from envs.catalogue import ARMS, S
 from envs.scenario import load_scenario
@@ -76,15 +77,19 @@ def test_who_does_not_read_impressions_is_not_given_any() -> None:
     assert team(True, "certainty-equivalent").reads_listeners
 
 
-@pytest.mark.parametrize("told", [0, 2])
-def test_an_interval_counts_once_and_a_lost_one_not_at_all(told: int) -> None:
-    """Both roles bring the same impressions; and where nobody does, creatives' effects stay believed."""
+def after_three_intervals() -> tuple[Team, ImpressionBelief, Moment]:
+    """A team whose desk reads impressions, its belief, and the third moment of its flight."""
     ours = team(True, "certainty-equivalent")
     estimator = belief(ours)
     assert isinstance(estimator, ImpressionBelief)
-    moments = flight(ours, SCENARIO, 1)
-    for _ in range(3):
-        moment = next(moments)
+    *_, moment = islice(flight(ours, SCENARIO, 1), 3)
+    return ours, estimator, moment
+
+
+@pytest.mark.parametrize("told", [0, 2])
+def test_an_interval_counts_once_and_a_lost_one_not_at_all(told: int) -> None:
+    """Both roles bring the same impressions; and where nobody does, creatives' effects stay believed."""
+    ours, estimator, moment = after_three_intervals()
     before = estimator.rest.copy()
     log = moment.market.impressions
     assert log is not None and len(log.market)
@@ -101,12 +106,7 @@ def test_an_interval_counts_once_and_a_lost_one_not_at_all(told: int) -> None:
 
 
 def test_annoyance_fades_whether_or_not_impressions_are_told() -> None:
-    ours = team(True, "certainty-equivalent")
-    estimator = belief(ours)
-    assert isinstance(estimator, ImpressionBelief)
-    moments = flight(ours, SCENARIO, 1)
-    for _ in range(3):
-        moment = next(moments)
+    ours, estimator, moment = after_three_intervals()
     before = estimator.annoyance.copy()
     ours.policies["creative"].desk.advance(moment.step.observations.bidding)  # type: ignore[attr-defined]
     assert before.any()
