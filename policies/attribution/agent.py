@@ -8,7 +8,7 @@ import numpy as np
 
 from envs import response as res
 from envs.catalogue import MAX_CAMPAIGNS, F, P
-from envs.errors import ConfigurationError
+from envs.errors import ConfigurationError, UnknownNameError
 from envs.journeys.feed import JourneyFeed
 from envs.journeys.identity import JourneyLog
 from envs.journeys.settings import CELLS, OWN_CELLS, JourneySettings
@@ -28,6 +28,7 @@ MEASURES: Final = ("incrementality",)
 """Models that need a hold-out."""
 TRUTH: Final = "truth"
 """True credit, by silencing: evaluation only."""
+ATTRIBUTION_NAMES: Final = (*MODELS, TRUTH)
 
 
 def windows_of(settings: JourneySettings) -> Windows:
@@ -173,10 +174,6 @@ def make_attribution(name: str) -> Attribution:
     Raises:
         UnknownNameError: no such model; the valid names are listed.
     """
-    if name == TRUTH:
-        return TrueCredit()
-    make_model(name)
-    return Attribution(name)
-
-
-ATTRIBUTION_NAMES: Final = (*MODELS, TRUTH)
+    if name not in ATTRIBUTION_NAMES:
+        raise UnknownNameError("attribution", name, ATTRIBUTION_NAMES)
+    return TrueCredit() if name == TRUTH else Attribution(name)
