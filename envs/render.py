@@ -20,6 +20,7 @@ from envs.catalogue import (
     FORMATS,
     INCIDENT_KINDS,
     INCIDENTS_ON_CAMPAIGNS,
+    INCIDENTS_ON_CREATIVES,
     INCIDENTS_ON_PLACEMENTS,
     MAX_CAMPAIGNS,
     PLACEMENTS,
@@ -28,6 +29,7 @@ from envs.catalogue import (
     VIDEO,
     P,
     S,
+    of_creative,
     on_placement,
 )
 from envs.market import Step, VectorMarket
@@ -123,6 +125,9 @@ class Viewer:
                 continue
             if name in INCIDENTS_ON_PLACEMENTS:
                 where = " " + on_placement(PLACEMENTS[int(m.incident_placement[b, slot])])
+            elif name in INCIDENTS_ON_CREATIVES:
+                script = int(self.market.market_state.struck_script[b, slot])
+                where = f" in {of_creative(int(m.incident_campaign[b, slot]), script)}"
             elif name in INCIDENTS_ON_CAMPAIGNS:
                 where = f" of campaign {int(m.incident_campaign[b, slot])}"
             else:

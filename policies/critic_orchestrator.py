@@ -13,7 +13,7 @@ from envs.errors import InterludeError
 from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import Directive
+from envs.protocol import CreativePause, Directive
 from envs.state import Float
 from policies.budget_split import weights_on_left
 from policies.desk import CampaignDesk
@@ -82,9 +82,16 @@ class CriticOrchestrator:
         self.desk.read_impressions(impressions)
 
     def read_observations(self, observations: Observations) -> None:
-        """What campaigns see is the desk's."""
+        """What campaigns see is the desk's; the rule book hears what is said of creatives."""
+        self.rules.read_observations(observations)
+        self.desk.hear(observations.board)
         self.desk.advance(observations.bidding)
         self._bidding = observations.bidding
+
+    @property
+    def creative_pause(self) -> CreativePause | None:
+        """Creatives that the rule book pauses."""
+        return self.rules.creative_pause
 
     def act(self, observation: Observation) -> Directive:
         """The rule book's directive with the critic's weights."""

@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import Actions
-from policies.policy import Flight, Policy, reads_listeners
+from policies.policy import Flight, Policy, StateReader, TroubleReader, reads_listeners
+from policies.roll_call import RollCall
 from policies.team import BESIDE_THE_ACTION, Team, answer_problem, beside_problem
 
 DEADLINE_SECONDS: Final = 1.0
@@ -31,15 +29,20 @@ class Answer(NamedTuple):
     """What a role says in an interval."""
 
     action: Any
-    beside: NDArray[np.float64] | None = None
+    beside: Any = None
     """What `BESIDE_THE_ACTION` names for the role, if its policy says it."""
+    answered: int | None = None
+    """Intervals of the flight that the role has answered, this one included; None where nobody counts."""
 
 
 class Seen(NamedTuple):
     """What one role learns in one interval."""
 
-    observation: NDArray[np.float32]
+    observations: Observations
+    """Its own, and those of others for a policy that reads them."""
     impressions: ImpressionLog | None
+    troubles: int = 0
+    """How many roles have failed or are suspected so far."""
 
 
 class BehindError(Exception):
@@ -73,16 +76,26 @@ class Actor:
         if self._position < first:
             raise BehindError(self._position)
         try:
-            for observation, impressions in seen:
-                if impressions is not None and reads_listeners(self._policy):
-                    self._policy.read_impressions(impressions)
-                action = self._policy.act(observation)
+            for told in seen:
+                action = self._answer(told)
                 self._position += 1
         except Exception:
             self._flight_id = None  # from the start again: what it holds may be half of an interval
             raise
         name = BESIDE_THE_ACTION.get(self.role)
-        return Answer(action, None if name is None else getattr(self._policy, name, None))
+        beside = None if name is None else getattr(self._policy, name, None)
+        own = getattr(self._policy, "answered", None)
+        return Answer(action, beside, self._position if own is None else own)
+
+    def _answer(self, told: Seen) -> Any:
+        policy = self._policy
+        if told.impressions is not None and reads_listeners(policy):
+            policy.read_impressions(told.impressions)
+        if isinstance(policy, StateReader):
+            policy.read_observations(told.observations)
+        if isinstance(policy, TroubleReader):
+            policy.read_troubles(told.troubles)
+        return policy.act(getattr(told.observations, self.role))
 
 
 class Role(Protocol):
@@ -145,21 +158,24 @@ class History:
     observations: list[Observations] = field(default_factory=list)
     impressions: list[ImpressionLog | None] = field(default_factory=list)
     """Of the interval before each observation."""
+    troubles: dict[int, int] = field(default_factory=dict)
+    """How many roles had failed or were suspected before an interval; those not named are as in none."""
 
-    def seen(self, role: str, first: int) -> list[Seen]:
-        """What a role saw from an interval on; whether it reads impressions is its policy's affair."""
+    def seen(self, first: int) -> list[Seen]:
+        """What roles saw from an interval on; what they read of it is their policies' affair."""
         return [
-            Seen(getattr(seen, role), log)
-            for seen, log in zip(self.observations[first:], self.impressions[first:], strict=True)
+            Seen(self.observations[t], self.impressions[t], self.troubles.get(t, 0))
+            for t in range(first, len(self.observations))
         ]
 
 
 class RoleFailure(NamedTuple):
-    """A role whose stand-in answered."""
+    """A role whose stand-in answered, or that is suspected and left at work."""
 
     role: str
     interval: int
     reason: str
+    suspected: bool = False
 
 
 class Cast:
@@ -172,40 +188,60 @@ class Cast:
         self.roles, self.stand_ins, self.deadline_seconds = roles, stand_ins, deadline_seconds
         self.seconds = dict.fromkeys(ROLES, 0.0)
         """How long each role took in the last interval."""
+        self._flight_id: str | None = None
+        self._roll, self._failing = RollCall(), set[str]()
 
     async def act(self, history: History) -> tuple[Actions, list[RoleFailure]]:
-        """What the team does in the newest interval of a history, and whose stand-in answered."""
+        """What the team does in a history's newest interval, whose stand-in answered, who is suspected."""
+        self._call(history)
         found = await asyncio.gather(*(self._answer(role, history) for role in ROLES))
         answers = {role: answer for role, (answer, _) in zip(ROLES, found, strict=True)}
         beside: dict[str, Any] = {name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()}
         actions = Actions(**{role: answer.action for role, answer in answers.items()}, **beside)
-        return actions, [failure for _, failure in found if failure is not None]
+        told = [failure for _, failure in found if failure is not None]
+        failing = {failure.role for failure in told if not failure.suspected}
+        self._troubles += len(failing - self._failing) + sum(failure.suspected for failure in told)
+        self._failing = failing
+        return actions, told
+
+    def _call(self, history: History) -> None:
+        """Readies the roll of a flight, and tells how its roles have fared so far."""
+        interval = len(history.observations) - 1
+        if history.flight_id != self._flight_id:
+            self._flight_id, self._heard, self._troubles = history.flight_id, -1, 0
+            self._roll, self._failing = RollCall(), set[str]()
+        self._new, self._heard = interval > self._heard, interval
+        history.troubles[interval] = self._troubles
 
     async def _answer(self, role: str, history: History) -> tuple[Answer, RoleFailure | None]:
         started = asyncio.get_running_loop().time()
         try:
-            answer = await asyncio.wait_for(caught_up(self.roles[role], role, history), self.deadline_seconds)
-            reason = _fault(role, answer, history.flight)
+            answer = await asyncio.wait_for(caught_up(self.roles[role], history), self.deadline_seconds)
+            reason, suspicion = _fault(role, answer, history.flight), None
+            if reason is None and self._new:  # asked again about an interval, it rightly says the same
+                own = getattr(history.observations[-1], role)
+                reason, suspicion = self._roll.hear(role, answer.answered, own, answer.action)
         except TimeoutError:
             reason = f"no answer within {self.deadline_seconds:g} s"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
         self.seconds[role] = asyncio.get_running_loop().time() - started
+        interval = len(history.observations) - 1
         if reason is None:
-            return answer, None
-        failure = RoleFailure(role, len(history.observations) - 1, reason)
-        return await caught_up(self.stand_ins[role], role, history), failure
+            return answer, None if suspicion is None else RoleFailure(role, interval, suspicion, True)
+        failure = RoleFailure(role, interval, reason)
+        return await caught_up(self.stand_ins[role], history), failure
 
 
-async def caught_up(role: Role, name: str, history: History) -> Answer:
+async def caught_up(role: Role, history: History) -> Answer:
     """A role's answer; where it is behind it is told what it missed, in the end everything."""
     first = len(history.observations) - 1
     for _ in range(CATCH_UPS):
         try:
-            return await role.act(history.flight_id, history.flight, first, history.seen(name, first))
+            return await role.act(history.flight_id, history.flight, first, history.seen(first))
         except BehindError as behind:  # of several replicas each may be behind by its own
             first = min(behind.position, first - 1)
-    return await role.act(history.flight_id, history.flight, 0, history.seen(name, 0))
+    return await role.act(history.flight_id, history.flight, 0, history.seen(0))
 
 
 def local_cast(make_team: Callable[[], Team], deadline_seconds: float = DEADLINE_SECONDS) -> Cast:

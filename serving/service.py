@@ -167,7 +167,7 @@ class Service:
             if not self.ledger.act(market.interval, on_file, before, left):
                 self.alert("ledger", "none", "notice", "reservations kept budgets from being re-split")
             names = [campaign.name for campaign in self.brief.campaigns]
-            notices.hear_monitor(market.interval, names, market.board.alert)
+            notices.hear_monitor(market.interval, names, market.board)
         self._acted = False
         campaigns, listener = self.brief.campaigns, self._listener
         self.snapshot = await in_thread(lambda: snapshot_of(market, campaigns, listener))
@@ -241,7 +241,8 @@ class Service:
                 cast = self._make_cast(bundle.team, self._deadline_seconds)
                 _, failures = await cast.act(self.history)
                 for failure in failures:
-                    if failure.role not in self.notices.failing:  # else the old one fails there, too
+                    known = failure.role in self.notices.failing  # the old one fails there, too
+                    if not failure.suspected and not known:
                         raise InterludeError(f"its {failure.role} fails: {failure.reason}")
             except InterludeError as error:
                 self.alert("reload", "none", "critical", f"rolled back: {error}")

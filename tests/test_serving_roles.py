@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.catalogue import S
+from envs.catalogue import ALERT_KINDS, S
 from envs.market import VectorMarket
 from envs.observation import ROLES
 from envs.scenario import load_scenario
@@ -12,7 +12,7 @@ from envs.seeds import market_seeds
 from policies.policy import flight_of
 from policies.registry import make_team
 from serving.packing import packed, unpacked
-from serving.roles import Actor, BehindError, Cast, History, LocalRole, caught_up, local_cast
+from serving.roles import Actor, Answer, BehindError, Cast, History, LocalRole, caught_up, local_cast
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def test_a_role_that_comes_late_catches_up(history: History, role: str) -> None:
     async def play() -> None:
         early, late = (LocalRole(role, lambda: team().policies[role]) for _ in range(2))
         for count in range(1, 6):
-            expected = await caught_up(early, role, until(history, count))
-        found = await caught_up(late, role, history)
+            expected = await caught_up(early, until(history, count))
+        found = await caught_up(late, history)
         np.testing.assert_equal(found.action, expected.action)
 
     asyncio.run(play())
@@ -75,12 +75,12 @@ def test_a_role_that_comes_late_catches_up(history: History, role: str) -> None:
 
 def test_an_actor_says_from_where_it_must_be_told(history: History) -> None:
     actor = Actor("bidding", lambda: team().policies["bidding"])
-    actor.act("flight", history.flight, 0, until(history, 2).seen("bidding", 0))
+    actor.act("flight", history.flight, 0, until(history, 2).seen(0))
     with pytest.raises(BehindError) as behind:
-        actor.act("flight", history.flight, 4, history.seen("bidding", 4))
+        actor.act("flight", history.flight, 4, history.seen(4))
     assert behind.value.position == 2
     with pytest.raises(BehindError) as behind:
-        actor.act("another flight", history.flight, 4, history.seen("bidding", 4))
+        actor.act("another flight", history.flight, 4, history.seen(4))
     assert behind.value.position == 0
 
 
@@ -159,5 +159,62 @@ def test_whoever_reads_impressions_is_told_of_them(history: History, reads: bool
     for role in ("audience", "creative", "bidding"):
         known = until(history, 3)
         known.impressions = [None, "first", "second"]  # type: ignore[list-item]
-        Actor(role, Reader).act("flight", history.flight, 0, known.seen(role, 0))
+        Actor(role, Reader).act("flight", history.flight, 0, known.seen(0))
     assert told == ["first", "second"] * 3 * reads
+
+
+class Stuck:
+    """A role whose process repeats the answer that it gave in one interval, or gives none from then on."""
+
+    def __init__(self, role: str, at: int, *, silent: bool = False) -> None:
+        self.role, self.at, self.silent = LocalRole(role, lambda: team().policies[role]), at, silent
+        self.kept: Answer | None = None
+
+    async def act(self, flight_id: str, flight: Any, first: int, seen: Any) -> Answer:
+        if first + len(seen) - 1 < self.at:
+            self.kept = await self.role.act(flight_id, flight, first, seen)
+        elif self.silent:
+            await asyncio.sleep(60.0)
+        assert self.kept is not None
+        return self.kept
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_that_repeats_its_answer_is_missed_at_once_and_the_watchdog_told(
+    history: History, role: str
+) -> None:
+    async def play() -> None:
+        cast = local_cast(team, 30.0)
+        cast = Cast({**cast.roles, role: Stuck(role, 2)}, cast.stand_ins, 30.0)
+        for count in range(1, 6):
+            known = until(history, count)
+            actions, failures = await cast.act(known)
+            expected = [] if count < 3 else [(role, count - 1, "says again what it has said before", False)]
+            assert [tuple(failure) for failure in failures] == expected
+            assert known.troubles[count - 1] == (count > 3), "the stand-in is in since the third interval"
+        silent = actions.monitor.kind == ALERT_KINDS.index("silent_agent")
+        assert silent[:, : history.flight.num_campaigns].all() or role == "monitor"
+
+    asyncio.run(play())
+
+
+def test_a_role_that_never_answers_is_stood_in_for(history: History) -> None:
+    async def play() -> None:
+        cast = local_cast(team, 30.0)
+        cast = Cast({**cast.roles, "bidding": Stuck("bidding", 1, silent=True)}, cast.stand_ins, 0.5)
+        assert (await cast.act(until(history, 1)))[1] == []
+        actions, failures = await cast.act(until(history, 2))
+        assert [(f.role, f.reason) for f in failures] == [("bidding", "no answer within 0.5 s")]
+        assert np.isfinite(actions.bidding).all()
+
+    asyncio.run(play())
+
+
+def test_a_role_that_is_asked_again_about_an_interval_is_not_stuck(history: History) -> None:
+    async def play() -> None:
+        cast = local_cast(team, 30.0)
+        for count in (1, 2, 2, 3):
+            _, failures = await cast.act(until(history, count))
+            assert failures == []
+
+    asyncio.run(play())
