@@ -80,7 +80,7 @@ def test_what_is_muted_reaches_nobody(message: str) -> None:
         assert actions.listener_affinity is None
     if message == "creative plan: claims on video":
         assert not board.creative_plan.premium_value_usd.any()
-    if message == "directive, all of it":
+    if message == "directive and pauses of creatives, all of it":
         assert not board.directive.premium_grant.any()
         assert (board.directive.budget_share == np.ones((2, MAX_CAMPAIGNS))).all()
     assert not team.incapacities
