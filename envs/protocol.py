@@ -216,7 +216,7 @@ def action_shape(role: str, field: str, campaigns: int) -> tuple[int, ...]:
 
 
 def fields_of(actions: Actions) -> list[tuple[str, str, NDArray[Any]]]:
-    """Every (role, field, array) of a set of actions; what is not said is left out."""
+    """Every (role, field, array) of actions, but for claims not made and what is said of creatives."""
     found: list[tuple[str, str, NDArray[Any]]] = [
         ("creative", "creative", actions.creative),
         ("bidding", "log_multiplier", actions.bidding),
@@ -229,10 +229,6 @@ def fields_of(actions: Actions) -> list[tuple[str, str, NDArray[Any]]]:
         ("orchestrator", actions.orchestrator),
     ):
         found += [(role, name, getattr(message, name)) for name in message._fields]
-    for message_name, (role, _, _) in OF_CREATIVES.items():
-        said = getattr(actions, message_name)
-        if said is not None:
-            found += [(role, f"{message_name}.{name}", getattr(said, name)) for name in said._fields]
     return found
 
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as bytes_of
 
-from envs.catalogue import SEGMENTS
+from envs.catalogue import SCRIPTS, SEGMENTS
 from envs.errors import InterludeError
 from envs.market import Observations
 from envs.state import Float, Outcome
@@ -271,6 +271,9 @@ class Service:
                     "pacing_error": float(market.board.spend_plan.pacing_error[0, c]),
                     "win_rate": float(market.board.spend_plan.win_rate[0, c]),
                     "paused": bool((market.controls.throttle[0, c] == 0).all()),
+                    "off_air": [
+                        name for v, name in enumerate(SCRIPTS) if market.board.creative_pause.script[0, c, v]
+                    ],
                     "creatives": {
                         name: creative_id(c, int(market.aired[0, c, s])) for s, name in enumerate(SEGMENTS)
                     },
