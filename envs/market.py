@@ -32,6 +32,7 @@ from envs.protocol import (
     Board,
     Directive,
     InvalidActionError,
+    copied,
     held_out_share,
     quiet_board,
 )
@@ -321,7 +322,7 @@ class VectorMarket:
             bidding=sight.campaign.copy(),
             monitor=sight.monitor.copy(),
             orchestrator=sight.orchestrator.copy(),
-            board=self.board,
+            board=copied(self.board),
         )
         if not whole:
             raise InterludeError(self._missing(seen))

@@ -252,6 +252,12 @@ def quiet_board(num_markets: int, campaigns: int) -> Board:
     )
 
 
+def copied(board: Board) -> Board:
+    """A board of its own, for whoever reads it."""
+    messages = (None if one is None else type(one)(*(field.copy() for field in one)) for one in board)
+    return Board(*messages)  # type: ignore[arg-type]
+
+
 def held_out_share(board: Board, num_markets: int, campaigns: int) -> Float:
     """[B, C] share of impressions that the credit on a board wants won and not shown; 0 without one."""
     if board.credit is None:
@@ -302,6 +308,7 @@ __all__ = [
     "SegmentValue",
     "SpendPlan",
     "action_shape",
+    "copied",
     "fields_of",
     "held_out_share",
     "log_records",

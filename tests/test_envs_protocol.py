@@ -96,7 +96,8 @@ def test_a_paused_creative_is_off_air_from_its_delivery_on_and_back_when_that_en
         assert heard == (9 if "creative_alert" in said else 0, int("creative_pause" in said))
     usual, moved = [[0] * S, [0] * S], [[0] * S, [1] * S]
     assert scripts == [usual, moved, moved, usual]
-    assert market._observations().board is market.board
+    for shown, said in zip(leaves(market._observations().board), leaves(market.board), strict=True):
+        np.testing.assert_array_equal(shown, said)
 
 
 def test_throttle_and_cap_are_enforced_one_interval_later() -> None:
