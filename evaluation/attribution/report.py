@@ -34,6 +34,7 @@ BATCH: Final = 8
 ENOUGH_MARKETS: Final = 16
 DRAWN: Final = 4
 """Markets of the picture."""
+SHARE_ERRORS: Final = {"share_error": "over all cells", "own_share_error": "over ours"}
 NOTE: Final = "<!-- written by `python -m evaluation.attribution docs`: change the code, not this file -->\n"
 INTRODUCTION: Final = """\
 A sixth role, `attribution_0`, credits conversions to placement × format and tells the others. It is off
@@ -54,8 +55,13 @@ report totals); no touch outside its window; a purchase in a shop only of a link
 Auctions go as they went and listeners' health too: a silenced spot is one that somebody else's replaced.
 """
 WHY_SEARCH: Final = (
-    "Every model gives search the conversions that come in by it and that it did not cause; ghost ads do not "
-    "mend that, for only our own spots can be won and not shown."
+    "Every other model gives search the conversions that come in by it and that it did not cause: most who buy "
+    "anyway search first, so that a search stands nearest to the purchase, and a touch that is near is taken "
+    "for a cause. Search cannot be held out, but our spots can, and who was not shown one tells how many "
+    "searches after a spot would have come anyway; those convert as searches do that follow no spot. What is "
+    "left, spots brought by way of search: half of it is search's by Shapley, for neither does it alone "
+    "(`policies/attribution/demand.py`). The rest of search counts as demand, not as an effect, which is a "
+    "little too hard on it: some searches of this world that follow no spot do cause a purchase."
 )
 WORLD_LIMITS: Final = """\
 Conversions of this scenario are those of journeys and take the place of the market's own; its wear, fatigue
@@ -93,7 +99,9 @@ def measure(markets: int, worth_markets: int, workers: int = 1) -> dict[str, Any
         "organic_share": float(scored.organic.sum() / scored.total.sum()),
         "alone_to_shapley": float(scored.alone.sum() / scored.truth.sum()),
         "errors": errors.table(scored),
-        "against_incrementality": errors.beaten(scored, MEASURES[0], rate),
+        "against_incrementality": {
+            figure: errors.beaten(scored, MEASURES[0], rate, figure) for figure in SHARE_ERRORS
+        },
         "share_bias": errors.bias(scored, rate),
         "worth": worth.table(objective, wasted),
     }
@@ -133,6 +141,7 @@ def text(found: Mapping[str, Any]) -> str:
                     "rank correlation",
                     "rank correlation of conversions a touch",
                     "credited / true, ours",
+                    "search",
                 ),
                 [
                     (
@@ -146,6 +155,7 @@ def text(found: Mapping[str, Any]) -> str:
                                 "own_rank",
                                 "rate_rank",
                                 "level",
+                                "search_level",
                             )
                         ),
                     )
@@ -157,7 +167,7 @@ def text(found: Mapping[str, Any]) -> str:
     parts += [
         f"At the scenario's match rate of {found['match_rate']:g}: least error over all cells "
         f"**{best['share_error']}**, over ours **{best['own_share_error']}**, best ranks of what a touch "
-        f"brings **{best['rate_rank']}**. {_sentence(off)} {WHY_SEARCH}\n",
+        f"brings **{best['rate_rank']}**. {' '.join(_sentence(off[figure], where) for figure, where in SHARE_ERRORS.items())}\n\n{WHY_SEARCH}\n",
         "Where shares go wrong (mean credited less true share, match rate "
         f"{found['match_rate']:g}; our cells and search):\n",
         markdown_table(
@@ -217,11 +227,15 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(cell for bias in found["share_bias"].values() for cell in bias))
 
 
-def _sentence(off: Mapping[str, Sequence[float]]) -> str:
+def _sentence(off: Mapping[str, Sequence[float]], where: str) -> str:
     better = [name for name, (_, _, high) in off.items() if high < 0.0]
     worse = [name for name, (_, low, _) in off.items() if low > 0.0]
-    told = f"Over our cells {MEASURES[0]} is surely better than {', '.join(worse) or 'none'}"
-    return f"{told} and surely worse than {', '.join(better) or 'none'}."
+    told = f"{where.capitalize()} {MEASURES[0]} is surely better than {_listed(worse, off)}"
+    return f"{told} and surely worse than {_listed(better, off)}."
+
+
+def _listed(names: Sequence[str], of: Mapping[str, Any]) -> str:
+    return "all others" if len(names) == len(of) else ", ".join(names) or "none"
 
 
 def _verdict(found: Mapping[str, Any]) -> str:
@@ -232,10 +246,18 @@ def _verdict(found: Mapping[str, Any]) -> str:
     told = f"true credit gains {gain}"
     if not found["worth"]["true_gain_is_sure"]:
         told = f"the gain of true credit is not sure ({gain}), so that no share of it is told"
-    held = rows[worth.MUTE]["lift"]
+    sure = [name for name in MODELS if rows[name]["lift"][1] > 0.0]
+    over, under = (
+        [name for name in MODELS if sign * rows[name]["over_truth"][bound] > 0.0]
+        for sign, bound in ((1.0, 1), (-1.0, 2))
+    )
+    held, net = rows[worth.MUTE]["lift"], rows[MEASURES[0]]["lift"]
     return (
-        f"Best of the models is {best} ({_percent(rows[best]['lift'])}); {told}. The hold-out alone costs "
-        f"{_percent((-held[0], -held[2], -held[1]))} of J.\n"
+        f"Surely worth more than nobody's credit: {_listed(sure, MODELS)}. Best by its mean is {best} "
+        f"({_percent(rows[best]['lift'])}, the best of {len(MODELS)}, so rather less on other markets); {told}. "
+        f"Against true credit, surely better: {_listed(over, MODELS)}; surely worse: "
+        f"{_listed(under, MODELS)}. The hold-out alone costs {_percent((-held[0], -held[2], -held[1]))} of J, "
+        f"and {MEASURES[0]} earns {_percent(net)} net of it.\n"
     )
 
 
