@@ -29,7 +29,7 @@ from policies.team import Team
 MATCH_RATES: Final = (1.0, 0.7, 0.4)
 FIGURES: Final = ("rank", "share_error", "own_rank", "own_share_error", "rate_rank", "level", "search_level")
 """By name: Spearman's rank correlation and mean absolute error of shares over all scored cells and over ours
-alone, rank correlation of what a touch brings over ours, and credited / true conversions of ours, of search."""
+alone, rank correlation of what a touch of ours brings, and credited / true conversions of ours, of search."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,7 @@ report totals); no touch outside its window; a purchase in a shop only of a link
 Auctions go as they went and listeners' health too: a silenced spot is one that somebody else's replaced.
 """
 WHY_SEARCH: Final = (
-    "Every other model gives search the conversions that come in by it and that it did not cause: most who buy "
+    "All other models give search the conversions that come in by it and that it did not cause: most who buy "
     "anyway search first, so that a search stands nearest to the purchase, and a touch that is near is taken "
     "for a cause. Search cannot be held out, but our spots can, and who was not shown one tells how many "
     "searches after a spot would have come anyway; those convert as searches do that follow no spot. What is "
@@ -164,10 +164,11 @@ def text(found: Mapping[str, Any]) -> str:
             ),
         ]
     off = found["against_incrementality"]
+    told = " ".join(_sentence(off[figure], where) for figure, where in SHARE_ERRORS.items())
     parts += [
         f"At the scenario's match rate of {found['match_rate']:g}: least error over all cells "
         f"**{best['share_error']}**, over ours **{best['own_share_error']}**, best ranks of what a touch "
-        f"brings **{best['rate_rank']}**. {' '.join(_sentence(off[figure], where) for figure, where in SHARE_ERRORS.items())}\n\n{WHY_SEARCH}\n",
+        f"brings **{best['rate_rank']}**. {told}\n\n{WHY_SEARCH}\n",
         "Where shares go wrong (mean credited less true share, match rate "
         f"{found['match_rate']:g}; our cells and search):\n",
         markdown_table(
@@ -254,10 +255,10 @@ def _verdict(found: Mapping[str, Any]) -> str:
     held, net = rows[worth.MUTE]["lift"], rows[MEASURES[0]]["lift"]
     return (
         f"Surely worth more than nobody's credit: {_listed(sure, MODELS)}. Best by its mean is {best} "
-        f"({_percent(rows[best]['lift'])}, the best of {len(MODELS)}, so rather less on other markets); {told}. "
+        f"({_percent(rows[best]['lift'])}; the best of {len(MODELS)}, so rather less elsewhere); {told}. "
         f"Against true credit, surely better: {_listed(over, MODELS)}; surely worse: "
-        f"{_listed(under, MODELS)}. The hold-out alone costs {_percent((-held[0], -held[2], -held[1]))} of J, "
-        f"and {MEASURES[0]} earns {_percent(net)} net of it.\n"
+        f"{_listed(under, MODELS)}. The hold-out alone costs {_percent((-held[0], -held[2], -held[1]))} "
+        f"of J, and {MEASURES[0]} earns {_percent(net)} net of it.\n"
     )
 
 

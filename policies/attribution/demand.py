@@ -27,8 +27,8 @@ class Caused(NamedTuple):
 def caused(journeys: Journeys, channel: int, own: int, outcome_hours: float, direct: float) -> Caused | None:
     """A channel's share of the conversions that spots brought by way of it; None without ghost ads.
 
-    Touches of the channel that follow a shown spot are A; those after held-out spots tell how many of them, D,
-    would have come anyway: demand, which converts as often (r) as touches of it that follow no shown spot. Of
+    Touches of the channel that follow a shown spot are A; those after held-out spots tell how many of them,
+    D, would have come anyway: demand, which converts as often (r) as touches that follow no shown spot. Of
     the people who converted after one of A, K, so many did by way of it, M:
     K = D r + M + (A − D) (direct − M / shown), the last being what spots brought meanwhile without it.
 
