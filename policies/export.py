@@ -94,10 +94,10 @@ def export(
         for name, net in load_networks(run / "policies").items()
     }
     manifest = _draft(run, config, scenario, networks)
-    seen, *told = record(Bundle(run, Manifest.model_validate(manifest), scenario, {}), networks)
+    seen, logs, credit = record(Bundle(run, Manifest.model_validate(manifest), scenario, {}), networks)
     files = {f"{name}/model.onnx": onnx_bytes(name, network, seen) for name, network in networks.items()}
     manifest["parity"] = check_parity(files, networks, seen)
-    files[GOLDEN] = bytes_of(_golden(seen, *told, networks))
+    files[GOLDEN] = bytes_of(_golden(seen, logs, credit, networks))
     files[SCENARIO] = _json(scenario.model_dump(mode="json"))
     files |= {f"schema/{role}.json": _json(role_schema(role)) for role in SCHEMAS}
     files["schema/messages.json"] = _json(message_schema())

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from envs.catalogue import ARMS
 from policies.desk import CAMPAIGN_BELIEF
+from policies.encoder import Encoder
 from policies.exported import BundleError, ExportedModel
 from policies.memory import GatedMemory
 from policies.networks import CreativeActor
@@ -54,10 +55,10 @@ class ServedCreative(nn.Module):
 def spec_of(name: str, network: nn.Module) -> ModelSpec:
     """Inputs and outputs of a network that was loaded."""
     actor = network.actor if isinstance(network, ServedCreative) else network
-    memory, encoder = getattr(actor, "memory", None), getattr(actor, "encoder", None)
-    extra = (encoder or actor.campaign_encoder).extra
+    memory = getattr(actor, "memory", None)
     units = memory.units if isinstance(memory, GatedMemory) else 0
-    return model_spec(name, units, credit=extra[0] > CAMPAIGN_BELIEF)
+    encoders = [part for part in actor.children() if isinstance(part, Encoder)]  # the campaign's comes first
+    return model_spec(name, units, credit=encoders[0].extra[0] > CAMPAIGN_BELIEF)
 
 
 @torch.inference_mode()

@@ -134,8 +134,8 @@ class TrainingConfiguration(_Part):
     base_team: str = "certainty-equivalent"
     """Scripted team that drives the roles which do not learn."""
     attribution: str | None = None
-    """Model of the sixth role, which the team then has; wants a scenario with journeys. The networks see its
-    credit unless `networks.credit` says no: then they hear of it by the desk's scores and bids alone."""
+    """Model of the sixth role, which the team then has; wants a scenario with journeys. With
+    `networks.credit` the networks see what it says, else they hear of it by the desk's scores alone."""
     learned_roles: tuple[LearnedRole, ...] = ("creative", "bidding")
     critic: CriticKind = "shared"
     """`shared` sees the whole market and its hidden truth; `unprivileged` only what is observable;
@@ -152,17 +152,6 @@ class TrainingConfiguration(_Part):
     """Ends the run early, and the learning rate's schedule with it; without it a run is reproducible."""
     checkpoint_every: Annotated[int, Field(ge=1)] = 10
     development: Development = Development()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _see_credit(cls, given: Any) -> Any:
-        """Networks see credit where there is any, unless told otherwise."""
-        if not isinstance(given, dict) or given.get("attribution") is None:
-            return given
-        networks = given.get("networks", {})
-        if isinstance(networks, dict) and networks.get("belief", True):
-            return {**given, "networks": {"credit": True, **networks}}
-        return given
 
     @model_validator(mode="after")
     def _check(self) -> TrainingConfiguration:

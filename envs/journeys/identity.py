@@ -54,7 +54,7 @@ def observed(
     """
     rate = settings.match_rate if match_rate is None else match_rate
     people = len(hidden.link)
-    own = touches.who // people == campaign
+    own = np.flatnonzero(touches.who // people == campaign)
     who, cell, hour, device, clicked, held = (
         column[own] for column in (touches.who, touches.cell, touches.hour, touches.device, touches.clicked,
                                    touches.held_out)
