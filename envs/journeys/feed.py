@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from envs.journeys.identity import JourneyLog, JourneyRows, assembled
+from envs.journeys.identity import NOTHING, JourneyLog, JourneyRows, assembled
 from envs.journeys.touches import REACHED
 from envs.journeys.world import JourneyWorld
 from envs.scenario import Scenario
@@ -58,7 +58,7 @@ class ToldFeed(JourneyFeed):
     def __init__(self, scenario: Scenario, campaigns: int) -> None:
         """Nothing is known."""
         super().__init__(scenario)
-        self._parts: list[list[JourneyRows]] = [[] for _ in range(campaigns)]
+        self._parts = [[NOTHING] for _ in range(campaigns)]
         self._hours = 0.0
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class JourneyRows(NamedTuple):
     held_out: Bool  # [T]
     buyer: Int  # [K] journeys that converted, some of people whom nobody is known to have touched
     bought_hour: Float  # [K]
+
+
+_INT, _FLOAT, _FLAG = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.bool_)
+NOTHING: Final = JourneyRows(_INT, _INT, _FLOAT, _FLAG, _FLAG, _INT, _FLOAT)
 
 
 def told(
