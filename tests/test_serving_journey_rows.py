@@ -1,4 +1,4 @@
-"""Journeys that are told: each touch once, by interval, in time for attribution; a restart forgets nothing."""
+"""Journeys that are told: each touch once, by interval, for attribution; a restart forgets nothing."""
 
 from __future__ import annotations
 
