@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from envs.observation import ROLES
 from envs.protocol import ATTRIBUTION
 from interlude import app
-from policies.attribution.agent import ATTRIBUTION_NAMES
+from policies.attribution.agent import ATTRIBUTION_NAMES, TRUTH
 from policies.registry import policy_names
 from policies.rules import RULES
 from policies.teams import TEAMS
@@ -36,9 +36,8 @@ def test_teams_and_policies_are_listed_for_people_and_machines(tmp_path: Path) -
         no_team = policy["role"] == ATTRIBUTION or policy["name"].partition(":")[0] in OF_NO_TEAM
         assert policy["teams"] or no_team
         assert policy["name"] in told.stdout
-        assert (policy["knowledge"] == "privileged") is policy["name"].startswith(
-            ("oracle", "noisy", "truth")
-        )
+        peeps = policy["name"].startswith(("oracle", "noisy")) or policy["name"] == TRUTH
+        assert (policy["knowledge"] == "privileged") is peeps
 
 
 def test_json_on_standard_output_is_one_object() -> None:

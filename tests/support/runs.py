@@ -28,7 +28,10 @@ SETTINGS = NetworkSettings(creative_hidden=8, bidding_hidden=8, critic_hidden=8)
 RECURRENT = SETTINGS.model_copy(update={"memory": 5, "foretells": True})
 
 
-WITH_JOURNEYS = SCENARIO.replace("intervals: 6", "intervals: 14") + "journeys: {people: 16}\n"
+WITH_JOURNEYS = (
+    SCENARIO.replace("intervals: 6", "intervals: 14")
+    + "journeys: {people: 32, conversions_per_purchase: 28}\n"
+)
 """Long enough for attribution to speak."""
 
 
