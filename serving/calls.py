@@ -36,12 +36,12 @@ class EventTold(BaseModel):
     segment: Annotated[int, Field(ge=0, lt=4)] | None = None
     price: float = Field(0.0, ge=0, le=1e9, allow_inf_nan=False)
     """CPM paid, of an impression."""
-    count: float = Field(1, gt=0, le=1e6, allow_inf_nan=False)
+    count: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
     """Whole, but for conversions, of which a platform may report parts."""
 
     @model_validator(mode="after")
     def _whole(self) -> EventTold:
-        if self.type != "conversion" and not self.count.is_integer():
+        if self.type != "conversion" and self.count % 1.0:
             raise ValueError(f"count of {self.type} must be whole, got {self.count:g}")
         return self
 

@@ -13,7 +13,7 @@ from support.runs import exported
 
 from envs.exchange import Exchange, Notice, Opportunity
 from envs.journeys.feed import ToldFeed
-from envs.journeys.settings import CELL_NAMES
+from envs.journeys.settings import CELL_NAMES, JourneySettings
 from envs.market import INITIAL_ARM
 from envs.seeds import market_seeds
 from serving.brief import FlightBrief, example_brief
@@ -122,7 +122,8 @@ class _Nobody:
 
 
 def test_what_an_exchange_tells_bit_by_bit_is_what_is_known_at_the_end(client: Client) -> None:
-    scenario = client.service.bundle.scenario
+    settings = JourneySettings(people=64, conversions_per_purchase=28.0)
+    scenario = client.service.bundle.scenario.model_copy(update={"journeys": settings})
     exchange = Exchange(scenario)
     exchange.reset(market_seeds("development", 0, 0, 1))
     feed = ToldFeed(scenario, 2)

@@ -502,8 +502,9 @@ def test_a_team_with_attribution_is_trained_resumed_evaluated_and_exported(
 
 
 def test_without_attribution_networks_are_as_they_were(trained: Path) -> None:
-    """The reference, made before there was any, still fits its networks."""
-    reference = ROOT / "checkpoints" / "reference" / "policies"
-    for folder in (reference, trained / "policies"):
-        actors = load_actors(folder)
-        assert {actor.encoder.extra[0] for actor in actors.values()} == {CAMPAIGN_BELIEF}  # type: ignore[union-attr]
+    """The reference, made before there was any, opens, and its golden flights go as they went."""
+    actors = load_actors(trained / "policies")
+    assert {actor.encoder.extra[0] for actor in actors.values()} == {CAMPAIGN_BELIEF}  # type: ignore[union-attr]
+    reference = open_bundle(ROOT / "checkpoints" / "reference", whole_flights=True)
+    assert not reference.manifest.credit and "attribution" not in reference.team().policies
+    assert reference.models["bidding"].inputs["campaign_belief"][-1] == CAMPAIGN_BELIEF
