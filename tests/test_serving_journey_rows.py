@@ -122,7 +122,7 @@ class _Nobody:
 
 
 def test_what_an_exchange_tells_bit_by_bit_is_what_is_known_at_the_end(client: Client) -> None:
-    settings = JourneySettings(people=64, conversions_per_purchase=28.0)
+    settings = JourneySettings(people=64, conversions_per_purchase=500.0, organic=0.5)
     scenario = client.service.bundle.scenario.model_copy(update={"journeys": settings})
     exchange = Exchange(scenario)
     exchange.reset(market_seeds("development", 0, 0, 1))

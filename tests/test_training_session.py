@@ -458,7 +458,7 @@ def test_resuming_a_run_that_is_over_says_how_it_could_go_on(trained: Path) -> N
 
 CREDITED = (
     SCENARIO.replace("intervals: 6", "intervals: 14")
-    + "journeys: {people: 16, conversions_per_purchase: 28}\n"
+    + "journeys: {people: 16, conversions_per_purchase: 500}\n"
 )
 SEES_CREDIT = ["attribution=linear", "networks.credit=true", "iterations=2", "checkpoint_every=1"]
 

@@ -30,7 +30,7 @@ RECURRENT = SETTINGS.model_copy(update={"memory": 5, "foretells": True})
 
 WITH_JOURNEYS = (
     SCENARIO.replace("intervals: 6", "intervals: 14")
-    + "journeys: {people: 32, conversions_per_purchase: 28}\n"
+    + "journeys: {people: 32, conversions_per_purchase: 500}\n"
 )
 """Long enough for attribution to speak."""
 
