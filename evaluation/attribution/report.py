@@ -1,11 +1,13 @@
 """The report on attribution: `python -m evaluation.attribution docs [--markets N] [--worth-markets N]`.
 
-It writes `attribution.md`, `attribution.json` and `attribution.png` into the folder named.
+It writes `attribution.md`, `attribution.json` and `attribution.png` into the folder named; with `--learned
+RUN` it measures a run instead and adds it to what stands there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from envs.output import write_bytes_atomically, write_json, write_text_atomically
+from envs.protocol import ATTRIBUTION
 from envs.scenario import load_scenario
 from envs.state import Float
-from evaluation.attribution import errors, worth
+from evaluation.attribution import errors, learned, worth
 from evaluation.attribution.credited import LEAST_TOUCHES, Credited, credited
 from evaluation.attribution.figures import draw_calibration, draw_sankey, draw_shares
 from evaluation.reference import markdown_table
@@ -39,7 +42,9 @@ NOTE: Final = "<!-- written by `python -m evaluation.attribution docs`: change t
 INTRODUCTION: Final = """\
 A sixth role, `attribution_0`, credits conversions to placement × format and tells the others. It is off
 unless a team names it (`interlude evaluate listener-aware+attribution=shapley --scenario attribution`), and
-works where the scenario has `journeys:` (`envs/journeys/`). Models stand in `policies/attribution/`.
+works where the scenario has `journeys:` (`envs/journeys/`). Models stand in `policies/attribution/`. Desks
+hear its message, networks see it where a training configuration says `attribution: MODEL` and
+`networks: {credit: true}`, and a served team is told journeys by `POST /journeys` ([serving.md](serving.md)).
 Brackets are 95 % intervals over markets, in pairs where teams are compared.
 
 **The world.** People behind the listeners own a speaker, a phone and a desk. They meet our spots, and
@@ -209,12 +214,36 @@ def text(found: Mapping[str, Any]) -> str:
             ],
         ),
         _verdict(found),
+        *_learned(found.get("learned")),
         "## Limits\n",
         WORLD_LIMITS,
         f"Written by `python -m evaluation.attribution docs --markets {found['markets']} --worth-markets "
         f"{found['worth_markets']}`.\n",
     ]
     return "\n".join(parts)
+
+
+def _learned(found: Mapping[str, Any] | None) -> list[str]:
+    """Nothing where no run was measured."""
+    if found is None:
+        return []
+    scripted = f"{found['base_team']}+{ATTRIBUTION}={found['model']}"
+    names = (f"learned on `{scripted}`", f"`{scripted}`", f"`{found['base_team']}`")
+    lifts = (found["over_none"], found["scripted_over_none"], (0.0, 0.0, 0.0))
+    rows = [
+        (name, f"{objective:,.0f}", _percent(lift))
+        for name, objective, lift in zip(names, found["objective_usd"], lifts, strict=True)
+    ]
+    sight = "networks see credit" if found["sees_credit"] else "only the desk hears credit"
+    return [
+        "## Learned roles\n",
+        f"{' and '.join(found['learned_roles']).capitalize()}, learned in {found['iterations']} iterations "
+        f"({found['market_steps']:,} market-steps, `configs/training/attribution.yaml`); {sight}. "
+        f"{found['markets']} held-out markets, in pairs.\n",
+        _few(found["markets"]),
+        markdown_table(("team", "J, USD a market", "over the team without the role"), rows),
+        f"Learned over scripted: {_percent(found['over_scripted'])}.\n",
+    ]
 
 
 def _few(markets: int) -> str:
@@ -307,11 +336,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--worth-markets", type=int, default=64, help="for the table of worth")
     parser.add_argument("--workers", type=int, default=1, help="processes that play; no figure depends on it")
     parser.add_argument("--model", default=MEASURES[0], choices=list(MODELS), help="of the picture")
+    parser.add_argument(
+        "--learned", type=Path, metavar="RUN", help="measure this run on --worth-markets, and nothing else"
+    )
     asked = parser.parse_args(arguments)
     if not asked.folder.is_dir():
         parser.error(f"{asked.folder} is not a folder")
-    found = measure(asked.markets, asked.worth_markets, asked.workers)
-    write_json(asked.folder / "attribution.json", found)
+    path = asked.folder / "attribution.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if asked.learned is None:
+        found = measure(asked.markets, asked.worth_markets, asked.workers)
+        found |= {name: before[name] for name in ("learned",) if name in before}
+        write_bytes_atomically(asked.folder / "attribution.png", picture(asked.model))
+    else:
+        found = before | {"learned": learned.measure(asked.learned, asked.worth_markets)}
+    write_json(path, found)
     write_text_atomically(asked.folder / "attribution.md", text(found))
-    write_bytes_atomically(asked.folder / "attribution.png", picture(asked.model))
     return 0
