@@ -152,34 +152,27 @@ async def in_thread(call: Callable[[], Any]) -> Any:
     return await future
 
 
+class Delivery(NamedTuple):
+    """What all roles together learn in one interval."""
+
+    observations: Observations
+    impressions: ImpressionLog | None = None
+    """Of the interval before; None where nobody reads them."""
+    credit: CellCredit | None = None
+    """As delivered now; None where nobody attributes."""
+    journeys: Sequence[JourneyRows] | None = None
+    """Of every campaign, told in the interval before; None where nobody tells."""
+
+
 @dataclass
 class History:
     """What every role has seen of a flight."""
 
     flight_id: str
     flight: Flight
-    observations: list[Observations] = field(default_factory=list)
-    impressions: list[ImpressionLog | None] = field(default_factory=list)
-    """Of the interval before each observation."""
-    credit: list[CellCredit | None] = field(default_factory=list)
-    """Delivered with each observation."""
-    journeys: list[Sequence[JourneyRows] | None] = field(default_factory=list)
-    """Told in the interval before each observation; None where nobody tells."""
+    deliveries: list[Delivery] = field(default_factory=list)
     attributed: bool = False
     """Whether the sixth role, if the team has it, is asked."""
-
-    def keep(
-        self,
-        observations: Observations,
-        impressions: ImpressionLog | None = None,
-        credit: CellCredit | None = None,
-        journeys: Sequence[JourneyRows] | None = None,
-    ) -> None:
-        """What everybody sees after an interval, or before the first."""
-        self.observations.append(observations)
-        self.impressions.append(impressions)
-        self.credit.append(credit)
-        self.journeys.append(journeys)
 
     def seen(self, role: str, first: int) -> list[Seen]:
         """What a role saw from an interval on; whether it reads impressions is its policy's affair.
@@ -187,10 +180,11 @@ class History:
         Attribution sees what the monitor sees, and journeys.
         """
         sight, reads = ("monitor", True) if role == ATTRIBUTION else (role, False)
-        columns = (self.observations, self.impressions, self.credit, self.journeys)
         return [
-            Seen(getattr(seen, sight), log, credit, journeys if reads else None)
-            for seen, log, credit, journeys in zip(*(column[first:] for column in columns), strict=True)
+            Seen(
+                getattr(one.observations, sight), one.impressions, one.credit, one.journeys if reads else None
+            )
+            for one in self.deliveries[first:]
         ]
 
 
@@ -235,13 +229,13 @@ class Cast:
         self.seconds[role] = asyncio.get_running_loop().time() - started
         if reason is None:
             return answer, None
-        failure = RoleFailure(role, len(history.observations) - 1, reason)
+        failure = RoleFailure(role, len(history.deliveries) - 1, reason)
         return await caught_up(self.stand_ins[role], role, history), failure
 
 
 async def caught_up(role: Role, name: str, history: History) -> Answer:
     """A role's answer; where it is behind it is told what it missed, in the end everything."""
-    first = len(history.observations) - 1
+    first = len(history.deliveries) - 1
     for _ in range(CATCH_UPS):
         try:
             return await role.act(history.flight_id, history.flight, first, history.seen(name, first))
