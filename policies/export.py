@@ -197,6 +197,7 @@ def _draft(
         "name": run.resolve().name,
         "learned_roles": learned,
         "model_aware": aware,
+        "orchestrator": trained.get("orchestrator", "base"),
         "claims_video": "creative" in learned and _model_aware(networks["creative"]),
         "schema_hash": schema_hash(),
         "schema_hashes": {role: schema.hash for role, schema in SCHEMAS.items()},

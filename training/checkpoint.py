@@ -180,6 +180,7 @@ def save_policies(
         "scenario": configuration.scenario,
         "base_team": configuration.base_team,
         "learned_roles": list(configuration.learned_roles),
+        "orchestrator": configuration.orchestrator,
         "critic": configuration.critic,
         "seed": configuration.seed,
         "configuration_hash": configuration.hash,

@@ -132,6 +132,9 @@ class TrainingConfiguration(_Part):
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     base_team: str = "certainty-equivalent"
     """Scripted team that drives the roles which do not learn."""
+    orchestrator: Literal["base", "critic"] = "base"
+    """Who directs the trained team: the base team's, or one that splits budgets by the run's critic. Flights
+    that are learned from have the base team's: a critic that moved money by itself would chase its tail."""
     learned_roles: tuple[LearnedRole, ...] = ("creative", "bidding")
     critic: CriticKind = "shared"
     """`shared` sees the whole market and its hidden truth; `unprivileged` only what is observable;
@@ -158,6 +161,8 @@ class TrainingConfiguration(_Part):
                 "networks.monolithic learns creative and bidding, but learned_roles is "
                 f"{list(self.learned_roles)}"
             )
+        if self.orchestrator == "critic" and "orchestrator" in self.learned_roles:
+            raise ValueError("orchestrator is 'critic', but learned_roles has one that learns: choose one")
         if self.base_team not in team_names():
             raise ValueError(str(UnknownNameError("team", self.base_team, team_names())))
         if (self.teacher.foretelling > 0.0) != self.networks.foretells:
