@@ -19,7 +19,7 @@ from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import ROLES
 from envs.protocol import Actions
-from policies.policy import Flight, Policy, reads_listeners
+from policies.policy import Flight, Policy, StateReader, reads_listeners
 from policies.team import BESIDE_THE_ACTION, Team, answer_problem, beside_problem
 
 DEADLINE_SECONDS: Final = 1.0
@@ -36,10 +36,11 @@ class Answer(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What one role learns in one interval."""
+    """What a role may learn in one interval; most read only their own part."""
 
-    observation: NDArray[np.float32]
+    observations: Observations
     impressions: ImpressionLog | None
+    """Of the interval before."""
 
 
 class BehindError(Exception):
@@ -73,10 +74,12 @@ class Actor:
         if self._position < first:
             raise BehindError(self._position)
         try:
-            for observation, impressions in seen:
+            for observations, impressions in seen:
                 if impressions is not None and reads_listeners(self._policy):
                     self._policy.read_impressions(impressions)
-                action = self._policy.act(observation)
+                if isinstance(self._policy, StateReader):
+                    self._policy.read_observations(observations)
+                action = self._policy.act(getattr(observations, self.role))
                 self._position += 1
         except Exception:
             self._flight_id = None  # from the start again: what it holds may be half of an interval
@@ -146,12 +149,9 @@ class History:
     impressions: list[ImpressionLog | None] = field(default_factory=list)
     """Of the interval before each observation."""
 
-    def seen(self, role: str, first: int) -> list[Seen]:
-        """What a role saw from an interval on; whether it reads impressions is its policy's affair."""
-        return [
-            Seen(getattr(seen, role), log)
-            for seen, log in zip(self.observations[first:], self.impressions[first:], strict=True)
-        ]
+    def seen(self, first: int) -> list[Seen]:
+        """What there was to see from an interval on; what a role reads of it is its policy's affair."""
+        return [Seen(*both) for both in zip(self.observations[first:], self.impressions[first:], strict=True)]
 
 
 class RoleFailure(NamedTuple):
@@ -184,7 +184,7 @@ class Cast:
     async def _answer(self, role: str, history: History) -> tuple[Answer, RoleFailure | None]:
         started = asyncio.get_running_loop().time()
         try:
-            answer = await asyncio.wait_for(caught_up(self.roles[role], role, history), self.deadline_seconds)
+            answer = await asyncio.wait_for(caught_up(self.roles[role], history), self.deadline_seconds)
             reason = _fault(role, answer, history.flight)
         except TimeoutError:
             reason = f"no answer within {self.deadline_seconds:g} s"
@@ -194,18 +194,18 @@ class Cast:
         if reason is None:
             return answer, None
         failure = RoleFailure(role, len(history.observations) - 1, reason)
-        return await caught_up(self.stand_ins[role], role, history), failure
+        return await caught_up(self.stand_ins[role], history), failure
 
 
-async def caught_up(role: Role, name: str, history: History) -> Answer:
+async def caught_up(role: Role, history: History) -> Answer:
     """A role's answer; where it is behind it is told what it missed, in the end everything."""
     first = len(history.observations) - 1
     for _ in range(CATCH_UPS):
         try:
-            return await role.act(history.flight_id, history.flight, first, history.seen(name, first))
+            return await role.act(history.flight_id, history.flight, first, history.seen(first))
         except BehindError as behind:  # of several replicas each may be behind by its own
             first = min(behind.position, first - 1)
-    return await role.act(history.flight_id, history.flight, 0, history.seen(name, 0))
+    return await role.act(history.flight_id, history.flight, 0, history.seen(0))
 
 
 def local_cast(make_team: Callable[[], Team], deadline_seconds: float = DEADLINE_SECONDS) -> Cast:

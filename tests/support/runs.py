@@ -13,6 +13,7 @@ from policies.critic import ObservableCritic
 from policies.export import export
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
 from policies.orchestrator_actor import OrchestratorActor
+from policies.tensors import ROLES_OF_CAMPAIGNS
 from policies.weights import NETWORKS, save_networks
 
 SCENARIO = """
@@ -41,6 +42,7 @@ def a_run(
     roles: tuple[str, ...] = ("creative", "bidding"),
     settings: NetworkSettings = SETTINGS,
     base_team: str = "certainty-equivalent",
+    orchestrator: str = "base",
 ) -> Path:
     """A run directory whose networks are random, and loud enough to leave the desk's rule."""
     torch.manual_seed(0)
@@ -56,10 +58,12 @@ def a_run(
     learned = ", ".join(roles)
     (path / "config.yaml").write_text(
         f"name: tiny\nscenario: {scenario}\nseed: 3\nbase_team: {base_team}\nlearned_roles: [{learned}]\n"
+        f"orchestrator: {orchestrator}\n"
     )
     about = {"kind": "interlude-run", "git_commit": "abc", "schema_hash": schema_hash()}
     (path / "manifest.json").write_text(json.dumps(about))
-    save_networks(path / "policies", networks, settings, {"configuration_hash": "0123456789ab"})
+    told = {"configuration_hash": "0123456789ab", "base_team": base_team, "orchestrator": orchestrator}
+    save_networks(path / "policies", networks, settings, told)
     return path
 
 
@@ -67,11 +71,15 @@ def a_run(
 def exported(
     base: Path, settings: NetworkSettings = SETTINGS, base_team: str = "certainty-equivalent"
 ) -> tuple[Path, Path]:
-    """A run under the folder and its bundle, made once a session; tests copy what they change."""
+    """A run under the folder and its bundle, made once a session; tests copy what they change.
+
+    The one on `listener-aware` is directed by its critic, as `quick`'s is.
+    """
     folder = base / f"exported-{base_team}-{settings.memory}"
     if (folder / "bundle").is_dir():
         return folder / "run", folder / "bundle"
     folder.mkdir()
-    run = a_run(folder / "run", a_scenario(folder), settings=settings, base_team=base_team)
+    orchestrator = "critic" if base_team == "listener-aware" else "base"
+    run = a_run(folder / "run", a_scenario(folder), (*ROLES_OF_CAMPAIGNS,), settings, base_team, orchestrator)
     export(run, folder / "bundle")
     return run, folder / "bundle"
