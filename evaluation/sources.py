@@ -124,7 +124,7 @@ class TeamSource:
         base, *replacements = re.split(r"\+(?=\w+=)", self.argument)
         workshop = _Workshop(self.sample)
         origin = workshop.team(base)
-        chosen = dict.fromkeys(ROLES, origin)
+        chosen = dict.fromkeys((role for role in (*ROLES, ATTRIBUTION) if role in origin.policies), origin)
         for replacement in replacements:
             role, _, source = replacement.partition("=")
             if role not in (*ROLES, ATTRIBUTION):
@@ -220,7 +220,8 @@ class _Workshop:
 
         config = load_yaml(directory / "config.yaml")
         learned = load_run_policies(directory, sample=self.sample)
-        base = dict(make_team(str(config.get("base_team", "certainty-equivalent"))).policies)
+        name = str(config.get("base_team", "certainty-equivalent"))
+        base = dict(make_team(name, attribution=config.get("attribution")).policies)
         if (directory / AUDIENCE).is_dir():
             base["audience"] = load_audience(directory / AUDIENCE)
         seed = config.get("seed")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from envs.catalogue import MAX_CAMPAIGNS, S
 from envs.observation import SCHEMAS, Schema
+from policies.credited import CREDIT
 from policies.desk import CAMPAIGN_BELIEF, SEGMENT_BELIEF
 
 Extra = tuple[Tensor, Tensor]
@@ -108,7 +109,10 @@ class Encoder(nn.Module):
             getattr(self, f"{name}_scale").copy_(torch.where(spread > 1e-4, 1.0 / spread, 1.0))
 
 
-def campaign_encoder(*, belief: bool) -> Encoder:
-    """Encoder of a campaign's observation (plain) and its segments' (grouped), with beliefs or not."""
-    extra = (CAMPAIGN_BELIEF, SEGMENT_BELIEF) if belief else (0, 0)
+def campaign_encoder(*, belief: bool, credit: bool = False) -> Encoder:
+    """Encoder of a campaign's observation (plain) and its segments' (grouped), with beliefs or not.
+
+    `credit`: among the beliefs is what the attribution agent says.
+    """
+    extra = (CAMPAIGN_BELIEF + CREDIT * credit, SEGMENT_BELIEF) if belief else (0, 0)
     return Encoder(SCHEMAS["bidding"], CAMPAIGN_COLUMNS, extra)

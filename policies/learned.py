@@ -263,7 +263,12 @@ def desk_of_run(run_directory: str | Path) -> CampaignDesk:
     except ValueError as error:
         raise DamagedFileError(f"{folder}: {error}") from error
     base = str(manifest.get("base_team", DESK_TEAM))
-    return learning_desk(manifest.get("desk_knobs"), prior, reads_listeners=make_team(base).reads_listeners)
+    return learning_desk(
+        manifest.get("desk_knobs"),
+        prior,
+        reads_listeners=make_team(base).reads_listeners,
+        tells_credit=bool(manifest["networks"].get("credit", False)),
+    )
 
 
 def load_run_policies(

@@ -11,7 +11,7 @@ import math
 from typing import Final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from envs.catalogue import K, P, S
@@ -42,6 +42,8 @@ class NetworkSettings(BaseModel):
     """Log-multiplier = the desk's bid + network; off: the network alone."""
     belief: bool = True
     """The desk's beliefs are inputs; off: observations alone."""
+    credit: bool = False
+    """Among the beliefs is what the attribution agent says; wants a team that has one."""
     kappa: float = Field(8.0, gt=0, allow_inf_nan=False)
     """Initial weight of the desk's log scores; learned."""
     memory: int = Field(0, ge=0, le=1024)
@@ -52,6 +54,14 @@ class NetworkSettings(BaseModel):
     """One network decides everything for a campaign: both roles stand on the creative's first layers."""
     log_std: float = Field(-0.9, ge=-5.0, le=2.0)
     """Initial log standard deviation of the bidding agent's exploration; learned."""
+
+    @model_validator(mode="after")
+    def _check(self) -> NetworkSettings:
+        if self.credit and not self.belief:
+            raise ValueError(
+                "networks.credit is told by the desk among its beliefs: it wants networks.belief"
+            )
+        return self
 
 
 def linear(inputs: int, outputs: int, gain: float = math.sqrt(2.0), *, bias: bool = True) -> nn.Linear:
@@ -69,7 +79,7 @@ class CreativeActor(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds the network; its output starts near zero, so that it starts as the desk's rule."""
         super().__init__()
-        self.encoder = campaign_encoder(belief=settings.belief)
+        self.encoder = campaign_encoder(belief=settings.belief, credit=settings.credit)
         self.model_aware = settings.belief or settings.creative_residual
         hidden = settings.creative_hidden
         self.campaign = linear(self.encoder.plain_size, hidden, 1.0)
@@ -159,7 +169,7 @@ class BiddingActor(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds the network; its output starts near zero."""
         super().__init__()
-        self.encoder = campaign_encoder(belief=settings.belief)
+        self.encoder = campaign_encoder(belief=settings.belief, credit=settings.credit)
         self.residual = settings.bidding_residual
         self.model_aware = settings.belief or settings.bidding_residual
         hidden = seen = settings.bidding_hidden

@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
+from envs.protocol import ATTRIBUTION
 from policies.arm_prior import ArmPrior
+from policies.attribution.agent import make_attribution
 from policies.audience.agent import CollaborativeAudience
 from policies.audience.learned_segments import LearnedSegments
 from policies.audience.listener_model import shipped_session_model
@@ -225,17 +227,19 @@ def tuned_verticals(name: str) -> tuple[str, ...]:
     return tuple(_stored(name).get("verticals", {}))
 
 
-def make_team(name: str, knobs: Knobs | None = None) -> Team:
-    """A scripted team with its tuned knobs, or with others.
+def make_team(name: str, knobs: Knobs | None = None, attribution: str | None = None) -> Team:
+    """A scripted team with its tuned knobs, or with others; with the sixth role where a model is named.
 
     Raises:
-        UnknownNameError: no such team; the valid names are listed.
+        UnknownNameError: no such team or attribution model; the valid names are listed.
         ConfigurationError: `NAME@vertical` of a team that was not tuned by vertical.
     """
     base = name.removesuffix(BY_VERTICAL)
     policies = _policies(base, knobs)
     if base != name:
         policies |= _by_vertical(base, policies, knobs)
+    if attribution is not None:
+        policies[ATTRIBUTION] = make_attribution(attribution)
     return Team(name=name, policies=policies, model_aware=team_knowledge(base) != MODEL_FREE)
 
 
@@ -270,15 +274,19 @@ DESK_TEAM: Final = "certainty-equivalent"
 
 
 def learning_desk(
-    knobs: Knobs | None = None, arm_prior: ArmPrior | None = None, *, reads_listeners: bool = False
+    knobs: Knobs | None = None,
+    arm_prior: ArmPrior | None = None,
+    *,
+    reads_listeners: bool = False,
+    tells_credit: bool = False,
 ) -> CampaignDesk:
     """The certainty-equivalent desk that learned policies stand on, with its tuned knobs or with others.
 
     `arm_prior` is what past campaigns taught, by default nothing; with `reads_listeners` it learns from
-    single impressions instead of counts.
+    single impressions instead of counts; with `tells_credit` its features tell what attribution says.
     """
     knobs = {**tuned_knobs(DESK_TEAM), **(knobs or {})}
-    return filter_desk(knobs, arm_prior, reads_listeners=reads_listeners)
+    return filter_desk(knobs, arm_prior, reads_listeners=reads_listeners, tells_credit=tells_credit)
 
 
 def describe_teams() -> list[dict[str, str]]:

@@ -179,6 +179,7 @@ def save_policies(
     about = {
         "scenario": configuration.scenario,
         "base_team": configuration.base_team,
+        "attribution": configuration.attribution,
         "learned_roles": list(configuration.learned_roles),
         "orchestrator": configuration.orchestrator,
         "critic": configuration.critic,

@@ -177,7 +177,8 @@ class Session:
         markets = configuration.development.markets
         course = Course(configuration.load_scenario(), "development", 0, markets, taste_pool=pool)
         if self._base is None:
-            self._base = play(make_team(configuration.base_team), course).metrics[OBJECTIVE]
+            base = make_team(configuration.base_team, attribution=configuration.attribution)
+            self._base = play(base, course).metrics[OBJECTIVE]
         networks = store.networks_of(state, configuration)
         team = learning_team(
             configuration, actors_of(networks), sample=False, desk=state.warm_up.desk(configuration)

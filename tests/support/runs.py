@@ -29,10 +29,17 @@ SETTINGS = NetworkSettings(creative_hidden=8, bidding_hidden=8, critic_hidden=8)
 RECURRENT = SETTINGS.model_copy(update={"memory": 5, "foretells": True})
 
 
-def a_scenario(folder: Path) -> Path:
+WITH_JOURNEYS = (
+    SCENARIO.replace("intervals: 6", "intervals: 14")
+    + "journeys: {people: 32, conversions_per_purchase: 500}\n"
+)
+"""Long enough for attribution to speak."""
+
+
+def a_scenario(folder: Path, text: str = SCENARIO) -> Path:
     """The file of a scenario that plays in milliseconds."""
     path = folder / "scenario.yaml"
-    path.write_text(SCENARIO)
+    path.write_text(text)
     return path
 
 
@@ -43,6 +50,7 @@ def a_run(
     settings: NetworkSettings = SETTINGS,
     base_team: str = "certainty-equivalent",
     orchestrator: str = "base",
+    attribution: str | None = None,
 ) -> Path:
     """A run directory whose networks are random, and loud enough to leave the desk's rule."""
     torch.manual_seed(0)
@@ -58,7 +66,8 @@ def a_run(
     learned = ", ".join(roles)
     (path / "config.yaml").write_text(
         f"name: tiny\nscenario: {scenario}\nseed: 3\nbase_team: {base_team}\nlearned_roles: [{learned}]\n"
-        f"orchestrator: {orchestrator}\n"
+        + f"orchestrator: {orchestrator}\n"
+        + ("" if attribution is None else f"attribution: {attribution}\n")
     )
     about = {"kind": "interlude-run", "git_commit": "abc", "schema_hash": schema_hash()}
     (path / "manifest.json").write_text(json.dumps(about))
@@ -69,17 +78,24 @@ def a_run(
 
 @cache
 def exported(
-    base: Path, settings: NetworkSettings = SETTINGS, base_team: str = "certainty-equivalent"
+    base: Path,
+    settings: NetworkSettings = SETTINGS,
+    base_team: str = "certainty-equivalent",
+    attribution: str | None = None,
 ) -> tuple[Path, Path]:
     """A run under the folder and its bundle, made once a session; tests copy what they change.
 
-    The one on `listener-aware` is directed by its critic, as `quick`'s is.
+    The one on `listener-aware` is directed by its critic, as `quick`'s is. With an attribution model the
+    market has journeys, and networks see credit.
     """
-    folder = base / f"exported-{base_team}-{settings.memory}"
+    folder = base / f"exported-{base_team}-{settings.memory}-{attribution}"
     if (folder / "bundle").is_dir():
         return folder / "run", folder / "bundle"
     folder.mkdir()
-    orchestrator = "critic" if base_team == "listener-aware" else "base"
-    run = a_run(folder / "run", a_scenario(folder), (*ROLES_OF_CAMPAIGNS,), settings, base_team, orchestrator)
+    scenario = a_scenario(folder, SCENARIO if attribution is None else WITH_JOURNEYS)
+    settings = settings.model_copy(update={"credit": attribution is not None})
+    director = "critic" if base_team == "listener-aware" else "base"
+    roles = (*ROLES_OF_CAMPAIGNS,)
+    run = a_run(folder / "run", scenario, roles, settings, base_team, director, attribution)
     export(run, folder / "bundle")
     return run, folder / "bundle"
