@@ -182,6 +182,8 @@ def _draft(
     """The manifest without parity and sums."""
     trained = read_manifest(run / "policies")
     memory = int(trained["networks"].get("memory", 0))
+    if trained["networks"].get("tally", False):
+        raise InterludeError(f"{run} keeps a tally (networks.tally), which a bundle cannot hold yet")
     about = _json_file(run / MANIFEST)
     learned = [role for role in LEARNED_ROLES if role in networks]
     base = str(config.get("base_team", DESK_TEAM))
