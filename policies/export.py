@@ -193,6 +193,8 @@ def _draft(
     trained = read_manifest(run / "policies")
     memory, credit = int(trained["networks"].get("memory", 0)), bool(trained["networks"].get("credit"))
     attribution = config.get("attribution")
+    if trained["networks"].get("tally", False):
+        raise InterludeError(f"{run} keeps a tally (networks.tally), which a bundle cannot hold yet")
     about = _json_file(run / MANIFEST)
     learned = [role for role in LEARNED_ROLES if role in networks]
     base = str(config.get("base_team", DESK_TEAM))

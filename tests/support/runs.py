@@ -26,6 +26,17 @@ opportunities_per_interval: 24
 listeners: {count: 32}
 """
 SETTINGS = NetworkSettings(creative_hidden=8, bidding_hidden=8, critic_hidden=8)
+TALLYING = NetworkSettings(
+    creative_hidden=16,
+    bidding_hidden=16,
+    critic_hidden=8,
+    asset_hidden=16,
+    creative_residual=False,
+    bidding_residual=False,
+    bidding_steps=True,
+    belief=False,
+    tally=True,
+)
 RECURRENT = SETTINGS.model_copy(update={"memory": 5, "foretells": True})
 
 
@@ -56,7 +67,9 @@ def a_run(
     torch.manual_seed(0)
     networks = {name: NETWORKS[name](settings) for name in (*roles, "critic")}
     for network in networks.values():
-        if isinstance(network, CreativeActor | BiddingActor):
+        if isinstance(network, BiddingActor) and network.by_segment is not None:
+            torch.nn.init.normal_(network.by_segment.of_segment.weight, std=0.5)
+        elif isinstance(network, CreativeActor | BiddingActor):
             torch.nn.init.normal_(network.output.weight, std=0.5)
         if isinstance(network, OrchestratorActor):
             torch.nn.init.normal_(network.network.output.weight, std=0.5)
