@@ -27,6 +27,7 @@ from policies import load_team
 from policies.attribution.agent import TRUTH, make_attribution
 from policies.audience.agent import FOLDER as AUDIENCE
 from policies.audience.agent import load_audience
+from policies.critic_orchestrator import BY_CRITIC as BY_RUN_CRITIC
 from policies.critic_orchestrator import load_critic_orchestrator
 from policies.policy import Policy
 from policies.registry import (
@@ -241,7 +242,9 @@ class _Workshop:
                 f"{directory}: a bundle takes the likeliest action; to sample, name the run it was made from"
             )
         team, manifest = load_team(directory), _manifest(directory)
-        roles = manifest.get("learned_roles", ())
+        roles = {*manifest.get("learned_roles", ())}
+        if manifest.get("orchestrator") == BY_RUN_CRITIC:
+            roles.add("orchestrator")
         return Origin(
             name=directory.resolve().name,
             policies=dict(team.policies),

@@ -35,6 +35,7 @@ from policies.arm_prior import ArmPrior
 from policies.audience.agent import FOLDER as AUDIENCE
 from policies.audience.agent import CollaborativeAudience
 from policies.audience.listener_model import ListenerModel, load_listener_model
+from policies.critic_orchestrator import BY_CRITIC, CriticOrchestrator, critic_of_model
 from policies.desk import CampaignDesk
 from policies.exported import BundleError, ExportedModel, ExportedPolicy
 from policies.golden import take_credit, take_impressions
@@ -88,6 +89,8 @@ class Manifest(BaseModel):
     schema_hashes: dict[str, str]
     learned_roles: tuple[Literal["creative", "bidding", "orchestrator"], ...]
     model_aware: bool
+    orchestrator: Literal["base", "critic"] = "base"
+    """Who directs: the base team's (or a learned one's network), or one that splits budgets by the critic."""
     claims_video: bool = False
     """Whether the creative agent claims video at the desk's worth, as one that reads the desk does."""
     memory: int = Field(0, ge=0)
@@ -149,6 +152,9 @@ class Bundle:
             learned[role] = ExportedPolicy(
                 self.models[role], spec, desk, manifest.name, manifest.model_aware, claims
             )
+        if manifest.orchestrator == BY_CRITIC:
+            critic = critic_of_model(self.models["critic"])
+            learned["orchestrator"] = CriticOrchestrator(critic, desk, name=manifest.name)
         policies = {**self.base_team().policies, **learned}
         if self.listeners is not None:
             name = policies["audience"].name
@@ -189,9 +195,10 @@ def open_bundle(path: str | Path, *, verify: bool = True, whole_flights: bool = 
         for name in MODELS
         if f"{name}/model.onnx" in files
     }
-    absent = sorted(set(manifest.learned_roles) - set(models))
+    needed = {*manifest.learned_roles} | ({BY_CRITIC} if manifest.orchestrator == BY_CRITIC else set())
+    absent = sorted(needed - set(models))
     if absent:
-        raise BundleError(f"{folder / MANIFEST} names no network of the learned role {absent[0]!r}")
+        raise BundleError(f"{folder / MANIFEST} names no network {absent[0]!r}, which the team acts by")
     for name, model in models.items():
         model.check(model_spec(name, manifest.memory, credit=manifest.credit))
     try:

@@ -39,7 +39,8 @@ class ObservableCritic(nn.Module):
             campaign: the campaigns' encoded plain [..., C, ·] and grouped [..., C, S, ·] features.
             orchestrator: its observation [..., size].
         """
-        plain, grouped = campaign
+        plain = campaign[0][..., : self.campaign_encoder.plain_size]  # without a tally, if actors keep one
+        grouped = campaign[1][..., : self.campaign_encoder.grouped_size]
         market, by_campaign = self.market_encoder(orchestrator)
         own = torch.cat([plain, grouped.flatten(-2), by_campaign[..., : plain.shape[-2], :]], -1)
         return own, market

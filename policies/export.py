@@ -193,6 +193,8 @@ def _draft(
     trained = read_manifest(run / "policies")
     memory, credit = int(trained["networks"].get("memory", 0)), bool(trained["networks"].get("credit"))
     attribution = config.get("attribution")
+    if trained["networks"].get("tally", False):
+        raise InterludeError(f"{run} keeps a tally (networks.tally), which a bundle cannot hold yet")
     about = _json_file(run / MANIFEST)
     learned = [role for role in LEARNED_ROLES if role in networks]
     base = str(config.get("base_team", DESK_TEAM))
@@ -208,6 +210,7 @@ def _draft(
         "name": run.resolve().name,
         "learned_roles": learned,
         "model_aware": aware,
+        "orchestrator": trained.get("orchestrator", "base"),
         "claims_video": "creative" in learned and _model_aware(networks["creative"]),
         "schema_hash": schema_hash(),
         "schema_hashes": {role: schema.hash for role, schema in SCHEMAS.items()},

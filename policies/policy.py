@@ -76,10 +76,7 @@ class CreditReader(Protocol):
 
 @runtime_checkable
 class StateReader(Protocol):
-    """A policy that needs more than its own role sees: what the critic sees, all observable.
-
-    Only within a team, whose roles are in one process; it is not served alone.
-    """
+    """A policy that needs more than its own role sees: what the critic sees, all observable."""
 
     def read_observations(self, observations: Observations) -> None:
         """Takes in what every role sees, before `act` on its own part of it."""

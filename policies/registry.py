@@ -21,6 +21,7 @@ from policies.audience.learned_segments import LearnedSegments
 from policies.audience.listener_model import shipped_session_model
 from policies.by_vertical import GLOBAL, ByVertical, VerticalSplit
 from policies.desk import CampaignDesk
+from policies.marginal_orchestrator import EqualMargins
 from policies.policy import Policy
 from policies.rules import RULES
 from policies.scripted_audience import NoisyAffinity
@@ -47,8 +48,11 @@ SEQUENCE: Final = "sequence"
 """Listener-aware's audience with the model that reads the order of plays: no team has it of its own."""
 LEARNED_SEGMENTS: Final = "learned-segments"
 """Listener-aware's audience that addresses groups of listeners; `learned-segments:N` has N of them."""
-NOBODY: Final = "none"
-"""The orchestrator that directs nothing."""
+_ORCHESTRATORS: Final[Mapping[str, Callable[[], Policy]]] = {
+    "none": NoOrchestrator,
+    "equal-margins": EqualMargins,
+}
+"""Orchestrators that no team has of its own."""
 
 _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     "audience": {
@@ -83,9 +87,10 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "oracle": ("oracle", PRIVILEGED),
     },
     "orchestrator": {
-        NOBODY: ("siloed", MODEL_FREE),
+        "none": ("siloed", MODEL_FREE),
         "rotation": ("siloed", MODEL_FREE),
         "rule-book": ("value-aware", MODEL_FREE),
+        "equal-margins": ("value-aware", MODEL_FREE),
     },
 }
 """Policies of teams by role and name: the team whose tuned knobs each takes, and what it knows alone."""
@@ -129,8 +134,8 @@ def make_policy(role: str, name: str) -> Policy:
         return LearnedSegments()
     if role == "monitor" and name == "oracle":  # of no team: the oracle's has the monitor of all
         return OracleMonitor()
-    if role == "orchestrator" and name == NOBODY:
-        return NoOrchestrator()
+    if role == "orchestrator" and name in _ORCHESTRATORS:
+        return _ORCHESTRATORS[name]()
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
 

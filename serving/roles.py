@@ -20,10 +20,12 @@ from envs.journeys.feed import ToldFeed
 from envs.journeys.identity import JourneyRows
 from envs.market import Observations
 from envs.protocol import ATTRIBUTION, Actions, CellCredit
-from policies.policy import CreditReader, Flight, Policy, reads_listeners
+from policies.policy import CreditReader, Flight, Policy, StateReader, reads_listeners
 from policies.team import BESIDE_THE_ACTION, Team, answer_problem, beside_problem
 
 DEADLINE_SECONDS: Final = 1.0
+SIGHT: Final = {ATTRIBUTION: "monitor"}
+"""Whose part of the observations a role sees, where it is not its own."""
 CATCH_UPS: Final = 2
 """Times that a role is told only what it says it missed."""
 
@@ -37,14 +39,15 @@ class Answer(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What one role learns in one interval."""
+    """What a role may learn in one interval; most read only their own part."""
 
-    observation: NDArray[np.float32]
-    impressions: ImpressionLog | None
+    observations: Observations
+    impressions: ImpressionLog | None = None
+    """Of the interval before; None where nobody reads them."""
     credit: CellCredit | None = None
-    """As delivered now."""
+    """As delivered now; None where nobody attributes."""
     journeys: Sequence[JourneyRows] | None = None
-    """Of every campaign, told in the interval before; for attribution."""
+    """Of every campaign, told in the interval before, for attribution; None where nobody tells."""
 
 
 class BehindError(Exception):
@@ -83,7 +86,7 @@ class Actor:
         try:
             for one in seen:
                 self._hear(one, flight.scenario.hours_per_interval)
-                action = self._policy.act(one.observation)
+                action = self._policy.act(getattr(one.observations, SIGHT.get(self.role, self.role)))
                 self._position += 1
         except Exception:
             self._flight_id = None  # from the start again: what it holds may be half of an interval
@@ -97,7 +100,9 @@ class Actor:
             self._policy.read_impressions(seen.impressions)
         if seen.credit is not None and isinstance(self._policy, CreditReader):
             self._policy.read_credit(seen.credit)
-        if seen.journeys is not None:
+        if isinstance(self._policy, StateReader):
+            self._policy.read_observations(seen.observations)
+        if seen.journeys is not None and self.role == ATTRIBUTION:
             self._feed.hear(seen.journeys, self._position * hours)
 
 
@@ -152,40 +157,19 @@ async def in_thread(call: Callable[[], Any]) -> Any:
     return await future
 
 
-class Delivery(NamedTuple):
-    """What all roles together learn in one interval."""
-
-    observations: Observations
-    impressions: ImpressionLog | None = None
-    """Of the interval before; None where nobody reads them."""
-    credit: CellCredit | None = None
-    """As delivered now; None where nobody attributes."""
-    journeys: Sequence[JourneyRows] | None = None
-    """Of every campaign, told in the interval before; None where nobody tells."""
-
-
 @dataclass
 class History:
     """What every role has seen of a flight."""
 
     flight_id: str
     flight: Flight
-    deliveries: list[Delivery] = field(default_factory=list)
+    deliveries: list[Seen] = field(default_factory=list)
     attributed: bool = False
     """Whether the sixth role, if the team has it, is asked."""
 
-    def seen(self, role: str, first: int) -> list[Seen]:
-        """What a role saw from an interval on; whether it reads impressions is its policy's affair.
-
-        Attribution sees what the monitor sees, and journeys.
-        """
-        sight, reads = ("monitor", True) if role == ATTRIBUTION else (role, False)
-        return [
-            Seen(
-                getattr(one.observations, sight), one.impressions, one.credit, one.journeys if reads else None
-            )
-            for one in self.deliveries[first:]
-        ]
+    def seen(self, first: int) -> list[Seen]:
+        """What there was to see from an interval on; what a role reads of it is its policy's affair."""
+        return self.deliveries[first:]
 
 
 class RoleFailure(NamedTuple):
@@ -220,7 +204,7 @@ class Cast:
     async def _answer(self, role: str, history: History) -> tuple[Answer, RoleFailure | None]:
         started = asyncio.get_running_loop().time()
         try:
-            answer = await asyncio.wait_for(caught_up(self.roles[role], role, history), self.deadline_seconds)
+            answer = await asyncio.wait_for(caught_up(self.roles[role], history), self.deadline_seconds)
             reason = _fault(role, answer, history.flight)
         except TimeoutError:
             reason = f"no answer within {self.deadline_seconds:g} s"
@@ -230,18 +214,18 @@ class Cast:
         if reason is None:
             return answer, None
         failure = RoleFailure(role, len(history.deliveries) - 1, reason)
-        return await caught_up(self.stand_ins[role], role, history), failure
+        return await caught_up(self.stand_ins[role], history), failure
 
 
-async def caught_up(role: Role, name: str, history: History) -> Answer:
+async def caught_up(role: Role, history: History) -> Answer:
     """A role's answer; where it is behind it is told what it missed, in the end everything."""
     first = len(history.deliveries) - 1
     for _ in range(CATCH_UPS):
         try:
-            return await role.act(history.flight_id, history.flight, first, history.seen(name, first))
+            return await role.act(history.flight_id, history.flight, first, history.seen(first))
         except BehindError as behind:  # of several replicas each may be behind by its own
             first = min(behind.position, first - 1)
-    return await role.act(history.flight_id, history.flight, 0, history.seen(name, 0))
+    return await role.act(history.flight_id, history.flight, 0, history.seen(0))
 
 
 def local_cast(make_team: Callable[[], Team], deadline_seconds: float = DEADLINE_SECONDS) -> Cast:

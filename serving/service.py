@@ -39,7 +39,7 @@ from serving.notices import Notices
 from serving.openrtb import BidRequest
 from serving.packing import packed, unpacked
 from serving.rehearsal import rehearse
-from serving.roles import DEADLINE_SECONDS, Cast, Delivery, History, in_thread, local_cast
+from serving.roles import DEADLINE_SECONDS, Cast, History, Seen, in_thread, local_cast
 
 CastMaker = Callable[[Callable[[], Team], float], Cast]
 
@@ -128,7 +128,7 @@ class Service:
         )
         attributed = brief.journeys and self.bundle.manifest.attribution is not None
         history = History(f"{brief.id}@{time.time_ns()}", flight, attributed=attributed)
-        history.deliveries.append(Delivery(market.start()))
+        history.deliveries.append(Seen(market.start()))
         return market, history
 
     def _go_on_with(self, opened: tuple[LiveMarket, History]) -> None:
@@ -147,7 +147,7 @@ class Service:
                 log = self._rows.of(db, t - 1, self.market.parameters.attention[0, t - 1])
             if self.history.attributed:
                 journeys = rows_in(db, t - 1, len(self.brief.campaigns))
-        told = Delivery(observations, log, self.market.board.credit, journeys)
+        told = Seen(observations, log, self.market.board.credit, journeys)
         self.history.deliveries.append(told)
 
     def _play_again(self) -> None:

@@ -13,7 +13,7 @@ from envs.seeds import market_seeds
 from policies.policy import flight_of
 from policies.registry import make_team
 from serving.packing import packed, unpacked
-from serving.roles import Actor, BehindError, Cast, Delivery, History, LocalRole, caught_up, local_cast
+from serving.roles import Actor, BehindError, Cast, History, LocalRole, Seen, caught_up, local_cast
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def history() -> History:
     team.start(flight)
     found = History("flight", flight)
     for _ in range(5):
-        found.deliveries.append(Delivery(observations))
+        found.deliveries.append(Seen(observations))
         observations = market.step(team.act(observations)).observations
     return found
 
@@ -64,8 +64,8 @@ def test_a_role_that_comes_late_catches_up(history: History, role: str) -> None:
     async def play() -> None:
         early, late = (LocalRole(role, lambda: team().policies[role]) for _ in range(2))
         for count in range(1, 6):
-            expected = await caught_up(early, role, until(history, count))
-        found = await caught_up(late, role, history)
+            expected = await caught_up(early, until(history, count))
+        found = await caught_up(late, history)
         np.testing.assert_equal(found.action, expected.action)
 
     asyncio.run(play())
@@ -73,12 +73,12 @@ def test_a_role_that_comes_late_catches_up(history: History, role: str) -> None:
 
 def test_an_actor_says_from_where_it_must_be_told(history: History) -> None:
     actor = Actor("bidding", lambda: team().policies["bidding"])
-    actor.act("flight", history.flight, 0, until(history, 2).seen("bidding", 0))
+    actor.act("flight", history.flight, 0, until(history, 2).seen(0))
     with pytest.raises(BehindError) as behind:
-        actor.act("flight", history.flight, 4, history.seen("bidding", 4))
+        actor.act("flight", history.flight, 4, history.seen(4))
     assert behind.value.position == 2
     with pytest.raises(BehindError) as behind:
-        actor.act("another flight", history.flight, 4, history.seen("bidding", 4))
+        actor.act("another flight", history.flight, 4, history.seen(4))
     assert behind.value.position == 0
 
 
@@ -158,5 +158,5 @@ def test_whoever_reads_impressions_is_told_of_them(history: History, reads: bool
         known = until(history, 3)
         for n, impressions in ((1, "first"), (2, "second")):
             known.deliveries[n] = known.deliveries[n]._replace(impressions=impressions)  # type: ignore[arg-type]
-        Actor(role, Reader).act("flight", history.flight, 0, known.seen(role, 0))
+        Actor(role, Reader).act("flight", history.flight, 0, known.seen(0))
     assert told == ["first", "second"] * 3 * reads

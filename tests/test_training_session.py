@@ -23,9 +23,10 @@ from evaluation.rollout import Course, play
 from evaluation.sources import TeamSource
 from policies.bundle import open_bundle
 from policies.credited import CREDIT
+from policies.critic_orchestrator import CriticOrchestrator
 from policies.desk import CAMPAIGN_BELIEF
 from policies.export import export
-from policies.learned import load_run_policies
+from policies.learned import LearnedBidding, load_run_policies
 from policies.networks import BiddingActor, CreativeActor
 from policies.policy import flight_of
 from policies.team import Team
@@ -362,6 +363,16 @@ def test_remote_learners_give_a_run_too(
     run = train(load_training(config, overrides), tmp_path / "run")
     assert np.isfinite(lines(run)[-1]["learner"]["creative"]["kl"])
     resume(run, "iterations=3")
+
+
+def test_a_runs_critic_may_direct_its_team(config: Path, tmp_path: Path) -> None:
+    run = train(load_training(config, ["orchestrator=critic", "iterations=1"]), tmp_path / "run")
+    told = lines(run)[-1]["development"]
+    assert isinstance(told, dict) and np.isfinite(told["by_critic_objective_usd"])
+    policies = load_run_policies(run)
+    director, bidding = policies["orchestrator"], policies["bidding"]
+    assert isinstance(director, CriticOrchestrator) and isinstance(bidding, LearnedBidding)
+    assert director.desk is bidding.desk
 
 
 @pytest.mark.parametrize("roles", [["creative"], ["bidding"], ["orchestrator"]])

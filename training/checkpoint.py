@@ -181,6 +181,7 @@ def save_policies(
         "base_team": configuration.base_team,
         "attribution": configuration.attribution,
         "learned_roles": list(configuration.learned_roles),
+        "orchestrator": configuration.orchestrator,
         "critic": configuration.critic,
         "seed": configuration.seed,
         "configuration_hash": configuration.hash,

@@ -56,6 +56,8 @@ class PpoSettings(_Part):
     """Largest norm of a network's gradient."""
     segment_credit: Fraction = 0.5
     """Share of a creative's advantage that comes from its own segment; the rest from the whole."""
+    bidding_segment_credit: Fraction = 0.0
+    """The same share for a bidding agent's multipliers of segments; 0 = one ratio for the whole bid."""
     team_reward_fraction: Fraction = 0.5
     """Share of the team's reward in every agent's; the rest is its own."""
     own_reward: Literal["campaign", "role", "difference"] = "campaign"
@@ -133,6 +135,9 @@ class TrainingConfiguration(_Part):
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     base_team: str = "certainty-equivalent"
     """Scripted team that drives the roles which do not learn."""
+    orchestrator: Literal["base", "critic"] = "base"
+    """Who directs the trained team: the base team's, or one that splits budgets by the run's critic. Flights
+    that are learned from have the base team's: a critic that moved money by itself would chase its tail."""
     attribution: str | None = None
     """Model of the sixth role, which the team then has; wants a scenario with journeys. With
     `networks.credit` the networks see what it says, else they hear of it by the desk's scores alone."""
@@ -162,6 +167,8 @@ class TrainingConfiguration(_Part):
                 "networks.monolithic learns creative and bidding, but learned_roles is "
                 f"{list(self.learned_roles)}"
             )
+        if self.orchestrator == "critic" and "orchestrator" in self.learned_roles:
+            raise ValueError("orchestrator is 'critic', but learned_roles has one that learns: choose one")
         if self.base_team not in team_names():
             raise ValueError(str(UnknownNameError("team", self.base_team, team_names())))
         self._check_attribution()
