@@ -272,7 +272,7 @@ def _sentence(off: Mapping[str, Sequence[float]], where: str) -> str:
 
 
 def _listed(names: Sequence[str], of: Mapping[str, Any]) -> str:
-    return "all others" if len(names) == len(of) else ", ".join(names) or "none"
+    return "all" if len(names) == len(of) else ", ".join(names) or "none"
 
 
 def _verdict(found: Mapping[str, Any]) -> str:
