@@ -86,7 +86,8 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
         seen = (moment.observations.bidding, campaign, segment, moment.observations.orchestrator[:, 0])
         rows.append(tuple(torch.from_numpy(array) for array in seen))
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
-    encoder = campaign_encoder(belief=configuration.networks.belief, tally=configuration.networks.tally)
+    seen_by = configuration.networks
+    encoder = campaign_encoder(belief=seen_by.belief, credit=seen_by.credit, tally=seen_by.tally)
     encoder.fit(columns[0], (columns[1], columns[2]))
     critic.market_encoder.fit(columns[3])
     reward = torch.from_numpy(flight_rewards(market, rewards, recordings, configuration.ppo))
