@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from envs.catalogue import MAX_CAMPAIGNS, S
 from envs.observation import SCHEMAS, Schema
+from policies.credited import CREDIT
 from policies.desk import CAMPAIGN_BELIEF, SEGMENT_BELIEF
 from policies.tally import CAMPAIGN_TALLY, SEGMENT_TALLY
 
@@ -110,13 +111,14 @@ class Encoder(nn.Module):
             getattr(self, f"{name}_scale").copy_(torch.where(spread > 1e-4, 1.0 / spread, 1.0))
 
 
-def campaign_encoder(*, belief: bool, tally: bool = False) -> Encoder:
+def campaign_encoder(*, belief: bool, credit: bool = False, tally: bool = False) -> Encoder:
     """Encoder of a campaign's observation (plain) and its segments' (grouped).
 
-    Beside it stand the desk's beliefs, a tally (`policies/tally.py`) or nothing.
+    Beside it stand the desk's beliefs, with `credit` what the attribution agent says among them, or a tally
+    (`policies/tally.py`), or nothing.
     """
     beside = (CAMPAIGN_TALLY, SEGMENT_TALLY) if tally else (0, 0)
-    extra = (CAMPAIGN_BELIEF, SEGMENT_BELIEF) if belief else beside
+    extra = (CAMPAIGN_BELIEF + CREDIT * credit, SEGMENT_BELIEF) if belief else beside
     return Encoder(SCHEMAS["bidding"], CAMPAIGN_COLUMNS, extra)
 
 

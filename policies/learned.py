@@ -18,6 +18,7 @@ from envs.observation import SCHEMAS, Observation
 from envs.philox import normals, uniforms
 from envs.state import Bool, Float, Int
 from policies.arm_prior import ArmPrior
+from policies.critic_orchestrator import BY_CRITIC, CriticOrchestrator, critic_of_network
 from policies.desk import BIDDING_ACTION, CampaignDesk, DeskPolicy
 from policies.encoder import Encoder, Extra
 from policies.folders import DamagedFileError, read_manifest
@@ -28,7 +29,7 @@ from policies.registry import DESK_TEAM, learning_desk, make_team
 from policies.residual_orchestrator import ResidualOrchestrator
 from policies.tally import Tally
 from policies.tensors import DIRECTED
-from policies.weights import Actor, load_actors
+from policies.weights import Actor, actors_of, load_networks
 
 CREATIVE_STREAM, BIDDING_STREAM, ORCHESTRATOR_STREAM = 0x6000_0000, 0x7000_0000, 0x8000_0000
 """Streams of exploration noise: a market's own, so that a sampled flight depends on its seed alone."""
@@ -285,19 +286,30 @@ def desk_of_run(run_directory: str | Path) -> CampaignDesk:
     except ValueError as error:
         raise DamagedFileError(f"{folder}: {error}") from error
     base = str(manifest.get("base_team", DESK_TEAM))
-    return learning_desk(manifest.get("desk_knobs"), prior, reads_listeners=make_team(base).reads_listeners)
+    return learning_desk(
+        manifest.get("desk_knobs"),
+        prior,
+        reads_listeners=make_team(base).reads_listeners,
+        tells_credit=bool(manifest["networks"].get("credit", False)),
+    )
 
 
 def load_run_policies(
     run_directory: str | Path, *, sample: bool = False, sample_seed: int = 0
 ) -> dict[str, Policy]:
-    """The learned policies of a run, by role; creative and bidding share one desk.
+    """The learned policies of a run, by role, on one desk; a critic may be its orchestrator's.
 
     Raises:
         InterludeError: no run is there, a file is damaged, or it was trained on other observations.
     """
     run = Path(run_directory)
-    actors = load_actors(run / "policies")
+    networks = load_networks(run / "policies")
     desk = desk_of_run(run)
     how: dict[str, Any] = {"name": run.name, "sample": sample, "sample_seed": sample_seed}
-    return {role: learned_policy(actor, desk, **how) for role, actor in actors.items()}
+    learned: dict[str, Policy] = {
+        role: learned_policy(actor, desk, **how) for role, actor in actors_of(networks).items()
+    }
+    if read_manifest(run / "policies").get("orchestrator") == BY_CRITIC:
+        critic = critic_of_network(networks["critic"])
+        learned["orchestrator"] = CriticOrchestrator(critic, desk, name=run.name)
+    return learned

@@ -46,6 +46,8 @@ class NetworkSettings(BaseModel):
     """Log-multiplier = the agent's own last level + network; a level is then found step by step."""
     belief: bool = True
     """The desk's beliefs are inputs; off: observations alone."""
+    credit: bool = False
+    """Among the beliefs is what the attribution agent says; wants a team that has one."""
     kappa: float = Field(8.0, gt=0, allow_inf_nan=False)
     """Initial weight of the desk's log scores; learned."""
     tally: bool = False
@@ -61,6 +63,10 @@ class NetworkSettings(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> NetworkSettings:
+        if self.credit and not self.belief:
+            raise ValueError(
+                "networks.credit is told by the desk among its beliefs: it wants networks.belief"
+            )
         if self.tally and self.belief:
             raise ValueError("networks.tally and networks.belief stand in the same place: switch one off")
         if self.tally and (self.memory or self.monolithic):
@@ -116,7 +122,7 @@ class CreativeActor(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds the network; its output starts near zero, so that it starts as the desk's rule."""
         super().__init__()
-        self.encoder = campaign_encoder(belief=settings.belief, tally=settings.tally)
+        self.encoder = campaign_encoder(belief=settings.belief, credit=settings.credit, tally=settings.tally)
         self.model_aware = settings.belief or settings.creative_residual
         hidden = settings.creative_hidden
         self.campaign = linear(self.encoder.plain_size, hidden, 1.0)
@@ -233,7 +239,7 @@ class BiddingActor(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds the network; its output starts near zero."""
         super().__init__()
-        self.encoder = campaign_encoder(belief=settings.belief, tally=settings.tally)
+        self.encoder = campaign_encoder(belief=settings.belief, credit=settings.credit, tally=settings.tally)
         self.residual, self.steps = settings.bidding_residual, settings.bidding_steps
         self.model_aware = settings.belief or settings.bidding_residual
         hidden = seen = settings.bidding_hidden

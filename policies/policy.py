@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.journeys.feed import JourneyFeed
+from envs.journeys.feed import JourneyFeed, WorldFeed
 from envs.observation import Observation
 from envs.philox import uniforms
 from envs.scenario import Scenario
@@ -76,10 +76,7 @@ class CreditReader(Protocol):
 
 @runtime_checkable
 class StateReader(Protocol):
-    """A policy that needs more than its own role sees: what the critic sees, all observable.
-
-    Only within a team, whose roles are in one process; it is not served alone.
-    """
+    """A policy that needs more than its own role sees: what the critic sees, all observable."""
 
     def read_observations(self, observations: Observations) -> None:
         """Takes in what every role sees, before `act` on its own part of it."""
@@ -122,5 +119,5 @@ def flight_of(
         seeds=policy_seeds(market.seeds),
         market=market if privileged else None,
         listening=market.listening(order=order) if listening else None,
-        journeys=None if market.journeys is None else JourneyFeed(market.journeys),
+        journeys=None if market.journeys is None else WorldFeed(market.journeys),
     )

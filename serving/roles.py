@@ -1,4 +1,4 @@
-"""The five roles of a served team: each answers once an interval, in time, or its stand-in does.
+"""The roles of a served team, five or six: each answers once an interval, in time, or its stand-in does.
 
 A role keeps its own policy and learns of intervals in order; one that starts late, or again, first catches
 up with what it missed. So a role that failed is asked again in the next interval, wherever it runs.
@@ -9,20 +9,23 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.impressions import ImpressionLog
+from envs.journeys.feed import ToldFeed
+from envs.journeys.identity import JourneyRows
 from envs.market import Observations
-from envs.observation import ROLES
-from envs.protocol import Actions
-from policies.policy import Flight, Policy, reads_listeners
+from envs.protocol import ATTRIBUTION, Actions, CellCredit
+from policies.policy import CreditReader, Flight, Policy, reads_listeners
 from policies.team import BESIDE_THE_ACTION, Team, answer_problem, beside_problem
 
 DEADLINE_SECONDS: Final = 1.0
+SIGHT: Final = {ATTRIBUTION: "monitor"}
+"""Whose part of the observations a role sees, where it is not its own."""
 CATCH_UPS: Final = 2
 """Times that a role is told only what it says it missed."""
 
@@ -36,10 +39,15 @@ class Answer(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What one role learns in one interval."""
+    """What a role may learn in one interval; most read only their own part."""
 
-    observation: NDArray[np.float32]
+    observations: Observations
     impressions: ImpressionLog | None
+    """Of the interval before."""
+    credit: CellCredit | None = None
+    """As delivered now."""
+    journeys: Sequence[JourneyRows] | None = None
+    """Of every campaign, told in the interval before; for attribution."""
 
 
 class BehindError(Exception):
@@ -68,21 +76,32 @@ class Actor:
         """
         if flight_id != self._flight_id or self._position > first:
             self._policy = self._make()
+            if self.role == ATTRIBUTION:
+                self._feed = ToldFeed(flight.scenario, flight.num_campaigns)
+                flight = replace(flight, journeys=self._feed)
             self._policy.start(flight)
             self._flight_id, self._position = flight_id, 0
         if self._position < first:
             raise BehindError(self._position)
         try:
-            for observation, impressions in seen:
-                if impressions is not None and reads_listeners(self._policy):
-                    self._policy.read_impressions(impressions)
-                action = self._policy.act(observation)
+            for one in seen:
+                self._hear(one, flight.scenario.hours_per_interval)
+                action = self._policy.act(getattr(one.observations, SIGHT.get(self.role, self.role)))
                 self._position += 1
         except Exception:
             self._flight_id = None  # from the start again: what it holds may be half of an interval
             raise
         name = BESIDE_THE_ACTION.get(self.role)
         return Answer(action, None if name is None else getattr(self._policy, name, None))
+
+    def _hear(self, seen: Seen, hours: float) -> None:
+        """What comes before an observation; intervals are `hours` long."""
+        if seen.impressions is not None and reads_listeners(self._policy):
+            self._policy.read_impressions(seen.impressions)
+        if seen.credit is not None and isinstance(self._policy, CreditReader):
+            self._policy.read_credit(seen.credit)
+        if seen.journeys is not None and self.role == ATTRIBUTION:
+            self._feed.hear(seen.journeys, self._position * hours)
 
 
 class Role(Protocol):
@@ -145,13 +164,30 @@ class History:
     observations: list[Observations] = field(default_factory=list)
     impressions: list[ImpressionLog | None] = field(default_factory=list)
     """Of the interval before each observation."""
+    credit: list[CellCredit | None] = field(default_factory=list)
+    """Delivered with each observation."""
+    journeys: list[Sequence[JourneyRows] | None] = field(default_factory=list)
+    """Told in the interval before each observation; None where nobody tells."""
+    attributed: bool = False
+    """Whether the sixth role, if the team has it, is asked."""
 
-    def seen(self, role: str, first: int) -> list[Seen]:
-        """What a role saw from an interval on; whether it reads impressions is its policy's affair."""
-        return [
-            Seen(getattr(seen, role), log)
-            for seen, log in zip(self.observations[first:], self.impressions[first:], strict=True)
-        ]
+    def keep(
+        self,
+        observations: Observations,
+        impressions: ImpressionLog | None = None,
+        credit: CellCredit | None = None,
+        journeys: Sequence[JourneyRows] | None = None,
+    ) -> None:
+        """What everybody sees after an interval, or before the first."""
+        self.observations.append(observations)
+        self.impressions.append(impressions)
+        self.credit.append(credit)
+        self.journeys.append(journeys)
+
+    def seen(self, first: int) -> list[Seen]:
+        """What there was to see from an interval on; what a role reads of it is its policy's affair."""
+        columns = (self.observations, self.impressions, self.credit, self.journeys)
+        return [Seen(*row) for row in zip(*(column[first:] for column in columns), strict=True)]
 
 
 class RoleFailure(NamedTuple):
@@ -163,28 +199,30 @@ class RoleFailure(NamedTuple):
 
 
 class Cast:
-    """Five roles and their stand-ins."""
+    """The roles and their stand-ins."""
 
     def __init__(
         self, roles: Mapping[str, Role], stand_ins: Mapping[str, Role], deadline_seconds: float
     ) -> None:
         """Each role has `deadline_seconds` to answer in an interval."""
         self.roles, self.stand_ins, self.deadline_seconds = roles, stand_ins, deadline_seconds
-        self.seconds = dict.fromkeys(ROLES, 0.0)
+        self.seconds = dict.fromkeys(roles, 0.0)
         """How long each role took in the last interval."""
 
     async def act(self, history: History) -> tuple[Actions, list[RoleFailure]]:
         """What the team does in the newest interval of a history, and whose stand-in answered."""
-        found = await asyncio.gather(*(self._answer(role, history) for role in ROLES))
-        answers = {role: answer for role, (answer, _) in zip(ROLES, found, strict=True)}
-        beside: dict[str, Any] = {name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()}
-        actions = Actions(**{role: answer.action for role, answer in answers.items()}, **beside)
+        asked = [role for role in self.roles if role != ATTRIBUTION or history.attributed]
+        found = await asyncio.gather(*(self._answer(role, history) for role in asked))
+        answers = {role: answer for role, (answer, _) in zip(asked, found, strict=True)}
+        said: dict[str, Any] = {name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()}
+        said |= {"credit" if role == ATTRIBUTION else role: one.action for role, one in answers.items()}
+        actions = Actions(**said)
         return actions, [failure for _, failure in found if failure is not None]
 
     async def _answer(self, role: str, history: History) -> tuple[Answer, RoleFailure | None]:
         started = asyncio.get_running_loop().time()
         try:
-            answer = await asyncio.wait_for(caught_up(self.roles[role], role, history), self.deadline_seconds)
+            answer = await asyncio.wait_for(caught_up(self.roles[role], history), self.deadline_seconds)
             reason = _fault(role, answer, history.flight)
         except TimeoutError:
             reason = f"no answer within {self.deadline_seconds:g} s"
@@ -194,18 +232,18 @@ class Cast:
         if reason is None:
             return answer, None
         failure = RoleFailure(role, len(history.observations) - 1, reason)
-        return await caught_up(self.stand_ins[role], role, history), failure
+        return await caught_up(self.stand_ins[role], history), failure
 
 
-async def caught_up(role: Role, name: str, history: History) -> Answer:
+async def caught_up(role: Role, history: History) -> Answer:
     """A role's answer; where it is behind it is told what it missed, in the end everything."""
     first = len(history.observations) - 1
     for _ in range(CATCH_UPS):
         try:
-            return await role.act(history.flight_id, history.flight, first, history.seen(name, first))
+            return await role.act(history.flight_id, history.flight, first, history.seen(first))
         except BehindError as behind:  # of several replicas each may be behind by its own
             first = min(behind.position, first - 1)
-    return await role.act(history.flight_id, history.flight, 0, history.seen(name, 0))
+    return await role.act(history.flight_id, history.flight, 0, history.seen(0))
 
 
 def local_cast(make_team: Callable[[], Team], deadline_seconds: float = DEADLINE_SECONDS) -> Cast:
@@ -217,9 +255,10 @@ def local_cast(make_team: Callable[[], Team], deadline_seconds: float = DEADLINE
     def stand_in(role: str) -> Callable[[], Policy]:
         return lambda: make_team().stand_ins[role]
 
+    roles = list(make_team().policies)
     return Cast(
-        {role: LocalRole(role, policy(role)) for role in ROLES},
-        {role: LocalRole(role, stand_in(role)) for role in ROLES},
+        {role: LocalRole(role, policy(role)) for role in roles},
+        {role: LocalRole(role, stand_in(role)) for role in roles},
         deadline_seconds,
     )
 

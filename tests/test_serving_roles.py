@@ -66,8 +66,8 @@ def test_a_role_that_comes_late_catches_up(history: History, role: str) -> None:
     async def play() -> None:
         early, late = (LocalRole(role, lambda: team().policies[role]) for _ in range(2))
         for count in range(1, 6):
-            expected = await caught_up(early, role, until(history, count))
-        found = await caught_up(late, role, history)
+            expected = await caught_up(early, until(history, count))
+        found = await caught_up(late, history)
         np.testing.assert_equal(found.action, expected.action)
 
     asyncio.run(play())
@@ -75,12 +75,12 @@ def test_a_role_that_comes_late_catches_up(history: History, role: str) -> None:
 
 def test_an_actor_says_from_where_it_must_be_told(history: History) -> None:
     actor = Actor("bidding", lambda: team().policies["bidding"])
-    actor.act("flight", history.flight, 0, until(history, 2).seen("bidding", 0))
+    actor.act("flight", history.flight, 0, until(history, 2).seen(0))
     with pytest.raises(BehindError) as behind:
-        actor.act("flight", history.flight, 4, history.seen("bidding", 4))
+        actor.act("flight", history.flight, 4, history.seen(4))
     assert behind.value.position == 2
     with pytest.raises(BehindError) as behind:
-        actor.act("another flight", history.flight, 4, history.seen("bidding", 4))
+        actor.act("another flight", history.flight, 4, history.seen(4))
     assert behind.value.position == 0
 
 
@@ -159,5 +159,5 @@ def test_whoever_reads_impressions_is_told_of_them(history: History, reads: bool
     for role in ("audience", "creative", "bidding"):
         known = until(history, 3)
         known.impressions = [None, "first", "second"]  # type: ignore[list-item]
-        Actor(role, Reader).act("flight", history.flight, 0, known.seen(role, 0))
+        Actor(role, Reader).act("flight", history.flight, 0, known.seen(0))
     assert told == ["first", "second"] * 3 * reads

@@ -140,8 +140,8 @@ def learning_team(
     configuration: TrainingConfiguration, actors: Actors, *, sample: bool, desk: CampaignDesk | None = None
 ) -> Team:
     """The base team with learned policies in the roles of `actors`, on one desk (or an untaught one)."""
-    base = make_team(configuration.base_team)
-    desk = desk or learning_desk()
+    base = make_team(configuration.base_team, attribution=configuration.attribution)
+    desk = desk or learning_desk(tells_credit=configuration.networks.credit)
     learned: dict[str, Policy] = {
         role: learned_policy(actor, desk, sample=sample) for role, actor in actors.items()
     }

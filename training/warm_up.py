@@ -47,7 +47,8 @@ class WarmUp:
 
 def _desk(configuration: TrainingConfiguration, prior: ArmPrior | None) -> CampaignDesk:
     reads = make_team(configuration.base_team).reads_listeners
-    return learning_desk(arm_prior=prior, reads_listeners=reads)
+    tells = configuration.networks.credit
+    return learning_desk(arm_prior=prior, reads_listeners=reads, tells_credit=tells)
 
 
 def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | None = None) -> WarmUp:
