@@ -13,7 +13,6 @@ from envs.seeds import market_seeds
 from policies.arm_prior import ArmPrior
 from policies.critic import HEADS, ObservableCritic
 from policies.desk import CampaignDesk
-from policies.encoder import campaign_encoder
 from policies.networks import BiddingActor, CreativeActor
 from policies.orchestrator_actor import OrchestratorActor
 from policies.registry import learning_desk, make_team
@@ -86,7 +85,7 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
         seen = (moment.observations.bidding, campaign, segment, moment.observations.orchestrator[:, 0])
         rows.append(tuple(torch.from_numpy(array) for array in seen))
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
-    encoder = campaign_encoder(belief=configuration.networks.belief, tally=configuration.networks.tally)
+    encoder = CreativeActor(configuration.networks).encoder  # an actor's sees whatever networks see
     encoder.fit(columns[0], (columns[1], columns[2]))
     critic.market_encoder.fit(columns[3])
     reward = torch.from_numpy(flight_rewards(market, rewards, recordings, configuration.ppo))
