@@ -13,6 +13,7 @@ from envs.seeds import market_seeds
 from policies.arm_prior import ArmPrior
 from policies.critic import HEADS, ObservableCritic
 from policies.desk import CampaignDesk
+from policies.encoder import campaign_encoder
 from policies.networks import BiddingActor, CreativeActor
 from policies.orchestrator_actor import OrchestratorActor
 from policies.registry import learning_desk, make_team
