@@ -15,6 +15,9 @@ from envs.bids import SERVED, Bids
 from envs.catalogue import MAX_CAMPAIGNS, P, S
 from envs.dynamics import close_interval, open_interval
 from envs.errors import ConfigurationError
+from envs.impressions import NUMBERS, ImpressionLog
+from envs.journeys.identity import JourneyRows
+from envs.journeys.world import with_journeys
 from envs.kernel import kernel
 from envs.market import Step, VectorMarket
 from envs.opportunities import find_opportunity, sell
@@ -73,8 +76,7 @@ class Exchange(VectorMarket):
         """An exchange without a market yet.
 
         Raises:
-            ConfigurationError: on held-out markets, where bidders may be struck by faults of their own, and
-                where the scenario has journeys.
+            ConfigurationError: on held-out markets, where bidders may be struck by faults of their own.
         """
         kinds = scenario.held_out.incident_kinds if split == "held_out" else scenario.incidents.kinds
         own = [kind for kind in BIDDER_FAULTS if kind in kinds]
@@ -83,20 +85,19 @@ class Exchange(VectorMarket):
                 f"{split} markets of scenario {scenario.name!r} may be struck by {' and '.join(own)}, "
                 "faults of the bidder: play train or development markets of a scenario without them"
             )
-        if scenario.journeys is not None:
-            raise ConfigurationError(
-                f"scenario {scenario.name!r} has journeys, whose conversions an exchange does not bring about"
-            )
         super().__init__(scenario, 1, split=split, log=True)
 
-    def play(self, bidder: Bidder, aired: Int) -> Step:
+    def play(self, bidder: Bidder, aired: Int, hold_out: Float | None = None) -> Step:
         """Plays one interval.
 
         Args:
             bidder: is asked once an opportunity.
             aired: [C, S] the creatives that air in it, rows of `ARMS`, as they were trafficked.
+            hold_out: [C] share of impressions that is won and not shown, where there are journeys; what is
+                told of the others is rounded to whole impressions.
         """
         self._bidder = bidder
+        self._held_out = np.zeros((1, self.num_campaigns)) if hold_out is None else hold_out[None]
         self.market_state.on_air[0] = aired
         return self.step(_idle(self.num_campaigns))
 
@@ -104,6 +105,7 @@ class Exchange(VectorMarket):
         moment = (self.parameters, self.market_state, self.constants)
         t, scratch = self.interval, self._scratch[0]
         out = empty_outcome(1, self.num_campaigns, S, P)
+        served: list[tuple[float, ...]] = []
         hidden = [p for p in range(P) if self._strikes(con.TRACKING_OUTAGE, p)]
         count = _open(*moment, self._controls, scratch, 0, t)
         for item in range(count):
@@ -115,9 +117,31 @@ class Exchange(VectorMarket):
             seen = Opportunity(t, item, listener, segment, placement, bool(visible), quality, reserve)
             offers = np.ascontiguousarray(self._bidder.bid(seen), np.float64)
             rows = _sell(*moment, out, scratch, 0, t, item, item + 1, offers)
-            self._bidder.hear(seen, _notices(scratch.made, rows, offers, placement not in hidden))
+            made, shown = scratch.made, 1.0 - self._held_out[0]
+            self._bidder.hear(seen, _notices(made, rows, offers, placement not in hidden, shown))
+            if self.journeys is not None:
+                served += [self._shown(made, n, quality) for n in range(rows) if made.status[n] == SERVED]
         _close(*moment, out, scratch, self._next_on_air, 0, t)
-        return out
+        if self.journeys is None:
+            return out
+        log = ImpressionLog._make(np.array(served).reshape(-1, len(ImpressionLog._fields)).T)
+        whole = {name: getattr(log, name).astype(np.int64) for name in ImpressionLog._fields[:NUMBERS]}
+        found = self.journeys.play(log._replace(**whole), t, self._held_out)
+        return with_journeys(out, found, self._held_out)
+
+    def _shown(self, made: Bids, n: int, quality: float) -> tuple[float, ...]:
+        """A row of an ImpressionLog: without answers, and what the bidder believed is his."""
+        c, s, p = int(made.campaign[n]), int(made.segment[n]), int(made.placement[n])
+        who = (0, c, int(made.listener[n]), s, p, int(self.aired[0, c, s]), int(made.visible[n]))
+        return (*who, 0, 0, 0, 0, quality, float(self.parameters.attention[0, self.interval, p]), 0.0)
+
+    def told(self) -> list[JourneyRows]:
+        """What became known of every campaign's journeys in the last interval."""
+        assert self.journeys is not None
+        (market,) = self.journeys.markets
+        hours = self.scenario.hours_per_interval
+        since = (self.interval - 1) * hours if self.interval > 1 else -np.inf
+        return [market.told(c, since) for c in range(self.num_campaigns)]
 
     def _strikes(self, kind: int, placement: int) -> bool:
         """Whether an incident strikes a placement in this interval."""
@@ -146,20 +170,16 @@ def _close(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untype
     close_interval(m, st, k, out, scratch, next_on_air, b, t)
 
 
-def _notices(made: Bids, rows: int, offers: Float, tracked: bool) -> list[Notice]:
-    """One notice a bid; a bid for what could not be won has no row."""
-    found = {
-        int(made.campaign[n]): Notice(
-            int(made.campaign[n]),
-            bool(made.status[n] == SERVED),
-            float(made.paid_usd[n]),
-            int(made.completions[n]) * tracked,
-            int(made.skips[n]),
-            int(made.dislikes[n]),
-            int(made.clicks[n]) * tracked,
-        )
-        for n in range(rows)
-    }
+def _notices(made: Bids, rows: int, offers: Float, tracked: bool, shown: Float) -> list[Notice]:
+    """One notice a bid; a bid for what could not be won has no row. `shown` [C] is not held out."""
+
+    def notice(n: int) -> Notice:
+        c = int(made.campaign[n])
+        answers = (made.completions[n] * tracked, made.skips[n], made.dislikes[n], made.clicks[n] * tracked)
+        counts = (round(float(answer) * float(shown[c])) for answer in answers)
+        return Notice(c, bool(made.status[n] == SERVED), float(made.paid_usd[n]), *counts)
+
+    found = {int(made.campaign[n]): notice(n) for n in range(rows)}
     lost = Notice(0, False, 0.0, 0, 0, 0, 0)
     return [found.get(c, lost._replace(campaign=c)) for c in range(len(offers)) if offers[c] > 0]
 

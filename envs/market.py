@@ -205,7 +205,7 @@ class VectorMarket:
             raise InterludeError(f"the flight ended after {scenario.intervals} intervals: call reset(seeds)")
         listeners = scenario.listeners.count
         actions = received(actions, self.num_campaigns, listeners, self.interval, self.seeds)
-        if actions.credit is not None and self.journeys is None:
+        if actions.credit is not None and scenario.journeys is None:
             raise InvalidActionError(
                 f"{ATTRIBUTION}_0: scenario {scenario.name!r} has no journeys to give credit for"
             )

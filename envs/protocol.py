@@ -254,8 +254,11 @@ def quiet_board(num_markets: int, campaigns: int) -> Board:
 
 def copied(board: Board) -> Board:
     """A board of its own, for whoever reads it."""
-    messages = (None if one is None else type(one)(*(field.copy() for field in one)) for one in board)
-    return Board(*messages)  # type: ignore[arg-type]
+
+    def of(message: Any) -> Any:
+        return None if message is None else type(message)(*(field.copy() for field in message))
+
+    return Board(*map(of, board))
 
 
 def held_out_share(board: Board, num_markets: int, campaigns: int) -> Float:

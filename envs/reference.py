@@ -157,7 +157,8 @@ def protocol_text() -> str:
         f"## {ATTRIBUTION}\n",
         "A sixth role, there only where a team names it and the scenario has journeys "
         "(docs/attribution.md). It posts `CellCredit` by campaign, placement and format; nobody else's "
-        "action or observation changes.\n",
+        "action or observation changes. Campaigns' desks read it; networks see it among their desk's beliefs "
+        "where they were trained to.\n",
         _table(
             ("field", "shape", "bounds", "unit"),
             [

@@ -18,7 +18,7 @@ from envs.catalogue import (
     of_creative,
     on_placement,
 )
-from envs.protocol import Alert, Board, CreativeAlert, Directive
+from envs.protocol import ATTRIBUTION, Alert, Board, CellCredit, CreativeAlert, Directive
 
 LEAST_CHANGE = 0.2
 """Share by which an affinity, a bid or a weight has to change to be news."""
@@ -48,6 +48,8 @@ def news(before: Board, after: Board, market: int, campaigns: int) -> list[Bulle
     for c in range(campaigns):
         found += _directive(before, after.directive, market, c, campaigns)
         found += _creative_pauses(before, after, market, c)
+    for c in range(campaigns):
+        found += _credit(before.credit, after.credit, market, c)
     return found + _grants(before, after, market, campaigns)
 
 
@@ -115,6 +117,25 @@ def _told(
         parts += [f"-> {advice}"] if told[0] else []
         found.append(Bulletin("monitor_0", " ".join(parts), c))
     return found
+
+
+def _credit(before: CellCredit | None, after: CellCredit | None, b: int, c: int) -> list[Bulletin]:
+    """The cell that brings most, where it is another one or its credit has changed; and hold-outs."""
+    if after is None:
+        return []
+    found = []
+    new = after.conversions_per_touch[b, c]
+    old = np.zeros_like(new) if before is None else before.conversions_per_touch[b, c]
+    best, was_best = int(np.argmax(new)), int(np.argmax(old))
+    p, f = divmod(best, len(FORMATS))
+    if new[p, f] > 0.0 and (best != was_best or _differs(old[p, f], new[p, f])):
+        rate, error = 1e3 * new[p, f], 1e3 * after.deviation[b, c, p, f]
+        where = f"{FORMATS[f]} {on_placement(PLACEMENTS[p])}"
+        found.append(f"{where} brings campaign {c} most: {rate:.2g} purchases a thousand (+/- {error:.1g})")
+    held, was = after.hold_out[b, c], 0.0 if before is None else before.hold_out[b, c]
+    if held != was:
+        found.append(f"holds out {held:.0%} of the impressions of campaign {c}")
+    return [Bulletin(f"{ATTRIBUTION}_0", text, c) for text in found]
 
 
 def _creative_pauses(before: Board, after: Board, b: int, c: int) -> list[Bulletin]:

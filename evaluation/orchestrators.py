@@ -35,22 +35,25 @@ DESCRIBED: Final = {
     "none": "video by turns; no advice is followed, no money moved",
     "rotation": "video by turns; the monitor's advice is followed",
     RULE_BOOK: "video to the highest claim; advice is followed",
+    "equal-margins": "the rule book, and budgets by bids' margins",
 }
-BY_VALUE: Final = "the rule book, and budgets by the critic"
-BY_NETWORK: Final = "learned: the rule book, and budgets and claims by a network"
+BY_VALUE: Final = "budgets by bids' margins and by the critic"
+BY_NETWORK: Final = "learned: equal margins, and budgets and claims by a network"
 INTRODUCTION: Final = """\
 An orchestrator grants video, follows the monitor's advice or not, and may move budgets between campaigns.
 All here drive the same team, and can take the place of any other's: `interlude evaluate
-TEAM+orchestrator=none`, `=rotation`, `=rule-book` or `=critic:RUN`, RUN being a run directory, a bundle
-or `reference`, or `=RUN` where the run's orchestrator was learned.
+TEAM+orchestrator=none`, `=rotation`, `=rule-book`, `=equal-margins` or `=critic:RUN`, RUN being a run
+directory, a bundle or `reference`, or `=RUN` where the run's orchestrator was learned.
 
-`critic:RUN` is the rule book, and every four intervals splits the money that is left by what another
-dollar is worth to each campaign in the eyes of the run's critic: the difference of its values with 10 %
-more and 10 % less of the campaign's money in its inputs. Weights go with the fourth root of that worth
-over the mean, are smoothed, and stay within 0.5 and 2, as does (nearly) a campaign's whole budget
-against its first. Beliefs stay as they are.
+`equal-margins` is the rule book, and every two intervals splits the money that is left by the marginal
+prices that bidding agents tell: where budgets bind, another dollar brings the inverse. `critic:RUN` adds
+what another dollar is worth to each campaign in the eyes of the run's critic: the difference of its values
+with 10 % more and 10 % less of the campaign's money in its inputs. Weights go with a root of that worth over
+the mean (the square root; the fourth with the critic), are smoothed, and stay within 0.5 and 2, as does
+(nearly) a campaign's whole budget against its first. Beliefs stay as they are. A run with `orchestrator:
+critic` in its configuration, as `quick` and `default` have it, is directed by its own critic.
 
-A learned one departs from the rule book by two numbers a campaign, in every interval: one on the weight of
+A learned one departs from equal margins by two numbers a campaign, in every interval: one on the weight of
 what it has left, within the same bounds, one on its claims of video. They come from a network that sees what
 the observable critic sees, trained by the same PPO on the team's whole reward: `interlude train --config
 orchestrator`, or `learned_roles` with `orchestrator` among them in any configuration. A run or its bundle is
@@ -75,7 +78,7 @@ Moving budgets brings more in all and is paid for by the campaign that does wors
 Where each campaign is another advertiser's, whose budget is nobody else's to spend, take the rule book.
 """
 REASONS: Final = """\
-The rule book and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
+The rule book, `equal-margins` and `critic:RUN` say why (`reasons(market)`, after `act`), a line a decision:
 
 ```bash
 python -m evaluation.orchestrators audit certainty-equivalent --market 0

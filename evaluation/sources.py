@@ -27,6 +27,7 @@ from policies import load_team
 from policies.attribution.agent import TRUTH, make_attribution
 from policies.audience.agent import FOLDER as AUDIENCE
 from policies.audience.agent import load_audience
+from policies.critic_orchestrator import BY_CRITIC as BY_RUN_CRITIC
 from policies.critic_orchestrator import load_critic_orchestrator
 from policies.policy import Policy
 from policies.registry import (
@@ -123,7 +124,7 @@ class TeamSource:
         base, *replacements = re.split(r"\+(?=\w+=)", self.argument)
         workshop = _Workshop(self.sample)
         origin = workshop.team(base)
-        chosen = dict.fromkeys(ROLES, origin)
+        chosen = dict.fromkeys((role for role in (*ROLES, ATTRIBUTION) if role in origin.policies), origin)
         for replacement in replacements:
             role, _, source = replacement.partition("=")
             if role not in (*ROLES, ATTRIBUTION):
@@ -219,7 +220,8 @@ class _Workshop:
 
         config = load_yaml(directory / "config.yaml")
         learned = load_run_policies(directory, sample=self.sample)
-        base = dict(make_team(str(config.get("base_team", "certainty-equivalent"))).policies)
+        name = str(config.get("base_team", "certainty-equivalent"))
+        base = dict(make_team(name, attribution=config.get("attribution")).policies)
         if (directory / AUDIENCE).is_dir():
             base["audience"] = load_audience(directory / AUDIENCE)
         seed = config.get("seed")
@@ -240,7 +242,9 @@ class _Workshop:
                 f"{directory}: a bundle takes the likeliest action; to sample, name the run it was made from"
             )
         team, manifest = load_team(directory), _manifest(directory)
-        roles = manifest.get("learned_roles", ())
+        roles = {*manifest.get("learned_roles", ())}
+        if manifest.get("orchestrator") == BY_RUN_CRITIC:
+            roles.add("orchestrator")
         return Origin(
             name=directory.resolve().name,
             policies=dict(team.policies),

@@ -35,9 +35,10 @@ from policies.arm_prior import ArmPrior
 from policies.audience.agent import FOLDER as AUDIENCE
 from policies.audience.agent import CollaborativeAudience
 from policies.audience.listener_model import ListenerModel, load_listener_model
+from policies.critic_orchestrator import BY_CRITIC, CriticOrchestrator, critic_of_model
 from policies.desk import CampaignDesk
 from policies.exported import BundleError, ExportedModel, ExportedPolicy
-from policies.golden import take_impressions
+from policies.golden import take_credit, take_impressions
 from policies.policy import Flight, Policy
 from policies.registry import make_team
 from policies.residual_orchestrator import ExportedOrchestrator
@@ -47,6 +48,7 @@ from policies.tensors import (
     MODELS,
     TOLERANCE,
     Arrays,
+    ModelSpec,
     desk_tensors,
     difference,
     disagreements,
@@ -69,9 +71,9 @@ class ScriptedSource(BaseModel):
     name: str
     knobs: dict[str, float]
 
-    def make(self) -> Team:
-        """A fresh team."""
-        return make_team(self.name, self.knobs)
+    def make(self, attribution: str | None = None) -> Team:
+        """A fresh team, with a sixth role where a model is named."""
+        return make_team(self.name, self.knobs, attribution)
 
 
 class Manifest(BaseModel):
@@ -80,13 +82,15 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: Literal["interlude-bundle"]
-    format: Literal[1, 2]
-    """2: recurrent actors, which who reads only 1 could not run."""
+    format: Literal[1, 2, 3]
+    """2: recurrent actors, which who reads only 1 could not run; 3: a team with attribution."""
     name: str
     schema_hash: str
     schema_hashes: dict[str, str]
     learned_roles: tuple[Literal["creative", "bidding", "orchestrator"], ...]
     model_aware: bool
+    orchestrator: Literal["base", "critic"] = "base"
+    """Who directs: the base team's (or a learned one's network), or one that splits budgets by the critic."""
     claims_video: bool = False
     """Whether the creative agent claims video at the desk's worth, as one that reads the desk does."""
     memory: int = Field(0, ge=0)
@@ -96,6 +100,10 @@ class Manifest(BaseModel):
     base_team: ScriptedSource
     reads_listeners: bool = False
     """Whether its desk and its audience learn from single impressions."""
+    attribution: str | None = None
+    """The model of its sixth role; None where nobody attributes."""
+    credit: bool = False
+    """Whether its networks see what that role says."""
     stand_in_team: ScriptedSource
     sha256: dict[str, str]
 
@@ -114,9 +122,22 @@ class Bundle:
 
     def desk(self) -> CampaignDesk:
         """A desk with the knobs the team was exported with."""
-        taught, knobs = self.manifest.arm_prior, self.manifest.desk
-        prior = None if taught is None else ArmPrior.from_json(taught)
-        return filter_desk(knobs, prior, reads_listeners=self.manifest.reads_listeners)
+        manifest = self.manifest
+        prior = None if manifest.arm_prior is None else ArmPrior.from_json(manifest.arm_prior)
+        return filter_desk(
+            manifest.desk,
+            prior,
+            reads_listeners=manifest.reads_listeners,
+            tells_credit=manifest.credit,
+        )
+
+    def base_team(self) -> Team:
+        """A fresh team of its scripted roles, those that are learned among them."""
+        return self.manifest.base_team.make(self.manifest.attribution)
+
+    def spec(self, name: str) -> ModelSpec:
+        """Inputs and outputs of one of its networks."""
+        return model_spec(name, self.manifest.memory, credit=self.manifest.credit)
 
     def team(self) -> Team:
         """A fresh team: learned roles on one desk, the others and the stand-ins by their rules."""
@@ -126,12 +147,15 @@ class Bundle:
             if role == "orchestrator":
                 learned[role] = ExportedOrchestrator(self.models[role], desk, manifest.name)
                 continue
-            spec = model_spec(role, manifest.memory)
+            spec = self.spec(role)
             claims = role == "creative" and manifest.claims_video
             learned[role] = ExportedPolicy(
                 self.models[role], spec, desk, manifest.name, manifest.model_aware, claims
             )
-        policies = {**manifest.base_team.make().policies, **learned}
+        if manifest.orchestrator == BY_CRITIC:
+            critic = critic_of_model(self.models["critic"])
+            learned["orchestrator"] = CriticOrchestrator(critic, desk, name=manifest.name)
+        policies = {**self.base_team().policies, **learned}
         if self.listeners is not None:
             name = policies["audience"].name
             policies["audience"] = CollaborativeAudience(name=name, model=self.listeners)
@@ -171,11 +195,12 @@ def open_bundle(path: str | Path, *, verify: bool = True, whole_flights: bool = 
         for name in MODELS
         if f"{name}/model.onnx" in files
     }
-    absent = sorted(set(manifest.learned_roles) - set(models))
+    needed = {*manifest.learned_roles} | ({BY_CRITIC} if manifest.orchestrator == BY_CRITIC else set())
+    absent = sorted(needed - set(models))
     if absent:
-        raise BundleError(f"{folder / MANIFEST} names no network of the learned role {absent[0]!r}")
+        raise BundleError(f"{folder / MANIFEST} names no network {absent[0]!r}, which the team acts by")
     for name, model in models.items():
-        model.check(model_spec(name, manifest.memory))
+        model.check(model_spec(name, manifest.memory, credit=manifest.credit))
     try:
         reads = f"{AUDIENCE}/{MANIFEST}" in files
         listeners = load_listener_model(folder / AUDIENCE) if reads else None
@@ -243,7 +268,7 @@ def _verify(bundle: Bundle, data: bytes, intervals: int | None) -> None:
     path = bundle.path / GOLDEN
     try:
         golden = tensors_of(data)
-        impressions = take_impressions(golden)
+        impressions, credit = take_impressions(golden), take_credit(golden)
         seeds, shape = golden.pop("seeds"), golden["observation"].shape
     except (SafetensorError, KeyError) as error:
         raise BundleError(f"{path}: not golden pairs: {error}") from error
@@ -251,12 +276,14 @@ def _verify(bundle: Bundle, data: bytes, intervals: int | None) -> None:
     desk = bundle.desk()
     desk.start(flight)
     rows = int(np.prod(shape[1:3]))
-    specs = {name: model_spec(name, bundle.manifest.memory) for name in bundle.models}
+    specs = {name: bundle.spec(name) for name in bundle.models}
     memory = {name: spec.empty_memory(rows) for name, spec in specs.items()}
     for interval in range(shape[0] if intervals is None else min(intervals, shape[0])):
         expected = {name: array[interval] for name, array in golden.items()}
         if interval in impressions:
             desk.read_impressions(impressions[interval])
+        if interval in credit:
+            desk.credited.read(credit[interval])
         desk.advance(expected["observation"])
         _agree(path, "the desk", expected, desk_tensors(desk, expected["observation"]))
         for name, model in bundle.models.items():

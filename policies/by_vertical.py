@@ -15,8 +15,9 @@ import numpy as np
 from envs.catalogue import VERTICALS, S
 from envs.generator import VERTICAL_TABLE
 from envs.observation import SCHEMAS, Observation
+from envs.protocol import CellCredit
 from envs.state import Int
-from policies.policy import Flight, Policy, policy_seeds
+from policies.policy import CreditReader, Flight, Policy, policy_seeds
 
 GLOBAL = ""
 """The name of what drives campaigns of all other verticals."""
@@ -40,7 +41,7 @@ class VerticalSplit:
         """A new flight; the same flight twice is one start."""
         if getattr(self, "_flight", None) is flight:
             return
-        self._flight = flight
+        self._flight, self.campaigns = flight, flight.num_campaigns
         self.rows: dict[str, Int] = {}
         self.flights: dict[str, Flight] = {}
 
@@ -75,6 +76,14 @@ class ByVertical:
         """A new flight; policies start at its first observation, which tells the verticals."""
         self.split.start(flight)
         self._started = False
+
+    def read_credit(self, credit: CellCredit) -> None:
+        """Tells every vertical's policy of its own campaigns."""
+        for name, rows in self.split.rows.items():
+            policy = self.policies[name]
+            if isinstance(policy, CreditReader):
+                market, campaign = np.divmod(rows, self.split.campaigns)
+                policy.read_credit(CellCredit(*(field[market, campaign][:, None] for field in credit)))
 
     def act(self, observation: Observation) -> Any:
         """The actions of every vertical's policy, in the campaigns' order: [B, C, ...].

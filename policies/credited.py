@@ -8,8 +8,9 @@ import numpy as np
 
 from envs import catalogue as cat
 from envs import response as res
+from envs.journeys.settings import ELIGIBLE_CELLS
 from envs.protocol import CellCredit
-from envs.state import Float
+from envs.state import Bool, Float
 from policies.evidence import Evidence
 from policies.valuation import ATTENTIVE_SHARE, Estimate
 
@@ -18,6 +19,8 @@ SPREAD: Final = 0.7
 LEVEL_SPREAD: Final = 1.0
 """Of campaigns' factors around 1."""
 LOWEST, HIGHEST = 0.05, 10.0
+CREDIT: Final = 2 * len(ELIGIBLE_CELLS)
+"""Numbers of a campaign by which networks see credit: log ratios of cells, then how sure each is."""
 
 
 class CellFactors:
@@ -59,6 +62,30 @@ class CellFactors:
 
     def factors(self) -> Float:
         """[M, P, F] by the last message."""
+        known, ratio, error = self._against_expected()
+        weight = np.where(known, 1.0 / (SPREAD**2 + error**2), 0.0)
+        prior = 1.0 / LEVEL_SPREAD**2
+        total = prior + weight.sum((1, 2))
+        level = np.maximum(LOWEST, (prior + (weight * ratio).sum((1, 2))) / total)[:, None, None]
+        trust = np.where(known, (SPREAD * level) ** 2 / ((SPREAD * level) ** 2 + error**2), 0.0)
+        factor: Float = np.clip(level + trust * (ratio - level), LOWEST, HIGHEST)
+        return factor
+
+    def features(self) -> Float:
+        """[M, CREDIT] what networks see of the last message; 0 of cells of which nothing is known.
+
+        Log of credited / expected, and the share of its spread that is not error, in [0, 1].
+        """
+        if self._credit is None:
+            return np.zeros((len(self.shown), CREDIT))
+        known, ratio, error = self._against_expected()
+        log = np.where(known, np.log(np.clip(ratio, LOWEST, HIGHEST)), 0.0)
+        sure = np.where(known, SPREAD**2 / (SPREAD**2 + error**2), 0.0)
+        cells = [field.reshape(len(field), -1)[:, ELIGIBLE_CELLS] for field in (log, sure)]
+        return np.concatenate(cells, -1)
+
+    def _against_expected(self) -> tuple[Bool, Float, Float]:
+        """[M, P, F] where both are known, credited / expected per impression, and its standard error."""
         assert self._credit is not None
         markets = len(self._credit.touches)
         campaigns = len(self.shown) // markets
@@ -71,10 +98,4 @@ class CellFactors:
         safe = np.where(known, expected, 1.0)
         ratio = np.where(known, rows(self._credit.conversions_per_touch) / safe, 1.0)
         error = np.where(known, rows(self._credit.deviation) / safe, 0.0)
-        weight = np.where(known, 1.0 / (SPREAD**2 + error**2), 0.0)
-        prior = 1.0 / LEVEL_SPREAD**2
-        total = prior + weight.sum((1, 2))
-        level = np.maximum(LOWEST, (prior + (weight * ratio).sum((1, 2))) / total)[:, None, None]
-        trust = np.where(known, (SPREAD * level) ** 2 / ((SPREAD * level) ** 2 + error**2), 0.0)
-        factor: Float = np.clip(level + trust * (ratio - level), LOWEST, HIGHEST)
-        return factor
+        return known, ratio, error

@@ -24,7 +24,7 @@ class ObservableCritic(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds both encoders and the network."""
         super().__init__()
-        self.campaign_encoder = campaign_encoder(belief=settings.belief)
+        self.campaign_encoder = campaign_encoder(belief=settings.belief, credit=settings.credit)
         self.market_encoder = Encoder(SCHEMAS["orchestrator"], MARKET_COLUMNS)
         own = self.campaign_encoder.plain_size + S * self.campaign_encoder.grouped_size
         self.own_size = own + self.market_encoder.grouped_size
@@ -39,7 +39,8 @@ class ObservableCritic(nn.Module):
             campaign: the campaigns' encoded plain [..., C, ·] and grouped [..., C, S, ·] features.
             orchestrator: its observation [..., size].
         """
-        plain, grouped = campaign
+        plain = campaign[0][..., : self.campaign_encoder.plain_size]  # without a tally, if actors keep one
+        grouped = campaign[1][..., : self.campaign_encoder.grouped_size]
         market, by_campaign = self.market_encoder(orchestrator)
         own = torch.cat([plain, grouped.flatten(-2), by_campaign[..., : plain.shape[-2], :]], -1)
         return own, market

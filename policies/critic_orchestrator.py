@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from envs.catalogue import MAX_CAMPAIGNS
 from envs.errors import InterludeError
 from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import CreativePause, Directive
+from envs.protocol import CellCredit
 from envs.state import Float
-from policies.budget_split import weights_on_left
 from policies.desk import CampaignDesk
+from policies.marginal_orchestrator import EqualMargins
 from policies.policy import Flight
-from policies.scripted_orchestrator import RuleBook
 from policies.tensors import Arrays, desk_tensors
 
 Critic = Callable[[Arrays], Float]
 """Values in USD [N, C, 2 + S] of `observation` [N, C, ·], beliefs and `orchestrator` [N, ·]."""
 STEP: Final = 0.1
 """Share of the money left by which a budget is varied to see what the critic makes of it."""
+BY_CRITIC: Final = "critic"
+"""How configurations and manifests call an orchestrator that asks the run's own critic."""
 LEAST: Final = 0.1
 """A campaign's worth counts as this share of the mean at least: a critic may well say less than nothing."""
 _OWN, _ALL = SCHEMAS["bidding"], SCHEMAS["orchestrator"]
 
 
-class CriticOrchestrator:
-    """The rule book, and every few intervals a new split of the money that is left.
+class CriticOrchestrator(EqualMargins):
+    """Splits what is left by the campaigns' margins, as `EqualMargins`, and by what the critic sees in money.
 
-    A dollar more to campaign c is worth (V(left + 10 %) − V(left − 10 %)) / (20 % of left), V being what the
-    critic's heads of segments expect of the flight's rest over all campaigns, with nothing changed but the
-    money in its own inputs. What is left is weighed by (worth / mean worth)^gain, smoothed. Neither the
-    weights nor what a campaign may come to in all, against its first budget, leave [0.5, 2].
+    In the critic's eyes a dollar more to campaign c is worth (V(left + 10 %) − V(left − 10 %)) / (20 % of
+    left), V being what its heads of segments expect of the flight's rest over all campaigns, with nothing
+    changed but the money in its own inputs. The logs of both, over the campaigns' means, are added: margins
+    tell of the next interval, the critic of all that are left.
     """
 
     privileged, model_aware = False, True
@@ -46,7 +46,7 @@ class CriticOrchestrator:
         critic: Critic,
         desk: CampaignDesk,
         *,
-        every: int = 4,
+        every: int = 2,
         gain: float = 0.25,
         smoothing: float = 0.5,
         name: str = "critic",
@@ -55,14 +55,14 @@ class CriticOrchestrator:
 
         Args:
             critic: see `Critic`.
-            desk: as the critic's run had it; its own, not the team's.
+            desk: as the critic's run had it: the team's, or one of its own.
             every: intervals between two splits.
             gain: 0 leaves budgets as they are.
             smoothing: weight of the past in the log of a campaign's worth.
             name: how tables call it.
         """
-        self.critic, self.desk, self.rules = critic, desk, RuleBook()
-        self.every, self.gain, self.smoothing, self.name = every, gain, smoothing, name
+        super().__init__(every=every, gain=gain, smoothing=smoothing, name=name)
+        self.critic, self.desk = critic, desk
 
     @property
     def reads_listeners(self) -> bool:
@@ -71,55 +71,39 @@ class CriticOrchestrator:
 
     def start(self, flight: Flight) -> None:
         """A new flight."""
+        super().start(flight)
         self.desk.start(flight)
-        self.rules.start(flight)
-        self._interval, self._campaigns = 0, flight.num_campaigns
-        self._log_worth = np.zeros((flight.num_markets, flight.num_campaigns))
-        self._why: Float | None = None
 
     def read_impressions(self, impressions: ImpressionLog) -> None:
         """Hands them to the desk."""
         self.desk.read_impressions(impressions)
 
+    def read_credit(self, credit: CellCredit) -> None:
+        """Hears the attribution agent, and hands its message to the desk."""
+        super().read_credit(credit)
+        self.desk.credited.read(credit)
+
     def read_observations(self, observations: Observations) -> None:
         """What campaigns see is the desk's; the rule book hears what is said of creatives."""
-        self.rules.read_observations(observations)
+        super().read_observations(observations)
         self.desk.hear(observations.board)
         self.desk.advance(observations.bidding)
         self._bidding = observations.bidding
 
-    @property
-    def creative_pause(self) -> CreativePause | None:
-        """Creatives that the rule book pauses."""
-        return self.rules.creative_pause
-
-    def act(self, observation: Observation) -> Directive:
-        """The rule book's directive with the critic's weights."""
-        share = np.ones((len(observation), MAX_CAMPAIGNS))
-        self._why = None
-        if self._interval == 0:
-            self._first_usd = _OWN.view(self._bidding, "budget_usd").astype(np.float64)
-        if self._interval % self.every == self.every - 1:
-            share[:, : self._campaigns] = self._shares(observation[:, 0])
-        self._interval += 1
-        self._share = share
-        return self.rules.act(observation)._replace(budget_share=share)
-
-    def reasons(self, market: int = 0) -> list[str]:
-        """Why the last directive says what it says to one market: a line a decision."""
-        lines = self.rules.reasons(market)
-        if self._why is not None:
-            lines += [
-                f"weight {self._share[market, c]:.2f} for what campaign {c} has left: another dollar brings "
-                f"{self._why[market, c]:.2f} USD there, {self._why[market].mean():.2f} on average"
-                for c in range(self._campaigns)
-            ]
-        return lines
+    def log_worth(self, observation: Observation) -> Float:
+        """[B, C] of margins, plus log (worth / mean worth) by the critic where it sees use for money."""
+        worth = self.worth(observation[:, 0])
+        mean = worth.mean(1, keepdims=True)
+        known = (mean > 0.0) & np.isfinite(worth).all(1, keepdims=True)
+        ratio = np.where(known, np.maximum(LEAST, worth / np.where(known, mean, 1.0)), 1.0)
+        found: Float = super().log_worth(observation) + np.log(ratio)
+        return found
 
     def worth(self, orchestrator: Observation) -> Float:
         """[B, C] USD that another dollar brings, of the orchestrator's observation [B, ·] and the desk's."""
         fed = {**desk_tensors(self.desk, self._bidding), "orchestrator": orchestrator}
-        left = self._left()
+        share = _OWN.view(self._bidding, "budget_left_fraction").astype(np.float64)
+        left = share * _OWN.view(self._bidding, "budget_usd")
         found = np.zeros(left.shape)
         for c in range(self._campaigns):
             more, less = (
@@ -128,22 +112,6 @@ class CriticOrchestrator:
             )
             found[:, c] = (more - less) / np.maximum(1e-6, 2.0 * STEP * left[:, c])
         return found
-
-    def _left(self) -> Float:
-        """[B, C] USD."""
-        share = _OWN.view(self._bidding, "budget_left_fraction").astype(np.float64)
-        left: Float = share * _OWN.view(self._bidding, "budget_usd")
-        return left
-
-    def _shares(self, orchestrator: Observation) -> Float:
-        """[B, C] weights on what is left; 1 where the critic sees no use for money."""
-        worth = self._why = self.worth(orchestrator)
-        mean = worth.mean(1, keepdims=True)
-        known = (mean > 0.0) & np.isfinite(worth).all(1, keepdims=True)
-        ratio = np.where(known, np.maximum(LEAST, worth / np.where(known, mean, 1.0)), 1.0)
-        self._log_worth = self.smoothing * self._log_worth + (1.0 - self.smoothing) * np.log(ratio)
-        left, budget = self._left(), _OWN.view(self._bidding, "budget_usd").astype(np.float64)
-        return weights_on_left(np.exp(self.gain * self._log_worth), left, budget, self._first_usd)
 
 
 def _with_money(fed: Arrays, campaign: int, factor: float) -> Arrays:
@@ -165,6 +133,25 @@ def _with_money(fed: Arrays, campaign: int, factor: float) -> Arrays:
     return {"observation": own, "orchestrator": every}
 
 
+def critic_of_network(network: Any) -> Critic:
+    """An observable critic in PyTorch as the orchestrator asks it."""
+    import torch
+
+    names = ("observation", "campaign_belief", "segment_belief", "orchestrator")
+
+    def critic(fed: Arrays) -> Float:
+        with torch.inference_mode():
+            value: Float = network(*(torch.from_numpy(fed[name]) for name in names)).numpy()
+        return value
+
+    return critic
+
+
+def critic_of_model(model: Callable[[Arrays], Arrays]) -> Critic:
+    """An exported critic as the orchestrator asks it."""
+    return lambda fed: model(fed)["value_usd"]
+
+
 def load_critic_orchestrator(directory: Path) -> CriticOrchestrator:
     """The orchestrator by the critic of a run directory or a bundle.
 
@@ -180,23 +167,14 @@ def load_critic_orchestrator(directory: Path) -> CriticOrchestrator:
     if "critic" not in bundle.models:
         raise InterludeError(f"{directory} holds no critic")
     model = bundle.models["critic"]
-    return CriticOrchestrator(lambda fed: model(fed)["value_usd"], bundle.desk(), name=name)
+    return CriticOrchestrator(critic_of_model(model), bundle.desk(), name=name)
 
 
 def _of_run(directory: Path) -> tuple[Critic, CampaignDesk]:
-    import torch
-
     from policies.learned import desk_of_run
     from policies.weights import load_networks
 
     network = load_networks(directory / "policies").get("critic")
     if network is None:
         raise InterludeError(f"{directory / 'policies'} holds no critic")
-    names = ("observation", "campaign_belief", "segment_belief", "orchestrator")
-
-    def critic(fed: Arrays) -> Float:
-        with torch.inference_mode():
-            value: Float = network(*(torch.from_numpy(fed[name]) for name in names)).numpy()
-        return value
-
-    return critic, desk_of_run(directory)
+    return critic_of_network(network), desk_of_run(directory)

@@ -110,6 +110,7 @@ class CampaignDesk:
         pacer: Pacer | None = None,
         *,
         shades: bool | None = None,
+        tells_credit: bool = False,
     ) -> None:
         """The certainty-equivalent desk by default.
 
@@ -118,11 +119,13 @@ class CampaignDesk:
             estimator: what believes.
             pacer: what sets the dual price, by default by feedback with the knobs' settings.
             shades: whether bids stay below value / dual; None where the market pays first prices.
+            tells_credit: whether what it is told of credit is among the campaign's belief features.
         """
         self.knobs = knobs or DeskKnobs()
         self.estimator: Estimator = estimator or KalmanBelief()
         self.pacer: Pacer = pacer or MultiplicativePacer(self.knobs.pacing)
         self.shades = shades
+        self.tells_credit = tells_credit
 
     def start(self, flight: Flight) -> None:
         """A new flight; the same flight twice is one start."""
@@ -226,7 +229,10 @@ class CampaignDesk:
         return log_multipliers(now, bid, predicted_value(now, self._units.price_level))
 
     def belief_features(self) -> tuple[Observation, Observation]:
-        """Beliefs as network inputs: [B, C, S, SEGMENT_BELIEF] and [B, C, CAMPAIGN_BELIEF] float32."""
+        """Beliefs as network inputs: [B, C, S, SEGMENT_BELIEF] and [B, C, CAMPAIGN_BELIEF] float32.
+
+        A desk that tells credit adds CREDIT numbers to the campaign's.
+        """
         belief = self.estimator
         if not isinstance(belief, KalmanBelief) or self._before is None:
             raise TypeError("belief features need a desk with a KalmanBelief that has advanced")
@@ -241,6 +247,8 @@ class CampaignDesk:
         campaign = np.concatenate(
             [np.stack([3.0 * ratio, certainty], -1), belief.suspicion, np.log(self.pacer.dual)[:, None]], -1
         )
+        if self.tells_credit:
+            campaign = np.concatenate([campaign, self.credited.features()], -1)
         return self._by_campaign(segment).astype(np.float32), self._by_campaign(campaign).astype(np.float32)
 
     @property
@@ -250,7 +258,7 @@ class CampaignDesk:
 
     @property
     def campaign_belief(self) -> Observation:
-        """[B, C, CAMPAIGN_BELIEF]."""
+        """[B, C, CAMPAIGN_BELIEF], and CREDIT more where it tells credit."""
         return self.belief_features()[1]
 
 

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from envs.catalogue import MAX_CAMPAIGNS, S
 from envs.observation import SCHEMAS, Schema
+from policies.credited import CREDIT
 from policies.desk import CAMPAIGN_BELIEF, SEGMENT_BELIEF
+from policies.tally import CAMPAIGN_TALLY, SEGMENT_TALLY
 
 Extra = tuple[Tensor, Tensor]
-"""What stands beside an observation: beliefs on the campaign [..., ·] and on its segments [..., S, ·]."""
+"""Beliefs or a tally beside an observation: of the campaign [..., ·] and of its segments [..., S, ·]."""
 
 FEATURE_CLIP: Final = 5.0
 COUNT_FLOOR: Final = 1e4
@@ -73,6 +75,7 @@ class Encoder(nn.Module):
         """`extra`: how many numbers stand beside the observation, plain and for each member."""
         super().__init__()
         self.extra = extra
+        self.tallies = extra == (CAMPAIGN_TALLY, SEGMENT_TALLY)
         self.plain_size = len(columns.plain) + extra[0]
         self.grouped_size = len(columns.grouped[0]) + extra[1]
         self.register_buffer("plain_columns", torch.tensor(columns.plain), persistent=False)
@@ -108,7 +111,18 @@ class Encoder(nn.Module):
             getattr(self, f"{name}_scale").copy_(torch.where(spread > 1e-4, 1.0 / spread, 1.0))
 
 
-def campaign_encoder(*, belief: bool) -> Encoder:
-    """Encoder of a campaign's observation (plain) and its segments' (grouped), with beliefs or not."""
-    extra = (CAMPAIGN_BELIEF, SEGMENT_BELIEF) if belief else (0, 0)
+def campaign_encoder(*, belief: bool, credit: bool = False, tally: bool = False) -> Encoder:
+    """Encoder of a campaign's observation (plain) and its segments' (grouped).
+
+    Beside it stand the desk's beliefs, with `credit` what the attribution agent says among them, or a tally
+    (`policies/tally.py`), or nothing.
+    """
+    beside = (CAMPAIGN_TALLY, SEGMENT_TALLY) if tally else (0, 0)
+    extra = (CAMPAIGN_BELIEF + CREDIT * credit, SEGMENT_BELIEF) if belief else beside
     return Encoder(SCHEMAS["bidding"], CAMPAIGN_COLUMNS, extra)
+
+
+def segment_columns(name: str) -> list[int]:
+    """Where a field's numbers for one segment lie among its grouped features."""
+    lies = SCHEMAS["bidding"].slices[name]
+    return [i for i, column in enumerate(CAMPAIGN_COLUMNS.grouped[0]) if lies.start <= column < lies.stop]

@@ -28,6 +28,7 @@ from envs.impressions import ImpressionLog
 from envs.market import VectorMarket
 from envs.observation import SCHEMAS, schema_hash
 from envs.output import plain
+from envs.protocol import CellCredit
 from envs.scenario import Scenario, load_scenario
 from envs.seeds import market_seeds
 from policies.audience.agent import FOLDER as AUDIENCE
@@ -35,7 +36,7 @@ from policies.audience.agent import CollaborativeAudience
 from policies.audience.artefact import artefact_files, load_artefact
 from policies.bundle import GOLDEN, MANIFEST, SCENARIO, Bundle, Manifest
 from policies.folders import read_manifest
-from policies.golden import impression_tensors
+from policies.golden import credit_tensors, impression_tensors
 from policies.model_card import model_card
 from policies.networks import CreativeActor
 from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch, spec_of
@@ -93,10 +94,10 @@ def export(
         for name, net in load_networks(run / "policies").items()
     }
     manifest = _draft(run, config, scenario, networks)
-    seen, logs = record(Bundle(run, Manifest.model_validate(manifest), scenario, {}), networks)
+    seen, logs, credit = record(Bundle(run, Manifest.model_validate(manifest), scenario, {}), networks)
     files = {f"{name}/model.onnx": onnx_bytes(name, network, seen) for name, network in networks.items()}
     manifest["parity"] = check_parity(files, networks, seen)
-    files[GOLDEN] = bytes_of(_golden(seen, logs, networks))
+    files[GOLDEN] = bytes_of(_golden(seen, logs, credit, networks))
     files[SCENARIO] = _json(scenario.model_dump(mode="json"))
     files |= {f"schema/{role}.json": _json(role_schema(role)) for role in SCHEMAS}
     files["schema/messages.json"] = _json(message_schema())
@@ -122,15 +123,17 @@ def check_output(output: Path) -> None:
         raise InterludeError(f"{output} exists already: a bundle wants a directory of its own")
 
 
-def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> tuple[Arrays, list[ImpressionLog]]:
+def record(
+    bundle: Bundle, networks: Mapping[str, nn.Module]
+) -> tuple[Arrays, list[ImpressionLog], list[CellCredit]]:
     """Plays development markets with the run's networks and keeps what they were fed: [T, B, C, …].
 
     `seeds` [B], the orchestrator's observations [T, B, ·] and recurrent actors' memories are among it; beside
-    it the impressions of every interval but the last, where the desk reads them.
+    it the impressions of every interval but the last, where the desk reads them, and the credit told in it.
     """
     scenario = bundle.scenario
     count = -(-PARITY_OBSERVATIONS // (scenario.intervals * scenario.campaigns))
-    team, desk = bundle.manifest.base_team.make(), bundle.desk()
+    team, desk = bundle.base_team(), bundle.desk()
     reads = team.reads_listeners
     market = VectorMarket(scenario, count, split="development", impressions=reads)
     observations = market.reset(market_seeds("development", 0, 0, count))
@@ -143,10 +146,13 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> tuple[Arrays, l
         memory |= spec.empty_memory(count, market.num_campaigns)
     rows: dict[str, list[NDArray[Any]]] = {}
     logs: list[ImpressionLog] = []
+    credit: list[CellCredit] = []
     for _ in range(scenario.intervals):
         if market.impressions is not None and desk.reads_listeners:
             logs.append(market.impressions)
             desk.read_impressions(logs[-1])
+        if credit:
+            desk.credited.read(credit[-1])
         desk.advance(observations.bidding)
         fed = desk_tensors(desk, observations.bidding) | memory
         for name, array in {**fed, "orchestrator": observations.orchestrator[:, 0]}.items():
@@ -156,15 +162,17 @@ def record(bundle: Bundle, networks: Mapping[str, nn.Module]) -> tuple[Arrays, l
             answer = run_torch(role, networks[role], fed)
             learned[role] = answer[spec.outputs[0].name]
             memory |= spec.carried(answer)
-        observations = market.step(
-            team.act(observations, market.impressions)._replace(**learned)
-        ).observations
+        actions = team.act(observations, market.impressions)._replace(**learned)
+        credit += [] if actions.credit is None else [actions.credit]
+        observations = market.step(actions).observations
     seen = {"seeds": policy_seeds(market.seeds)} | {name: np.stack(arrays) for name, arrays in rows.items()}
-    return seen, logs
+    return seen, logs, credit
 
 
-def _golden(seen: Arrays, logs: list[ImpressionLog], networks: Mapping[str, nn.Module]) -> Arrays:
-    """The first markets' flights, with the answers: [T, B, C, …] each, their seeds [B] and impressions."""
+def _golden(
+    seen: Arrays, logs: list[ImpressionLog], credit: list[CellCredit], networks: Mapping[str, nn.Module]
+) -> Arrays:
+    """The first markets' flights, with the answers: [T, B, C, …] each, their seeds [B], what was told."""
     intervals, _, campaigns = seen["observation"].shape[:3]
     markets = -(-GOLDEN_OBSERVATIONS // (intervals * campaigns))
     kept = {key: array[:MAX_GOLDEN_INTERVALS, :markets] for key, array in seen.items() if key != "seeds"}
@@ -173,6 +181,8 @@ def _golden(seen: Arrays, logs: list[ImpressionLog], networks: Mapping[str, nn.M
         golden |= run_torch(name, network, kept)
     if logs:
         golden |= impression_tensors(logs[: MAX_GOLDEN_INTERVALS - 1], markets)
+    if credit:
+        golden |= credit_tensors(credit[: min(intervals, MAX_GOLDEN_INTERVALS) - 1], markets)
     return {key: np.ascontiguousarray(array) for key, array in golden.items()}
 
 
@@ -181,7 +191,10 @@ def _draft(
 ) -> dict[str, Any]:
     """The manifest without parity and sums."""
     trained = read_manifest(run / "policies")
-    memory = int(trained["networks"].get("memory", 0))
+    memory, credit = int(trained["networks"].get("memory", 0)), bool(trained["networks"].get("credit"))
+    attribution = config.get("attribution")
+    if trained["networks"].get("tally", False):
+        raise InterludeError(f"{run} keeps a tally (networks.tally), which a bundle cannot hold yet")
     about = _json_file(run / MANIFEST)
     learned = [role for role in LEARNED_ROLES if role in networks]
     base = str(config.get("base_team", DESK_TEAM))
@@ -193,20 +206,23 @@ def _draft(
     method = {key: value for key, value in config.items() if key not in {"seed", "run_directory", "name"}}
     return {
         "kind": "interlude-bundle",
-        "format": 2 if memory else 1,
+        "format": 3 if attribution else 2 if memory else 1,
         "name": run.resolve().name,
         "learned_roles": learned,
         "model_aware": aware,
+        "orchestrator": trained.get("orchestrator", "base"),
         "claims_video": "creative" in learned and _model_aware(networks["creative"]),
         "schema_hash": schema_hash(),
         "schema_hashes": {role: schema.hash for role, schema in SCHEMAS.items()},
         "scenario": scenario.name,
         "memory": memory,
-        "models": {name: describe(name, memory) for name in networks},
+        "models": {name: describe(name, memory, credit=credit) for name in networks},
         "desk": trained.get("desk_knobs", tuned_knobs(DESK_TEAM)),
         "arm_prior": trained.get("arm_prior"),
         "base_team": {"name": base, "knobs": tuned_knobs(base)},
         "reads_listeners": make_team(base).reads_listeners,
+        "attribution": attribution,
+        "credit": credit,
         "stand_in_team": {"name": STAND_IN_TEAM, "knobs": tuned_knobs(STAND_IN_TEAM)},
         "golden": "leading axes: intervals of a flight, markets; then campaigns. Actors take them as rows N",
         "training": {

@@ -1,4 +1,4 @@
-"""Impressions among golden pairs: the rows of a flight's first intervals as plain tensors, and back."""
+"""Impressions and credit among golden pairs: those of a flight's first intervals as tensors, and back."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 
 from envs.impressions import ImpressionLog
+from envs.protocol import CellCredit
 from policies.tensors import Arrays
 
-_PREFIX: Final = "impressions/"
+_PREFIX, _CREDIT = "impressions/", "credit/"
 _INTERVAL: Final = f"{_PREFIX}interval"
 """Of the observation that a row comes with: the one after it aired."""
 
@@ -38,3 +39,23 @@ def take_impressions(golden: Arrays) -> dict[int, ImpressionLog]:
     columns = [golden.pop(_PREFIX + name) for name in ImpressionLog._fields]
     last = int(interval.max(initial=0))
     return {t: ImpressionLog._make([c[interval == t] for c in columns]) for t in range(1, last + 1)}
+
+
+def credit_tensors(messages: Sequence[CellCredit], markets: int) -> Arrays:
+    """Fields [T, B, …] of the first markets' credit; messages are read in intervals 1, 2, …."""
+    return {
+        _CREDIT + name: np.stack([getattr(message, name)[:markets] for message in messages])
+        for name in CellCredit._fields
+    }
+
+
+def take_credit(golden: Arrays) -> dict[int, CellCredit]:
+    """Takes credit out of golden tensors: by the interval in which it is read; {} where none is kept.
+
+    Raises:
+        KeyError: a field is missing.
+    """
+    if _CREDIT + CellCredit._fields[0] not in golden:
+        return {}
+    fields = [golden.pop(_CREDIT + name) for name in CellCredit._fields]
+    return {t: CellCredit(*row) for t, row in enumerate(zip(*fields, strict=True), start=1)}

@@ -18,16 +18,18 @@ from envs.observation import SCHEMAS, Observation
 from envs.philox import normals, uniforms
 from envs.state import Bool, Float, Int
 from policies.arm_prior import ArmPrior
+from policies.critic_orchestrator import BY_CRITIC, CriticOrchestrator, critic_of_network
 from policies.desk import BIDDING_ACTION, CampaignDesk, DeskPolicy
-from policies.encoder import Extra
+from policies.encoder import Encoder, Extra
 from policies.folders import DamagedFileError, read_manifest
 from policies.networks import BiddingActor, CreativeActor
 from policies.orchestrator_actor import OrchestratorActor
 from policies.policy import Flight, Policy
 from policies.registry import DESK_TEAM, learning_desk, make_team
 from policies.residual_orchestrator import ResidualOrchestrator
+from policies.tally import Tally
 from policies.tensors import DIRECTED
-from policies.weights import Actor, load_actors
+from policies.weights import Actor, actors_of, load_networks
 
 CREATIVE_STREAM, BIDDING_STREAM, ORCHESTRATOR_STREAM = 0x6000_0000, 0x7000_0000, 0x8000_0000
 """Streams of exploration noise: a market's own, so that a sampled flight depends on its seed alone."""
@@ -54,6 +56,7 @@ class _Learned(DeskPolicy):
         super().__init__(desk, name)
         self.sample, self.sample_seed = sample, sample_seed
         self.model_aware = model_aware
+        self.tally = Tally()
         self.decision: Decision | None = None
 
     @property
@@ -65,7 +68,9 @@ class _Learned(DeskPolicy):
         """A new flight."""
         super().start(flight)
         self._seeds, self._interval = flight.seeds, 0
+        self._level_usd = flight.scenario.auction.price_level_usd
         self._memory: Tensor | None = None
+        self.tally.start()
 
     def _stream(self, base: int) -> int:
         """Number of the noise stream of this interval."""
@@ -83,8 +88,11 @@ class _Learned(DeskPolicy):
         self._memory = by_block(lambda p, g, m: memory(actor.seen(p, g), m), plain, grouped, self._memory)
         return (self._memory,)
 
-    def _advanced(self, observation: Observation) -> Extra | None:
-        """The desk's beliefs after this observation; a policy that stands on no desk leaves it alone."""
+    def _advanced(self, observation: Observation, encoder: Encoder) -> Extra | None:
+        """The tally or the desk's beliefs after this observation; a policy on no desk leaves that alone."""
+        if encoder.tallies:
+            tally = self.tally.advance(observation)
+            return torch.from_numpy(tally[0]), torch.from_numpy(tally[1])
         if not self.model_aware:
             return None
         self.desk.advance(observation)
@@ -112,7 +120,8 @@ class LearnedCreative(_Learned):
     @torch.inference_mode()
     def act(self, observation: Observation) -> Int:
         """Creatives [B, C, S, 4] for observations [B, C, ·]; `premium_value_usd` holds the desk's claims."""
-        plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._advanced(observation))
+        beside = self._advanced(observation, self.actor.encoder)
+        plain, grouped = self.actor.encoder(torch.from_numpy(observation), beside)
         self.premium_value_usd = self.desk.premium_value_usd if self.model_aware else None
         self.arm_mask = allowed_arms(observation)
         shape = self.arm_mask.shape
@@ -153,14 +162,19 @@ class LearnedBidding(_Learned):
     @torch.inference_mode()
     def act(self, observation: Observation) -> Float:
         """Log-multipliers [B, C, 1 + P + S] for observations [B, C, ·]."""
-        plain, grouped = self.actor.encoder(torch.from_numpy(observation), self._advanced(observation))
+        beside = self._advanced(observation, self.actor.encoder)
+        plain, grouped = self.actor.encoder(torch.from_numpy(observation), beside)
         memory = self._remembered(self.actor, plain, grouped, observation.shape[:2])
         mean = by_block(self.actor.mean, plain, grouped, *memory)
         action = mean + self.actor.log_std.exp() * self._normal(observation.shape[1]) if self.sample else mean
         log_probability = gaussian_log_probability(action, mean, self.actor.log_std)
+        self.part_log_probability = part_log_probabilities(action, mean, self.actor.log_std)
         self.decision = Decision(plain, grouped, action, log_probability)
         self._interval += 1
-        base = self.desk.base_log_multiplier if self.model_aware else np.zeros(action.shape, np.float32)
+        if self.actor.steps:
+            base = self.tally.own_level(observation, self._level_usd)
+        else:
+            base = self.desk.base_log_multiplier if self.model_aware else np.zeros(action.shape, np.float32)
         self.base_log_multiplier = base
         log = self.actor.log_multiplier(action, torch.from_numpy(base))
         bid: Float = log.numpy().astype(np.float64)
@@ -249,8 +263,18 @@ def allowed_arms(observation: Observation) -> Bool:
 
 def gaussian_log_probability(value: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """Log density [...] of values [..., n] under independent normals."""
+    return _log_densities(value, mean, log_std).sum(-1)
+
+
+def part_log_probabilities(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """The same [..., 1 + S] of a bidding agent's parts: what holds for all segments, then each segment."""
+    each = _log_densities(action, mean, log_std)
+    return torch.cat([each[..., :-S].sum(-1, keepdim=True), each[..., -S:]], -1)
+
+
+def _log_densities(value: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     standard = (value - mean) * (-log_std).exp()
-    return (-0.5 * (standard**2 + float(np.log(2 * np.pi))) - log_std).sum(-1)
+    return -0.5 * (standard**2 + float(np.log(2 * np.pi))) - log_std
 
 
 def desk_of_run(run_directory: str | Path) -> CampaignDesk:
@@ -262,19 +286,30 @@ def desk_of_run(run_directory: str | Path) -> CampaignDesk:
     except ValueError as error:
         raise DamagedFileError(f"{folder}: {error}") from error
     base = str(manifest.get("base_team", DESK_TEAM))
-    return learning_desk(manifest.get("desk_knobs"), prior, reads_listeners=make_team(base).reads_listeners)
+    return learning_desk(
+        manifest.get("desk_knobs"),
+        prior,
+        reads_listeners=make_team(base).reads_listeners,
+        tells_credit=bool(manifest["networks"].get("credit", False)),
+    )
 
 
 def load_run_policies(
     run_directory: str | Path, *, sample: bool = False, sample_seed: int = 0
 ) -> dict[str, Policy]:
-    """The learned policies of a run, by role; creative and bidding share one desk.
+    """The learned policies of a run, by role, on one desk; a critic may be its orchestrator's.
 
     Raises:
         InterludeError: no run is there, a file is damaged, or it was trained on other observations.
     """
     run = Path(run_directory)
-    actors = load_actors(run / "policies")
+    networks = load_networks(run / "policies")
     desk = desk_of_run(run)
     how: dict[str, Any] = {"name": run.name, "sample": sample, "sample_seed": sample_seed}
-    return {role: learned_policy(actor, desk, **how) for role, actor in actors.items()}
+    learned: dict[str, Policy] = {
+        role: learned_policy(actor, desk, **how) for role, actor in actors_of(networks).items()
+    }
+    if read_manifest(run / "policies").get("orchestrator") == BY_CRITIC:
+        critic = critic_of_network(networks["critic"])
+        learned["orchestrator"] = CriticOrchestrator(critic, desk, name=run.name)
+    return learned

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from envs.output import plain
+from policies.critic_orchestrator import BY_CRITIC
 
 
 def model_card(manifest: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
@@ -29,6 +30,11 @@ _LISTENERS: Final = (
     "segment averages take over from the first interval, and `team.incapacities` says so."
 )
 
+_ATTRIBUTION: Final = (
+    "\n\nA sixth role attributes conversions by `{}`: the market has to have journeys, and a service has to "
+    "be told of them (`POST /journeys`)."
+)
+
 
 def _what(facts: dict[str, Any]) -> str:
     roles = " and ".join(facts["learned_roles"])
@@ -38,12 +44,18 @@ def _what(facts: dict[str, Any]) -> str:
         if facts["model_aware"]
         else "It is **model-free**: it knows nothing of the simulator's equations."
     )
+    split = (
+        " The orchestrator splits budgets by bids' margins and by the run's critic."
+        if facts["orchestrator"] == BY_CRITIC
+        else ""
+    )
     return (
         f"# {facts['name']}\n\nA team of five advertising agents for audio streams. Learned: {roles}. The "
         f"other roles follow the rules of the scripted team `{facts['base_team']['name']}`; where a role "
-        f"fails, `{facts['stand_in_team']['name']}` stands in. {aware}\n\n"
+        f"fails, `{facts['stand_in_team']['name']}` stands in.{split} {aware}\n\n"
         '```python\nfrom policies import load_team\n\nteam = load_team("path/to/this/folder")\n```'
         + (_LISTENERS if facts["reads_listeners"] else "")
+        + (_ATTRIBUTION.format(facts["attribution"]) if facts.get("attribution") else "")
     )
 
 

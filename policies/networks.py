@@ -11,14 +11,15 @@ import math
 from typing import Final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from envs.catalogue import K, P, S
+from envs.catalogue import ARMS, F, K, P, S, V
 from envs.protocol import MAX_MULTIPLIER_LOG
 from policies.desk import BIDDING_ACTION
-from policies.encoder import campaign_encoder
+from policies.encoder import CAMPAIGN_COLUMNS, campaign_encoder, segment_columns
 from policies.memory import GatedMemory
+from policies.tally import ASSET_TALLY, asset_tally
 
 REFUSED: Final = -1e9
 """Logit of an arm that is not allowed."""
@@ -33,6 +34,7 @@ class NetworkSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     creative_hidden: int = Field(64, ge=1, le=4096)
+    asset_hidden: int = Field(24, ge=1, le=4096)
     bidding_hidden: int = Field(96, ge=1, le=4096)
     critic_hidden: int = Field(96, ge=1, le=4096)
     orchestrator_hidden: int = Field(64, ge=1, le=4096)
@@ -40,10 +42,16 @@ class NetworkSettings(BaseModel):
     """Logits = network + kappa * the desk's log score; off: the network alone."""
     bidding_residual: bool = True
     """Log-multiplier = the desk's bid + network; off: the network alone."""
+    bidding_steps: bool = False
+    """Log-multiplier = the agent's own last level + network; a level is then found step by step."""
     belief: bool = True
     """The desk's beliefs are inputs; off: observations alone."""
+    credit: bool = False
+    """Among the beliefs is what the attribution agent says; wants a team that has one."""
     kappa: float = Field(8.0, gt=0, allow_inf_nan=False)
     """Initial weight of the desk's log scores; learned."""
+    tally: bool = False
+    """A tally of what each asset brought so far stands beside observations, where beliefs would."""
     memory: int = Field(0, ge=0, le=1024)
     """Units that a recurrent actor remembers of a segment (creative) or a campaign (bidding); 0 = none."""
     foretells: bool = False
@@ -52,6 +60,20 @@ class NetworkSettings(BaseModel):
     """One network decides everything for a campaign: both roles stand on the creative's first layers."""
     log_std: float = Field(-0.9, ge=-5.0, le=2.0)
     """Initial log standard deviation of the bidding agent's exploration; learned."""
+
+    @model_validator(mode="after")
+    def _check(self) -> NetworkSettings:
+        if self.credit and not self.belief:
+            raise ValueError(
+                "networks.credit is told by the desk among its beliefs: it wants networks.belief"
+            )
+        if self.tally and self.belief:
+            raise ValueError("networks.tally and networks.belief stand in the same place: switch one off")
+        if self.tally and (self.memory or self.monolithic):
+            raise ValueError("networks.tally wants neither networks.memory nor networks.monolithic")
+        if self.bidding_steps and (self.bidding_residual or not self.tally):
+            raise ValueError("networks.bidding_steps wants networks.tally, and no networks.bidding_residual")
+        return self
 
 
 def linear(inputs: int, outputs: int, gain: float = math.sqrt(2.0), *, bias: bool = True) -> nn.Linear:
@@ -63,13 +85,44 @@ def linear(inputs: int, outputs: int, gain: float = math.sqrt(2.0), *, bias: boo
     return layer
 
 
+class AssetScores(nn.Module):
+    """Scores every asset (format × script) of a segment from its own numbers, all by the same network."""
+
+    columns: Tensor  # [F · V, numbers of an asset] among grouped features
+    asset: Tensor  # [K] of every arm
+
+    def __init__(self, context: int, hidden: int) -> None:
+        """`context`: size of what else is known of the segment."""
+        super().__init__()
+        assets = [(f, v) for f in range(F) for v in range(V)]
+        tallied = len(CAMPAIGN_COLUMNS.grouped[0])  # where the tally begins
+        seen = {name: segment_columns(name) for name in ("brief_log_format", "brief_log_script", "wear")}
+        columns = [
+            [seen["brief_log_format"][f], seen["brief_log_script"][v], seen["wear"][i]]
+            + [tallied + asset_tally(what, i) for what in ASSET_TALLY]
+            for i, (f, v) in enumerate(assets)
+        ]
+        self.register_buffer("columns", torch.tensor(columns), persistent=False)
+        self.register_buffer("asset", torch.tensor(ARMS[:, 0] * V + ARMS[:, 1]), persistent=False)
+        self.own = linear(len(columns[0]), hidden, bias=False)
+        self.context = linear(context, hidden, 0.5)
+        self.each = nn.Parameter(0.1 * torch.randn(len(assets), hidden))
+        self.output = linear(hidden, 1, 0.01)
+
+    def forward(self, context: Tensor, grouped: Tensor) -> Tensor:
+        """Scores [..., S, K] in context [..., S, ·] for grouped features [..., S, ·]."""
+        own = self.own(grouped[..., self.columns]) + self.context(context).unsqueeze(-2) + self.each
+        scores: Tensor = self.output(torch.relu(own)).squeeze(-1)
+        return scores[..., self.asset]
+
+
 class CreativeActor(nn.Module):
     """Chooses an arm (format, script, length, call to action) for each segment; segments share weights."""
 
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds the network; its output starts near zero, so that it starts as the desk's rule."""
         super().__init__()
-        self.encoder = campaign_encoder(belief=settings.belief)
+        self.encoder = campaign_encoder(belief=settings.belief, credit=settings.credit, tally=settings.tally)
         self.model_aware = settings.belief or settings.creative_residual
         hidden = settings.creative_hidden
         self.campaign = linear(self.encoder.plain_size, hidden, 1.0)
@@ -78,6 +131,7 @@ class CreativeActor(nn.Module):
         self.recalled = linear(settings.memory, hidden, bias=False) if settings.memory else None
         self.hidden = linear(hidden, hidden)
         self.output = linear(hidden, K, 0.01)
+        self.assets = AssetScores(hidden, settings.asset_hidden) if settings.tally else None
         self.foretold = linear(hidden, K, 0.01) if settings.foretells else None
         self.log_kappa = (
             nn.Parameter(torch.tensor(math.log(settings.kappa))) if settings.creative_residual else None
@@ -104,7 +158,8 @@ class CreativeActor(nn.Module):
             arm_mask: [..., S, K] arms that may be trafficked.
             memory: [..., S, units] of a recurrent actor, this interval taken in.
         """
-        return self._scored(self.output(self._deep(plain, grouped, memory)), arm_log_score, arm_mask)
+        deep = self._deep(plain, grouped, memory)
+        return self._scored(self._plain_logits(deep, grouped), arm_log_score, arm_mask)
 
     def learn(
         self,
@@ -117,13 +172,17 @@ class CreativeActor(nn.Module):
         """Logits as `logits` gives them, and the log responses foretold [..., S, K], if it does that."""
         deep = self._deep(plain, grouped, memory)
         told = None if self.foretold is None else self.foretold(deep)
-        return self._scored(self.output(deep), arm_log_score, arm_mask), told
+        return self._scored(self._plain_logits(deep, grouped), arm_log_score, arm_mask), told
 
     def _deep(self, plain: Tensor, grouped: Tensor, memory: Tensor | None) -> Tensor:
         hidden = self.hidden(self.seen(plain, grouped))
         if self.recalled is not None:
             hidden = hidden + self.recalled(memory)
         return torch.relu(hidden)
+
+    def _plain_logits(self, deep: Tensor, grouped: Tensor) -> Tensor:
+        logits: Tensor = self.output(deep)
+        return logits if self.assets is None else logits + self.assets(deep, grouped)
 
     def _scored(self, logits: Tensor, arm_log_score: Tensor, arm_mask: Tensor) -> Tensor:
         if self.log_kappa is not None:
@@ -150,6 +209,27 @@ class CreativeActor(nn.Module):
         return self.logits(plain, grouped, arm_log_score, arm_mask, memory), memory
 
 
+class SegmentBids(nn.Module):
+    """Mean of the bidding agent's action where segments share weights: what holds for one is told of all."""
+
+    def __init__(self, plain: int, grouped: int, hidden: int) -> None:
+        """Sizes of a campaign's features, of a segment's and of the layers."""
+        super().__init__()
+        self.campaign = linear(plain, hidden, 1.0)
+        self.segment = linear(grouped, hidden, 1.0, bias=False)
+        self.each = nn.Parameter(torch.zeros(S, hidden))
+        self.own = linear(hidden, hidden)
+        self.others = linear(hidden, hidden, bias=False)
+        self.of_segment = linear(hidden, 1, 0.01)
+        self.of_all = linear(hidden, 1 + P, 0.01)
+
+    def forward(self, plain: Tensor, grouped: Tensor) -> Tensor:
+        """[..., 1 + P + S] of encoded features [..., ·] and [..., S, ·]."""
+        seen = torch.relu(self.campaign(plain).unsqueeze(-2) + self.segment(grouped) + self.each)
+        hidden = torch.relu(self.own(seen) + self.others(seen.mean(-2, keepdim=True)))
+        return torch.cat([self.of_all(hidden.mean(-2)), self.of_segment(hidden).squeeze(-1)], -1)
+
+
 class BiddingActor(nn.Module):
     """Gaussian over 1 + P + S log-multipliers: global, placement, segment."""
 
@@ -159,8 +239,8 @@ class BiddingActor(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds the network; its output starts near zero."""
         super().__init__()
-        self.encoder = campaign_encoder(belief=settings.belief)
-        self.residual = settings.bidding_residual
+        self.encoder = campaign_encoder(belief=settings.belief, credit=settings.credit, tally=settings.tally)
+        self.residual, self.steps = settings.bidding_residual, settings.bidding_steps
         self.model_aware = settings.belief or settings.bidding_residual
         hidden = seen = settings.bidding_hidden
         plain, grouped = self.encoder.plain_size, self.encoder.grouped_size
@@ -169,12 +249,14 @@ class BiddingActor(nn.Module):
             seen = S * settings.creative_hidden
             self.campaign = linear(plain, settings.creative_hidden, 1.0)
             self.segment = linear(grouped, settings.creative_hidden, 1.0, bias=False)
-        else:
+        elif not settings.tally:
             self.first = linear(plain + S * grouped, hidden)
         self.memory = GatedMemory(seen, settings.memory) if settings.memory else None
         self.recalled = linear(settings.memory, hidden, bias=False) if settings.memory else None
-        self.hidden = linear(seen, hidden)
-        self.output = linear(hidden, BIDDING_ACTION, 0.01)
+        self.by_segment = SegmentBids(plain, grouped, hidden) if settings.tally else None
+        if self.by_segment is None:
+            self.hidden = linear(seen, hidden)
+            self.output = linear(hidden, BIDDING_ACTION, 0.01)
         self.log_std = nn.Parameter(torch.full((BIDDING_ACTION,), settings.log_std))
         self.register_buffer("scale", torch.tensor(RESIDUAL_SCALE), persistent=False)
         self.register_buffer("bound", torch.tensor(RESIDUAL_CLIP), persistent=False)
@@ -193,6 +275,8 @@ class BiddingActor(nn.Module):
 
         `memory` [..., units] of a recurrent actor has this interval taken in.
         """
+        if self.by_segment is not None:
+            return self.by_segment(plain, grouped)  # type: ignore[no-any-return]
         hidden = self.hidden(self.seen(plain, grouped))
         if self.recalled is not None:
             hidden = hidden + self.recalled(memory)
@@ -202,7 +286,7 @@ class BiddingActor(nn.Module):
     def log_multiplier(self, action: Tensor, base_log_multiplier: Tensor) -> Tensor:
         """What is bid [..., 1 + P + S]: base + clipped residual, or the action alone, within the protocol."""
         log = action * self.scale
-        if self.residual:
+        if self.residual or self.steps:
             log = base_log_multiplier + log.clamp(-self.bound, self.bound)
         return log.clamp(-MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
 
@@ -257,7 +341,8 @@ class ValueNetwork(nn.Module):
         """Own [..., C, own], market [..., market] → values [..., C, heads]."""
         hidden = self.own(own)
         if self.others is not None and self.market is not None:
-            rest = (own.sum(-2, keepdim=True) - own) / max(1, own.shape[-2] - 1)
-            hidden = hidden + self.others(rest) + self.market(market).unsqueeze(-2)
+            each: Tensor = self.others(own)  # linear, so that the others' mean can be taken behind it
+            rest = (each.sum(-2, keepdim=True) - each) / max(1, own.shape[-2] - 1)
+            hidden = hidden + rest + self.market(market).unsqueeze(-2)
         values: Tensor = self.output(torch.relu(self.hidden(torch.relu(hidden))))
         return values

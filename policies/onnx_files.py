@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from envs.catalogue import ARMS
+from policies.desk import CAMPAIGN_BELIEF
+from policies.encoder import Encoder
 from policies.exported import BundleError, ExportedModel
 from policies.memory import GatedMemory
 from policies.networks import CreativeActor
@@ -52,8 +54,11 @@ class ServedCreative(nn.Module):
 
 def spec_of(name: str, network: nn.Module) -> ModelSpec:
     """Inputs and outputs of a network that was loaded."""
-    memory = getattr(network.actor if isinstance(network, ServedCreative) else network, "memory", None)
-    return model_spec(name, memory.units if isinstance(memory, GatedMemory) else 0)
+    actor = network.actor if isinstance(network, ServedCreative) else network
+    memory = getattr(actor, "memory", None)
+    units = memory.units if isinstance(memory, GatedMemory) else 0
+    encoders = [part for part in actor.children() if isinstance(part, Encoder)]  # the campaign's comes first
+    return model_spec(name, units, credit=encoders[0].extra[0] > CAMPAIGN_BELIEF)
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ class OrchestratorActor(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds encoders and network; its output starts near zero, so that it starts as the rule book."""
         super().__init__()
-        self.campaign_encoder = campaign_encoder(belief=settings.belief)
+        self.campaign_encoder = campaign_encoder(belief=settings.belief, credit=settings.credit)
         self.market_encoder = Encoder(SCHEMAS["orchestrator"], MARKET_COLUMNS)
         own = self.campaign_encoder.plain_size + S * self.campaign_encoder.grouped_size
         own += self.market_encoder.grouped_size

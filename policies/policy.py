@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.journeys.feed import JourneyFeed
+from envs.journeys.feed import JourneyFeed, WorldFeed
 from envs.observation import Observation
 from envs.philox import uniforms
 from envs.scenario import Scenario
@@ -121,5 +121,5 @@ def flight_of(
         seeds=policy_seeds(market.seeds),
         market=market if privileged else None,
         listening=market.listening(order=order) if listening else None,
-        journeys=None if market.journeys is None else JourneyFeed(market.journeys),
+        journeys=None if market.journeys is None else WorldFeed(market.journeys),
     )

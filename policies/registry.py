@@ -13,12 +13,15 @@ from typing import Any, Final
 
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
+from envs.protocol import ATTRIBUTION
 from policies.arm_prior import ArmPrior
+from policies.attribution.agent import make_attribution
 from policies.audience.agent import CollaborativeAudience
 from policies.audience.learned_segments import LearnedSegments
 from policies.audience.listener_model import shipped_session_model
 from policies.by_vertical import GLOBAL, ByVertical, VerticalSplit
 from policies.desk import CampaignDesk
+from policies.marginal_orchestrator import EqualMargins
 from policies.policy import Policy
 from policies.rules import RULES
 from policies.scripted_audience import NoisyAffinity
@@ -45,8 +48,11 @@ SEQUENCE: Final = "sequence"
 """Listener-aware's audience with the model that reads the order of plays: no team has it of its own."""
 LEARNED_SEGMENTS: Final = "learned-segments"
 """Listener-aware's audience that addresses groups of listeners; `learned-segments:N` has N of them."""
-NOBODY: Final = "none"
-"""The orchestrator that directs nothing."""
+_ORCHESTRATORS: Final[Mapping[str, Callable[[], Policy]]] = {
+    "none": NoOrchestrator,
+    "equal-margins": EqualMargins,
+}
+"""Orchestrators that no team has of its own."""
 
 _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
     "audience": {
@@ -81,9 +87,10 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "oracle": ("oracle", PRIVILEGED),
     },
     "orchestrator": {
-        NOBODY: ("siloed", MODEL_FREE),
+        "none": ("siloed", MODEL_FREE),
         "rotation": ("siloed", MODEL_FREE),
         "rule-book": ("value-aware", MODEL_FREE),
+        "equal-margins": ("value-aware", MODEL_FREE),
     },
 }
 """Policies of teams by role and name: the team whose tuned knobs each takes, and what it knows alone."""
@@ -127,8 +134,8 @@ def make_policy(role: str, name: str) -> Policy:
         return LearnedSegments()
     if role == "monitor" and name == "oracle":  # of no team: the oracle's has the monitor of all
         return OracleMonitor()
-    if role == "orchestrator" and name == NOBODY:
-        return NoOrchestrator()
+    if role == "orchestrator" and name in _ORCHESTRATORS:
+        return _ORCHESTRATORS[name]()
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
 
@@ -220,17 +227,19 @@ def tuned_verticals(name: str) -> tuple[str, ...]:
     return tuple(_stored(name).get("verticals", {}))
 
 
-def make_team(name: str, knobs: Knobs | None = None) -> Team:
-    """A scripted team with its tuned knobs, or with others.
+def make_team(name: str, knobs: Knobs | None = None, attribution: str | None = None) -> Team:
+    """A scripted team with its tuned knobs, or with others; with the sixth role where a model is named.
 
     Raises:
-        UnknownNameError: no such team; the valid names are listed.
+        UnknownNameError: no such team or attribution model; the valid names are listed.
         ConfigurationError: `NAME@vertical` of a team that was not tuned by vertical.
     """
     base = name.removesuffix(BY_VERTICAL)
     policies = _policies(base, knobs)
     if base != name:
         policies |= _by_vertical(base, policies, knobs)
+    if attribution is not None:
+        policies[ATTRIBUTION] = make_attribution(attribution)
     return Team(name=name, policies=policies, model_aware=team_knowledge(base) != MODEL_FREE)
 
 
@@ -265,15 +274,19 @@ DESK_TEAM: Final = "certainty-equivalent"
 
 
 def learning_desk(
-    knobs: Knobs | None = None, arm_prior: ArmPrior | None = None, *, reads_listeners: bool = False
+    knobs: Knobs | None = None,
+    arm_prior: ArmPrior | None = None,
+    *,
+    reads_listeners: bool = False,
+    tells_credit: bool = False,
 ) -> CampaignDesk:
     """The certainty-equivalent desk that learned policies stand on, with its tuned knobs or with others.
 
     `arm_prior` is what past campaigns taught, by default nothing; with `reads_listeners` it learns from
-    single impressions instead of counts.
+    single impressions instead of counts; with `tells_credit` its features tell what attribution says.
     """
     knobs = {**tuned_knobs(DESK_TEAM), **(knobs or {})}
-    return filter_desk(knobs, arm_prior, reads_listeners=reads_listeners)
+    return filter_desk(knobs, arm_prior, reads_listeners=reads_listeners, tells_credit=tells_credit)
 
 
 def describe_teams() -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""An orchestrator that departs from the rule book by some numbers a campaign, whoever comes up with them."""
+"""An orchestrator that departs from equal margins by some numbers a campaign, whoever comes up with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from envs.catalogue import MAX_CAMPAIGNS
 from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import CreativePause, Directive
@@ -14,8 +13,8 @@ from envs.state import Float
 from policies.budget_split import weights_on_left
 from policies.desk import CampaignDesk, DeskPolicy
 from policies.exported import ExportedModel
+from policies.marginal_orchestrator import EqualMargins
 from policies.policy import Flight
-from policies.scripted_orchestrator import RuleBook
 from policies.tensors import desk_tensors
 
 MONEY_SCALE, CLAIM_SCALE = 0.15, 0.5
@@ -26,7 +25,7 @@ _CLAIMS = _ALL.slices["premium_value_usd"]
 
 
 class ResidualOrchestrator(DeskPolicy):
-    """The rule book, whose grants weigh claims anew and whose budgets move a little every interval.
+    """Equal margins, whose grants weigh claims anew and whose budgets move a little more every interval.
 
     A campaign's whole budget stays within about [0.5, 2] of its first. Subclasses say `numbers`.
     """
@@ -36,7 +35,7 @@ class ResidualOrchestrator(DeskPolicy):
     def __init__(self, desk: CampaignDesk, name: str) -> None:
         """A desk that comes to the beliefs which the numbers are made of; the team's own or another."""
         super().__init__(desk, name)
-        self.rules = RuleBook()
+        self.rules = EqualMargins()
 
     def numbers(self, orchestrator: Observation) -> Float:
         """[B, C, DIRECTED] of the orchestrator's observation [B, ·], the desk and `self.bidding`."""
@@ -68,20 +67,21 @@ class ResidualOrchestrator(DeskPolicy):
         by_campaign = _ALL.view(claimed, "premium_value_usd")[:, 0].copy()
         by_campaign[:, : self._campaigns] *= np.exp(CLAIM_SCALE * numbers[..., 1:])
         claimed[:, 0, _CLAIMS] = by_campaign.reshape(len(observation), -1)
-        share = np.ones((len(observation), MAX_CAMPAIGNS))
-        share[:, : self._campaigns] = self._shares(numbers[..., 0])
-        return self.rules.act(claimed)._replace(budget_share=share)
+        directive = self.rules.act(claimed)
+        share = directive.budget_share.copy()
+        share[:, : self._campaigns] = self._shares(share[:, : self._campaigns], numbers[..., 0])
+        return directive._replace(budget_share=share)
 
-    def _shares(self, number: Float) -> Float:
-        """[B, C] weights on what is left."""
+    def _shares(self, share: Float, number: Float) -> Float:
+        """[B, C] weights on what is left, of the rules' and the numbers."""
         budget = _OWN.view(self.bidding, "budget_usd").astype(np.float64)
         left = budget * _OWN.view(self.bidding, "budget_left_fraction")
         if self._first_usd is None:
             self._first_usd = budget
-        return weights_on_left(np.exp(MONEY_SCALE * number), left, budget, self._first_usd)
+        return weights_on_left(share * np.exp(MONEY_SCALE * number), left, budget, self._first_usd)
 
     def reasons(self, market: int = 0) -> list[str]:
-        """Why the rule book says what it says; the numbers are a network's and have no reasons."""
+        """Why the rules say what they say; the numbers are a network's and have no reasons."""
         return self.rules.reasons(market)
 
 

@@ -11,7 +11,8 @@ from envs.observation import SCHEMAS
 PATIENCE: Final = 4
 """Intervals of the same numbers after which a role that used to change its mind is suspected."""
 CONTINUOUS: Final = ("audience", "bidding")
-"""Roles whose numbers move with whatever is bought; creatives, alerts and directives may stay as they are."""
+"""Roles whose numbers move with whatever is bought; creatives, alerts and directives may stay as they are.
+Credit does so for days: of attribution only a count of answers tells."""
 
 
 class Heard(NamedTuple):

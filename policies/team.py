@@ -26,6 +26,7 @@ from envs.protocol import (
     action_shape,
 )
 from envs.reception import creatives_problem, credit_problem
+from policies.attribution.agent import STAND_IN, Attribution
 from policies.policy import (
     CreditReader,
     Flight,
@@ -72,10 +73,12 @@ class Team:
     suspicions: list[Incapacity] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Checks that every role has a policy."""
+        """Checks that every role has a policy; of stand-ins, the sixth role has one where it is there."""
         missing = [role for role in ROLES if role not in self.policies]
         if missing:
             raise InterludeError(f"team {self.name!r} has no policy for {', '.join(missing)}")
+        if self.stand_ins and ATTRIBUTION in self.policies and ATTRIBUTION not in self.stand_ins:
+            self.stand_ins = {**self.stand_ins, ATTRIBUTION: Attribution(STAND_IN)}
 
     @property
     def privileged(self) -> bool:
@@ -101,16 +104,16 @@ class Team:
         self.suspicions.clear()
         self._roll = RollCall()
 
-        def told(policy: Policy) -> Flight:
-            if policy is self.policies.get(ATTRIBUTION) and not policy.privileged:
+        def told(role: str, policy: Policy) -> Flight:
+            if role == ATTRIBUTION and not policy.privileged:
                 return replace(flight, market=None)
             return flight if policy.privileged else self._flight
 
-        for policy in self.stand_ins.values():
-            policy.start(told(policy))
+        for role, policy in self.stand_ins.items():
+            policy.start(told(role, policy))
         for role, policy in self.policies.items():
             try:
-                policy.start(told(policy))
+                policy.start(told(role, policy))
             except Exception as error:
                 if role not in self.stand_ins:
                     raise
@@ -138,21 +141,11 @@ class Team:
         )
 
     def _attributed(self) -> CellCredit | None:
-        """What the attribution agent posts; nobody stands in for one that fails: it falls silent."""
-        policy = self.policies.get(ATTRIBUTION)
-        if policy is None or self._failed(ATTRIBUTION):
+        """What the attribution agent posts, which sees what the monitor sees, if there is one."""
+        if ATTRIBUTION not in self.policies:
             return None
-        try:
-            credit: CellCredit | None = policy.act(self._seen.monitor)
-            problem = None if credit is None else credit_problem(credit, self._flight.num_markets)
-        except Exception as error:
-            if not self.stand_ins:
-                raise
-            credit, problem = None, f"{type(error).__name__}: {error}"
-        if problem is None:
-            return credit
-        self.incapacities.append(Incapacity(ATTRIBUTION, self._interval, problem))
-        return None
+        credit: CellCredit = self._answer(ATTRIBUTION, self._seen.monitor)
+        return credit
 
     def _acting(self, role: str) -> Policy:
         return (self.stand_ins if self._failed(role) else self.policies)[role]
@@ -209,6 +202,8 @@ class Team:
 
 def answer_problem(role: str, answer: Any, flight: Flight) -> str | None:
     """Why an answer cannot be used, or None."""
+    if role == ATTRIBUTION and isinstance(answer, CellCredit):
+        return credit_problem(answer, flight.num_markets)
     if role in ("creative", "bidding"):
         arrays = [(next(iter(BOUNDS[role])), np.asarray(answer))]
     elif isinstance(answer, SegmentValue | Alert | Directive):

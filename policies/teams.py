@@ -51,19 +51,28 @@ def pacing_knobs(knobs: Knobs) -> PacingKnobs:
 
 
 def desk_of(
-    knobs: Knobs, estimator: Estimator, pacer: Pacer | None = None, *, shades: bool | None = None
+    knobs: Knobs,
+    estimator: Estimator,
+    pacer: Pacer | None = None,
+    *,
+    shades: bool | None = None,
+    tells_credit: bool = False,
 ) -> CampaignDesk:
     """A desk with a team's knobs; `exploration` is its estimator's."""
     own = {name: value for name, value in knobs.items() if name != "exploration"}
-    return CampaignDesk(DeskKnobs.of(**own), estimator, pacer, shades=shades)
+    return CampaignDesk(DeskKnobs.of(**own), estimator, pacer, shades=shades, tells_credit=tells_credit)
 
 
 def filter_desk(
-    knobs: Knobs, arm_prior: ArmPrior | None = None, *, reads_listeners: bool = False
+    knobs: Knobs,
+    arm_prior: ArmPrior | None = None,
+    *,
+    reads_listeners: bool = False,
+    tells_credit: bool = False,
 ) -> CampaignDesk:
     """A desk with a Bayesian filter that learns from counts, or from single impressions."""
     belief = ImpressionBelief if reads_listeners else KalmanBelief
-    return desk_of(knobs, belief(knobs["exploration"], arm_prior=arm_prior))
+    return desk_of(knobs, belief(knobs["exploration"], arm_prior=arm_prior), tells_credit=tells_credit)
 
 
 def value_desk(knobs: Knobs, pacer: Pacer | None = None, *, shades: bool | None = None) -> CampaignDesk:

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from envs.catalogue import CREATIVE_CHOICES, K, S
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import BOUNDS, MAX_MULTIPLIER_LOG, OF_CREATIVES, SENDERS, action_shape, quiet_board
+from envs.protocol import (
+    BOUNDS,
+    MAX_MULTIPLIER_LOG,
+    OF_CREATIVES,
+    SENDERS,
+    action_shape,
+    quiet_board,
+)
+from policies.credited import CREDIT
 from policies.desk import BIDDING_ACTION, CAMPAIGN_BELIEF, SEGMENT_BELIEF, CampaignDesk
 
 Arrays = dict[str, NDArray[Any]]
@@ -120,9 +128,23 @@ MODELS: Final[Mapping[str, ModelSpec]] = {
 """Feed-forward networks by name; an input `orchestrator` has no campaign axis."""
 
 
-def model_spec(name: str, memory: int = 0) -> ModelSpec:
-    """Inputs and outputs of a network of a run whose actors remember `memory` units; 0 = feed-forward."""
+def model_spec(name: str, memory: int = 0, *, credit: bool = False) -> ModelSpec:
+    """Inputs and outputs of a network.
+
+    Args:
+        name: key of `MODELS`.
+        memory: units that the run's actors remember; 0 = feed-forward.
+        credit: whether beliefs on the campaign end with what the attribution agent says.
+    """
     spec = MODELS[name]
+    if credit:
+        inputs = tuple(
+            one._replace(shape=(CAMPAIGN_BELIEF + CREDIT,), meaning=f"{one.meaning}, and its credit by cell")
+            if one.name == "campaign_belief"
+            else one
+            for one in spec.inputs
+        )
+        spec = spec._replace(inputs=inputs)
     if not memory or name not in ROLES_OF_CAMPAIGNS:
         return spec
     shape, of = ((S, memory), "each segment") if name == "creative" else ((memory,), "the campaign")
@@ -133,9 +155,9 @@ def model_spec(name: str, memory: int = 0) -> ModelSpec:
     return ModelSpec(spec.axes, (*spec.inputs, held), (*spec.outputs, next_), (held,))
 
 
-def describe(name: str, memory: int = 0) -> dict[str, Any]:
+def describe(name: str, memory: int = 0, *, credit: bool = False) -> dict[str, Any]:
     """Inputs and outputs of a network as plain data, free axes by their letters."""
-    spec = model_spec(name, memory)
+    spec = model_spec(name, memory, credit=credit)
 
     def one(tensor: TensorSpec) -> dict[str, Any]:
         free = spec.axes[:1] if tensor.name == "orchestrator" else spec.axes

@@ -20,6 +20,7 @@ from serving.brief import FlightBrief, Report
 from serving.calls import BODY_LIMIT, FAULTS, VERSION, BadRequestError, Calls, Events, fault_of
 from serving.grpc_server import served_by_grpc
 from serving.inference import model_metadata, model_names, run_model
+from serving.journey_rows import JourneysTold
 from serving.openrtb import schema
 from serving.roles import in_thread
 from serving.service import Service
@@ -96,6 +97,9 @@ def application(
     async def events(request: Request) -> Response:
         return JSONResponse(calls.events(await read_body(request)))
 
+    async def journeys(request: Request) -> Response:
+        return JSONResponse(calls.journeys(await read_body(request)))
+
     async def intervals(request: Request) -> Response:
         told = _ADVANCE.validate_json(await read_body(request) or b"{}")
         await service.advance(told.report, told.interval)
@@ -167,6 +171,7 @@ def application(
         routes=[
             post("/openrtb2/bid", bid, writes=False),
             post("/events", events),
+            post("/journeys", journeys),
             post("/intervals", intervals),
             post("/flights", flights),
             post("/reload", reload),
@@ -237,6 +242,7 @@ def openapi_document() -> dict[str, Any]:
         "paths": {
             "/openrtb2/bid": operation(schema(), "200", "204"),
             "/events": operation(Events.model_json_schema(), "200", "401"),
+            "/journeys": operation(JourneysTold.model_json_schema(), "200", "401", "409"),
             "/intervals": operation(Advance.model_json_schema(), "200", "401", "409"),
             "/flights": operation(FlightBrief.model_json_schema(), "200", "401", "409"),
         },

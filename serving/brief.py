@@ -96,6 +96,8 @@ class FlightBrief(_Part):
     """When an announced event begins; −1 = none."""
     policy_seed: int = Field(0, ge=0, lt=2**64)
     report: Report = Report()
+    journeys: bool = False
+    """Whether touches and conversions of journeys are told (`POST /journeys`), which attribution reads."""
 
     @model_validator(mode="after")
     def _fits(self) -> FlightBrief:

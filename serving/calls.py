@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic_core import to_json
 
 from envs.errors import InterludeError
 from serving.bidding import bid_number
+from serving.journey_rows import JourneysTold
 from serving.ledger_file import KINDS, Event
 from serving.metrics import Metrics
 from serving.openrtb import read_request
@@ -35,7 +36,14 @@ class EventTold(BaseModel):
     segment: Annotated[int, Field(ge=0, lt=4)] | None = None
     price: float = Field(0.0, ge=0, le=1e9, allow_inf_nan=False)
     """CPM paid, of an impression."""
-    count: int = Field(1, ge=1, le=10**6)
+    count: float = Field(1.0, gt=0, le=1e6, allow_inf_nan=False)
+    """Whole, but for conversions, of which a platform may report parts."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> EventTold:
+        if self.type != "conversion" and self.count % 1.0:
+            raise ValueError(f"count of {self.type} must be whole, got {self.count:g}")
+        return self
 
 
 class Events(BaseModel):
@@ -46,7 +54,7 @@ class Events(BaseModel):
     events: Annotated[tuple[EventTold, ...], Field(max_length=1024)]
 
 
-_EVENTS = TypeAdapter(Events)
+_EVENTS, _JOURNEYS = TypeAdapter(Events), TypeAdapter(JourneysTold)
 
 
 class BadRequestError(Exception):
@@ -92,6 +100,16 @@ class Calls:
         ]
         counts = {"accepted": answers.count("accepted"), "duplicate": answers.count("duplicate")}
         return {**counts, "refused": refused}
+
+    def journeys(self, body: bytes) -> dict[str, int]:
+        """Keeps touches and conversions of a campaign's journeys: how many are new.
+
+        Raises:
+            ValueError: the body holds none.
+            ConflictError: no such campaign, or the flight's brief says that no journeys are told.
+        """
+        told = _JOURNEYS.validate_json(body)
+        return {"accepted": self.service.hear_journeys(told)}
 
 
 def _event_of(told: EventTold, campaigns: Mapping[str, int]) -> Event:

@@ -17,12 +17,15 @@ import numpy as np
 from envs.catalogue import FORMATS, PLACEMENT_FIT, PLACEMENTS, SEGMENTS, VERTICALS
 from envs.errors import InterludeError
 from envs.exchange import Exchange, Notice, Opportunity
+from envs.journeys.identity import JourneyRows
+from envs.journeys.settings import CELL_NAMES
 from envs.market import Observations, Step
 from envs.observation import SCHEMAS
 from envs.scenario import Scenario
 from envs.state import Float, Int
 from policies.policy import policy_seeds
 from serving.bidding import arm_of
+from serving.journey_rows import MOST
 from serving.openrtb import MIMES
 
 _SCREEN: Final = PLACEMENTS.index("on_screen")
@@ -161,7 +164,7 @@ class HttpBidder:
                 "type": "conversion",
                 "campaign": name,
                 "segment": s,
-                "count": int(conversions[c, s]),
+                "count": float(conversions[c, s]),
             }
             for name, c in self._index.items()
             for s in range(conversions.shape[1])
@@ -169,6 +172,21 @@ class HttpBidder:
         ]
         if events:
             self._tell(events)
+
+    def journeys(self, rows: list[JourneyRows]) -> None:
+        """Tells what became known of every campaign's journeys."""
+        for name, c in self._index.items():
+            touches = zip(*(column.tolist() for column in rows[c][:5]), strict=True)
+            bought = zip(rows[c].buyer.tolist(), rows[c].bought_hour.tolist(), strict=True)
+            met = [
+                {"journey": who, "cell": CELL_NAMES[cell], "hour": hour, "clicked": click, "held_out": ghost}
+                for who, cell, hour, click, ghost in touches
+            ]
+            purchases = [{"journey": who, "hour": hour} for who, hour in bought]
+            for first in range(0, max(len(met), len(purchases)), MOST):
+                part = slice(first, first + MOST)
+                body = {"campaign": name, "touches": met[part], "purchases": purchases[part]}
+                self._connection.call("POST", "/journeys", body)
 
     def _tell(self, events: list[dict[str, Any]]) -> None:
         answer = self._connection.call("POST", "/events", {"events": events})
@@ -208,6 +226,7 @@ def flight_brief(exchange: Exchange, observations: Observations, *, order: bool 
         "event_interval": int(m.event_interval[0]),
         "policy_seed": int(policy_seeds(exchange.seeds)[0]),
         "report": {"health": [1.0] * len(SEGMENTS), "recall_survey": _survey(observations)},
+        "journeys": exchange.journeys is not None,
     }
 
 
@@ -241,9 +260,12 @@ def play_over_http(
     bidder = HttpBidder(connection, names, exchange.scenario.impression_weight)
     objective_usd = 0.0
     for interval in range(exchange.scenario.intervals):
-        step = exchange.play(bidder, _aired(state))
+        hold_out = np.array([campaign["hold_out"] for campaign in state["campaigns"]])
+        step = exchange.play(bidder, _aired(state), hold_out)
         objective_usd += float(step.rewards.team[0])
         bidder.convert(interval, step.outcome.conversions[0])
+        if exchange.journeys is not None:
+            bidder.journeys(exchange.told())
         state = connection.call("POST", "/intervals", {"interval": interval, "report": report_of(step)})
     return objective_usd, state["stand_ins"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from policies.bundle import Bundle
-from policies.tensors import ModelSpec, model_spec
+from policies.tensors import ModelSpec
 
 DATATYPE: Final = {"float32": "FP32", "int64": "INT64", "bool": "BOOL"}
 MOST_ROWS: Final = 4096
@@ -47,7 +47,7 @@ def model_names(bundle: Bundle) -> list[str]:
 
 
 def _spec(bundle: Bundle, name: str) -> ModelSpec:
-    return model_spec(name, bundle.manifest.memory)
+    return bundle.spec(name)
 
 
 def model_metadata(bundle: Bundle, name: str) -> dict[str, Any]:

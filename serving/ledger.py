@@ -20,6 +20,7 @@ from typing import Final
 
 from envs.state import Float
 from serving.accounts import Accounts, Reservation
+from serving.journey_rows import JourneysTold, keep
 from serving.ledger_file import FREED, NANO, OPEN, SETTLED, Event, Offer, Played, open_file
 
 AT_ONCE: Final = 256
@@ -68,7 +69,7 @@ class Ledger(Accounts):
     def begin(self, brief: str, budgets_usd: Sequence[float]) -> None:
         """Forgets the flight on file and begins another."""
         with self._writing() as db:
-            for table in ("flight", "account", "bid", "event", "request", "interval"):
+            for table in ("flight", "account", "bid", "event", "request", "interval", "touch", "purchase"):
                 db.execute(f"DELETE FROM {table}")
             db.execute("INSERT INTO flight VALUES (1, ?)", (brief,))
             rows = [(c, round(usd * NANO), 0) for c, usd in enumerate(budgets_usd)]
@@ -216,6 +217,11 @@ class Ledger(Accounts):
             (event.id, event.kind, bid, campaign, segment, event.amount, self.interval),
         )
         return "accepted"
+
+    def journeys(self, campaign: int, told: JourneysTold) -> int:
+        """Keeps what was told of a campaign's journeys; gives how much of it is new."""
+        with self._writing() as db:
+            return keep(db, self.interval, campaign, told)
 
     # Intervals.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from envs.errors import InterludeError
+from serving import journey_rows
 
 NANO: Final = 1_000_000_000
 OPEN, SETTLED, FREED = 0, 1, 2
@@ -66,7 +67,7 @@ class Event(NamedTuple):
     bid: int | None
     campaign: int | None
     segment: int | None
-    amount: int = 1  # impressions that it tells of
+    amount: float = 1  # impressions that it tells of, or conversions, of which there may be parts
     cpm_usd: float = 0.0  # price paid, of an impression
 
 
@@ -111,7 +112,7 @@ def open_file(folder: Path) -> File:
         (version,) = file.writer.execute("PRAGMA user_version").fetchone()
         if version not in (VERSION, 0) or (version == 0 and _has_tables(file.writer)):
             raise InterludeError(f"the ledger in {folder} is of version {version or 1}, not {VERSION}")
-        file.writer.executescript(f"{TABLES} PRAGMA user_version = {VERSION};")
+        file.writer.executescript(f"{TABLES} {journey_rows.TABLES} PRAGMA user_version = {VERSION};")
         return file
     except BlockingIOError as error:
         os.close(lock)

@@ -118,8 +118,9 @@ class Front:
 
         def cast(make_team: Callable[[], Team], deadline_seconds: float) -> Cast:
             key = bundle_key(bundle)
-            roles: dict[str, Role] = {role: RayRole(handles[role], key) for role in ROLES}
-            return Cast(roles, {role: _stand_in(make_team, role) for role in ROLES}, deadline_seconds)
+            played = [role for role in make_team().policies if role in handles]
+            roles: dict[str, Role] = {role: RayRole(handles[role], key) for role in played}
+            return Cast(roles, {role: _stand_in(make_team, role) for role in played}, deadline_seconds)
 
         brief = read_flight(None if flight is None else Path(flight))
         service = Service(bundle, ledger, brief, make_cast=cast, **settings)
@@ -178,7 +179,8 @@ def build(
         "max_ongoing_requests": 1000,
     }
     path = str(bundle.resolve())
-    handles = {role: serve.deployment(name=role, **options)(RoleReplica).bind(role, path) for role in ROLES}
+    roles = open_bundle(bundle, verify=False).team().policies
+    handles = {role: serve.deployment(name=role, **options)(RoleReplica).bind(role, path) for role in roles}
     front = serve.deployment(name=FRONT, **options)(Front)
     told = None if flight is None else str(flight.resolve())
     where = (path, str(ledger.resolve()), told, grpc_address)

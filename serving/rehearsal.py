@@ -9,6 +9,7 @@ import numpy as np
 
 from envs.catalogue import SEGMENTS
 from envs.impressions import ImpressionLog
+from envs.journeys.feed import ToldFeed
 from policies.bundle import Bundle
 from policies.policy import Flight
 from serving.bidding import snapshot_of
@@ -31,8 +32,10 @@ def rehearse(bundle: Bundle) -> None:
     brief = FlightBrief(id="rehearsal", campaigns=example.campaigns, listeners=listeners)
     market, team = LiveMarket(brief, bundle.scenario), bundle.team()
     observations = market.start()
-    seeds = np.zeros(1, np.uint64)
-    team.start(Flight(market.scenario, 1, len(brief.campaigns), seeds, listening=brief.listening()))
+    seeds, count = np.zeros(1, np.uint64), len(brief.campaigns)
+    feed = ToldFeed(market.scenario, count) if bundle.manifest.attribution is not None else None
+    flight = Flight(market.scenario, 1, count, seeds, listening=brief.listening(), journeys=feed)
+    team.start(flight)
     left_usd = np.array([campaign.budget_usd for campaign in brief.campaigns])
     log = None
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""The five roles of a served team: each answers once an interval, in time, or its stand-in does.
+"""The roles of a served team, five or six: each answers once an interval, in time, or its stand-in does.
 
 A role keeps its own policy and learns of intervals in order; one that starts late, or again, first catches
 up with what it missed. So a role that failed is asked again in the next interval, wherever it runs.
@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol
 
 from envs.impressions import ImpressionLog
+from envs.journeys.feed import ToldFeed
+from envs.journeys.identity import JourneyRows
 from envs.market import Observations
-from envs.observation import ROLES
-from envs.protocol import Actions
-from policies.policy import Flight, Policy, StateReader, TroubleReader, reads_listeners
+from envs.protocol import ATTRIBUTION, Actions, CellCredit
+from policies.policy import CreditReader, Flight, Policy, StateReader, TroubleReader, reads_listeners
 from policies.roll_call import RollCall
 from policies.team import BESIDE_THE_ACTION, Team, answer_problem, beside_problem
 
 DEADLINE_SECONDS: Final = 1.0
+SIGHT: Final = {ATTRIBUTION: "monitor"}
+"""Whose part of the observations a role sees, where it is not its own."""
 CATCH_UPS: Final = 2
 """Times that a role is told only what it says it missed."""
 
@@ -36,11 +39,15 @@ class Answer(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What one role learns in one interval."""
+    """What a role may learn in one interval; most read only their own part."""
 
     observations: Observations
-    """Its own, and those of others for a policy that reads them."""
-    impressions: ImpressionLog | None
+    impressions: ImpressionLog | None = None
+    """Of the interval before; None where nobody reads them."""
+    credit: CellCredit | None = None
+    """As delivered now; None where nobody attributes."""
+    journeys: Sequence[JourneyRows] | None = None
+    """Of every campaign, told in the interval before, for attribution; None where nobody tells."""
     troubles: int = 0
     """How many roles have failed or are suspected so far."""
 
@@ -71,13 +78,17 @@ class Actor:
         """
         if flight_id != self._flight_id or self._position > first:
             self._policy = self._make()
+            if self.role == ATTRIBUTION:
+                self._feed = ToldFeed(flight.scenario, flight.num_campaigns)
+                flight = replace(flight, journeys=self._feed)
             self._policy.start(flight)
             self._flight_id, self._position = flight_id, 0
         if self._position < first:
             raise BehindError(self._position)
         try:
             for told in seen:
-                action = self._answer(told)
+                self._hear(told, flight.scenario.hours_per_interval)
+                action = self._policy.act(getattr(told.observations, SIGHT.get(self.role, self.role)))
                 self._position += 1
         except Exception:
             self._flight_id = None  # from the start again: what it holds may be half of an interval
@@ -87,15 +98,18 @@ class Actor:
         own = getattr(self._policy, "answered", None)
         return Answer(action, beside, self._position if own is None else own)
 
-    def _answer(self, told: Seen) -> Any:
-        policy = self._policy
-        if told.impressions is not None and reads_listeners(policy):
-            policy.read_impressions(told.impressions)
-        if isinstance(policy, StateReader):
-            policy.read_observations(told.observations)
-        if isinstance(policy, TroubleReader):
-            policy.read_troubles(told.troubles)
-        return policy.act(getattr(told.observations, self.role))
+    def _hear(self, seen: Seen, hours: float) -> None:
+        """What comes before an observation; intervals are `hours` long."""
+        if seen.impressions is not None and reads_listeners(self._policy):
+            self._policy.read_impressions(seen.impressions)
+        if seen.credit is not None and isinstance(self._policy, CreditReader):
+            self._policy.read_credit(seen.credit)
+        if isinstance(self._policy, StateReader):
+            self._policy.read_observations(seen.observations)
+        if isinstance(self._policy, TroubleReader):
+            self._policy.read_troubles(seen.troubles)
+        if seen.journeys is not None and self.role == ATTRIBUTION:
+            self._feed.hear(seen.journeys, self._position * hours)
 
 
 class Role(Protocol):
@@ -155,17 +169,17 @@ class History:
 
     flight_id: str
     flight: Flight
-    observations: list[Observations] = field(default_factory=list)
-    impressions: list[ImpressionLog | None] = field(default_factory=list)
-    """Of the interval before each observation."""
+    deliveries: list[Seen] = field(default_factory=list)
+    attributed: bool = False
+    """Whether the sixth role, if the team has it, is asked."""
     troubles: dict[int, int] = field(default_factory=dict)
     """How many roles had failed or were suspected before an interval; those not named are as in none."""
 
     def seen(self, first: int) -> list[Seen]:
-        """What roles saw from an interval on; what they read of it is their policies' affair."""
+        """What there was to see from an interval on; what a role reads of it is its policy's affair."""
         return [
-            Seen(self.observations[t], self.impressions[t], self.troubles.get(t, 0))
-            for t in range(first, len(self.observations))
+            told._replace(troubles=self.troubles.get(t, 0))
+            for t, told in enumerate(self.deliveries[first:], first)
         ]
 
 
@@ -179,14 +193,14 @@ class RoleFailure(NamedTuple):
 
 
 class Cast:
-    """Five roles and their stand-ins."""
+    """The roles and their stand-ins."""
 
     def __init__(
         self, roles: Mapping[str, Role], stand_ins: Mapping[str, Role], deadline_seconds: float
     ) -> None:
         """Each role has `deadline_seconds` to answer in an interval."""
         self.roles, self.stand_ins, self.deadline_seconds = roles, stand_ins, deadline_seconds
-        self.seconds = dict.fromkeys(ROLES, 0.0)
+        self.seconds = dict.fromkeys(roles, 0.0)
         """How long each role took in the last interval."""
         self._flight_id: str | None = None
         self._roll, self._failing = RollCall(), set[str]()
@@ -194,10 +208,12 @@ class Cast:
     async def act(self, history: History) -> tuple[Actions, list[RoleFailure]]:
         """What the team does in a history's newest interval, whose stand-in answered, who is suspected."""
         self._call(history)
-        found = await asyncio.gather(*(self._answer(role, history) for role in ROLES))
-        answers = {role: answer for role, (answer, _) in zip(ROLES, found, strict=True)}
-        beside: dict[str, Any] = {name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()}
-        actions = Actions(**{role: answer.action for role, answer in answers.items()}, **beside)
+        asked = [role for role in self.roles if role != ATTRIBUTION or history.attributed]
+        found = await asyncio.gather(*(self._answer(role, history) for role in asked))
+        answers = {role: answer for role, (answer, _) in zip(asked, found, strict=True)}
+        said: dict[str, Any] = {name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()}
+        said |= {"credit" if role == ATTRIBUTION else role: one.action for role, one in answers.items()}
+        actions = Actions(**said)
         told = [failure for _, failure in found if failure is not None]
         failing = {failure.role for failure in told if not failure.suspected}
         self._troubles += len(failing - self._failing) + sum(failure.suspected for failure in told)
@@ -206,7 +222,7 @@ class Cast:
 
     def _call(self, history: History) -> None:
         """Readies the roll of a flight, and tells how its roles have fared so far."""
-        interval = len(history.observations) - 1
+        interval = len(history.deliveries) - 1
         if history.flight_id != self._flight_id:
             self._flight_id, self._heard, self._troubles = history.flight_id, -1, 0
             self._roll, self._failing = RollCall(), set[str]()
@@ -219,14 +235,14 @@ class Cast:
             answer = await asyncio.wait_for(caught_up(self.roles[role], history), self.deadline_seconds)
             reason, suspicion = _fault(role, answer, history.flight), None
             if reason is None and self._new:  # asked again about an interval, it rightly says the same
-                own = getattr(history.observations[-1], role)
+                own = getattr(history.deliveries[-1].observations, SIGHT.get(role, role))
                 reason, suspicion = self._roll.hear(role, answer.answered, own, answer.action)
         except TimeoutError:
             reason = f"no answer within {self.deadline_seconds:g} s"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
         self.seconds[role] = asyncio.get_running_loop().time() - started
-        interval = len(history.observations) - 1
+        interval = len(history.deliveries) - 1
         if reason is None:
             return answer, None if suspicion is None else RoleFailure(role, interval, suspicion, True)
         failure = RoleFailure(role, interval, reason)
@@ -235,7 +251,7 @@ class Cast:
 
 async def caught_up(role: Role, history: History) -> Answer:
     """A role's answer; where it is behind it is told what it missed, in the end everything."""
-    first = len(history.observations) - 1
+    first = len(history.deliveries) - 1
     for _ in range(CATCH_UPS):
         try:
             return await role.act(history.flight_id, history.flight, first, history.seen(first))
@@ -253,9 +269,10 @@ def local_cast(make_team: Callable[[], Team], deadline_seconds: float = DEADLINE
     def stand_in(role: str) -> Callable[[], Policy]:
         return lambda: make_team().stand_ins[role]
 
+    roles = list(make_team().policies)
     return Cast(
-        {role: LocalRole(role, policy(role)) for role in ROLES},
-        {role: LocalRole(role, stand_in(role)) for role in ROLES},
+        {role: LocalRole(role, policy(role)) for role in roles},
+        {role: LocalRole(role, stand_in(role)) for role in roles},
         deadline_seconds,
     )
 

@@ -22,6 +22,7 @@ from safetensors.numpy import save as bytes_of
 from envs.catalogue import SCRIPTS, SEGMENTS
 from envs.errors import InterludeError
 from envs.market import Observations
+from envs.protocol import ATTRIBUTION, held_out_share
 from envs.state import Float, Outcome
 from policies.bundle import Bundle, open_bundle
 from policies.policy import Flight
@@ -29,6 +30,7 @@ from policies.team import Team
 from serving.bidding import Snapshot, bid_for, creative_id, snapshot_of
 from serving.brief import FlightBrief, Report, example_brief
 from serving.impression_rows import ImpressionRows
+from serving.journey_rows import JourneysTold, rows_in
 from serving.ledger import Ledger
 from serving.ledger_cells import cells_in
 from serving.ledger_file import NANO, Event
@@ -37,7 +39,7 @@ from serving.notices import Notices
 from serving.openrtb import BidRequest
 from serving.packing import packed, unpacked
 from serving.rehearsal import rehearse
-from serving.roles import DEADLINE_SECONDS, Cast, History, in_thread, local_cast
+from serving.roles import DEADLINE_SECONDS, Cast, History, Seen, in_thread, local_cast
 
 CastMaker = Callable[[Callable[[], Team], float], Cast]
 
@@ -124,21 +126,29 @@ class Service:
             np.array([brief.policy_seed], np.uint64),
             listening=brief.listening(),
         )
-        return market, History(f"{brief.id}@{time.time_ns()}", flight, [market.start()], [None])
+        attributed = brief.journeys and self.bundle.manifest.attribution is not None
+        history = History(f"{brief.id}@{time.time_ns()}", flight, attributed=attributed)
+        history.deliveries.append(Seen(market.start()))
+        return market, history
 
     def _go_on_with(self, opened: tuple[LiveMarket, History]) -> None:
         self.market, self.history = opened
         self._listener = {listener.id: index for index, listener in enumerate(self.brief.listeners)}
         self._rows = ImpressionRows(float(self.market.constants.weight))
+        if self.bundle.manifest.attribution is not None and not self.history.attributed:
+            text = "this flight's brief tells no journeys (`journeys`): the team plays without attribution"
+            self.alert("role", "none", "warning", f"{ATTRIBUTION}: {text}")
 
     def _see(self, observations: Observations) -> None:
         """Keeps what every role sees after an interval."""
-        t, log = self.market.interval, None
-        if self._listener:
-            with self.ledger.reading() as db:
+        t, log, journeys = self.market.interval, None, None
+        with self.ledger.reading() as db:
+            if self._listener:
                 log = self._rows.of(db, t - 1, self.market.parameters.attention[0, t - 1])
-        self.history.observations.append(observations)
-        self.history.impressions.append(log)
+            if self.history.attributed:
+                journeys = rows_in(db, t - 1, len(self.brief.campaigns))
+        told = Seen(observations, log, self.market.board.credit, journeys)
+        self.history.deliveries.append(told)
 
     def _play_again(self) -> None:
         """Brings the market to where the intervals on file left it."""
@@ -185,6 +195,19 @@ class Service:
     def book(self, events: Sequence[Event]) -> list[str]:
         """Books events; see `Ledger.book`."""
         return self.ledger.book(events)
+
+    def hear_journeys(self, told: JourneysTold) -> int:
+        """Keeps what was told of a campaign's journeys; gives how much is new.
+
+        Raises:
+            ConflictError: no such campaign, or the flight's brief tells no journeys.
+        """
+        names = [campaign.name for campaign in self.brief.campaigns]
+        if told.campaign not in names:
+            raise ConflictError(f"no campaign {told.campaign!r} in this flight; there are {', '.join(names)}")
+        if not self.brief.journeys:
+            raise ConflictError("this flight's brief tells no journeys: begin one with `journeys` true")
+        return self.ledger.journeys(names.index(told.campaign), told)
 
     async def advance(self, report: Report, interval: int | None = None) -> None:
         """Ends the interval: the roles see what it brought, and answer.
@@ -254,6 +277,7 @@ class Service:
     def state(self) -> dict[str, Any]:
         """Where the flight and its campaigns stand."""
         market, ledger = self.market, self.ledger
+        held_out = held_out_share(market.board, 1, len(self.brief.campaigns))[0]
         return {
             "flight": self.brief.id,
             "bundle": self.bundle.manifest.name,
@@ -261,6 +285,7 @@ class Service:
             "intervals": market.scenario.intervals,
             "ended": market.ended,
             "stand_ins": dict(self.notices.failures),
+            "attribution": self.bundle.manifest.attribution if self.history.attributed else None,
             "campaigns": [
                 {
                     "name": campaign.name,
@@ -270,6 +295,7 @@ class Service:
                     "reserved_usd": ledger.reserved[c] / NANO,
                     "pacing_error": float(market.board.spend_plan.pacing_error[0, c]),
                     "win_rate": float(market.board.spend_plan.win_rate[0, c]),
+                    "hold_out": float(held_out[c]),
                     "paused": bool((market.controls.throttle[0, c] == 0).all()),
                     "off_air": [
                         name for v, name in enumerate(SCRIPTS) if market.board.creative_pause.script[0, c, v]

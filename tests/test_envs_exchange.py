@@ -9,7 +9,7 @@ from envs.errors import ConfigurationError
 from envs.exchange import Exchange, Notice, Opportunity
 from envs.market import VectorMarket
 from envs.protocol import Actions
-from envs.scenario import Scenario, load_scenario
+from envs.scenario import Scenario
 from envs.seeds import market_seeds
 from policies.policy import flight_of
 from policies.registry import make_team
@@ -77,11 +77,6 @@ def test_bids_from_outside_play_the_market_that_they_would_play_inside() -> None
         np.testing.assert_allclose(outside.rewards.team, step.rewards.team, rtol=1e-9)
         observations, wins = step.observations, wins + step.outcome.wins.sum()
     assert wins > 0 and shadow.heard >= wins
-
-
-def test_journeys_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="has journeys"):
-        Exchange(load_scenario("attribution"))
 
 
 def test_faults_of_the_bidder_are_refused() -> None:

@@ -5,7 +5,7 @@ import pytest
 from support.markets import RandomTeam, started, tiny
 
 from envs.catalogue import VIDEO, on_placement
-from envs.protocol import Board, quiet_board
+from envs.protocol import Board, CellCredit, quiet_board
 from envs.ticker import Bulletin, news
 
 
@@ -92,3 +92,24 @@ def test_a_throttle_is_told_with_the_advice_that_it_follows() -> None:
     after.directive.throttle[0, 1, 0] = 0.5
     (line,) = (b.text for b in news(before, after, 0, 2) if b.sender == "orchestrator_0")
     assert line == "throttles campaign 1 on music break to 50%, advised to throttle for invalid traffic"
+
+
+def test_credit_is_told_once_with_its_error_and_hold_outs_as_they_begin_and_end() -> None:
+    cells = [np.zeros((1, 4, 3, 3)) for _ in range(3)]
+    silent = quiet_board(1, 2)._replace(credit=CellCredit(*cells, np.zeros((1, 4))))
+    rate, deviation = cells[0].copy(), cells[1].copy()
+    rate[0, 1, 1, 0], deviation[0, 1, 1, 0] = 0.0042, 0.0006
+    held = np.array([[0.0, 0.1, 0.0, 0.0]])
+    speaking = silent._replace(credit=CellCredit(rate, deviation, cells[2], held))
+    assert told(silent) == []
+    bulletins = news(silent, speaking, 0, 2)
+    assert {(one.sender, one.campaign) for one in bulletins} == {("attribution_0", 1)}
+    assert [one.text for one in bulletins] == [
+        "audio on podcast break brings campaign 1 most: 4.2 purchases a thousand (+/- 0.6)",
+        "holds out 10% of the impressions of campaign 1",
+    ]
+    assert news(speaking, speaking, 0, 2) == []
+    ended = speaking._replace(credit=speaking.credit._replace(hold_out=np.zeros((1, 4))))  # type: ignore[union-attr]
+    assert [one.text for one in news(speaking, ended, 0, 2)] == [
+        "holds out 0% of the impressions of campaign 1"
+    ]

@@ -11,6 +11,7 @@ from support.markets import tiny
 
 from envs.catalogue import ADVICE, MAX_CAMPAIGNS
 from envs.observation import ROLES, SCHEMAS
+from envs.protocol import ATTRIBUTION
 from evaluation.independence.faults import FAULTS, RESTART, STUCK, FaultyPolicy
 from evaluation.independence.messages import MESSAGES, MutedTeam
 from evaluation.independence.report import text
@@ -40,6 +41,17 @@ def test_a_flight_survives_every_fault_of_every_role(
         0,
         1,
     )  # a monitor's and an orchestrator's fault is told of an interval later
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_flight_survives_every_fault_of_attribution(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluation.independence.faults.DEADLINE_SECONDS", 1.0)
+    course = Course(tiny(journeys={"people": 16}), "development", num_markets=2)
+    one = faulted(course, ATTRIBUTION, fault, AT, "shadow-price")
+    assert one.ledger_balances and one.within_budget
+    assert one.intervals_to_stand_in == (0 if FAULTS[fault].stood_in_for else None)
+    assert one.intervals_to_notice == 0
+    assert one.intervals_to_alert in (0, 1)
 
 
 def test_what_is_stuck_repeats_its_first_answer_and_what_restarts_begins_anew() -> None:
@@ -133,4 +145,5 @@ def test_the_document_is_that_of_its_figures() -> None:
     assert (HOME / "docs" / "independence.md").read_text(encoding="utf-8") == text(found)
     assert {*found["messages"]} == {*MESSAGES}
     assert {*found["faults"]} == {*ROLES}
+    assert {*found["attribution"]["faults"]} == {*FAULTS}
     assert all({*faults} == {*FAULTS} for faults in found["faults"].values())

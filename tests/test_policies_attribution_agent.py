@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from envs.journeys.settings import ELIGIBLE_CELLS
 from envs.market import VectorMarket
 from envs.protocol import ATTRIBUTION, CREDIT_BOUNDS, CellCredit, InvalidActionError, log_records
 from envs.reception import credit_problem
+from evaluation.independence.faults import FAULTS, LATE, FaultyPolicy
 from evaluation.sources import TeamSource
-from policies.attribution.agent import Attribution, TrueCredit, make_attribution, matured
+from policies.attribution.agent import STAND_IN, Attribution, TrueCredit, make_attribution, matured
 from policies.policy import flight_of
 from policies.registry import make_team
 from policies.team import Team
@@ -20,11 +22,11 @@ from policies.team import Team
 SCENARIO = tiny(intervals=24, intervals_per_day=4, budget_fraction=1.0, journeys={"people": 32})
 
 
-def team(attribution: Any = None, base: str = "value-aware") -> Team:
+def team(attribution: Any = None, base: str = "value-aware", deadline: float = math.inf) -> Team:
     policies = dict(make_team(base).policies)
     if attribution is not None:
         policies[ATTRIBUTION] = attribution
-    return Team(base, policies, stand_ins=dict(make_team("pid").policies))
+    return Team(base, policies, stand_ins=dict(make_team("pid").policies), deadline_seconds=deadline)
 
 
 def flown(crew: Team, count: int = 1, intervals: int = 24) -> tuple[VectorMarket, list[Any], list[Any]]:
@@ -108,16 +110,29 @@ def test_true_credit_reads_the_truth_and_others_are_not_shown_it() -> None:
         TrueCredit().start(flight_of(market))
 
 
-class _Failing(Attribution):
-    def act(self, observation: Any) -> CellCredit:
-        raise RuntimeError("gone")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_stand_in_takes_over_from_an_agent_that_fails_and_nobody_else_notices(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluation.independence.faults.DEADLINE_SECONDS", 0.3)
+    crew = team(FaultyPolicy(Attribution("last"), fault, 3), deadline=0.3 if fault == LATE else math.inf)
+    _, actions, _ = flown(crew, intervals=16)
+    said = actions[-1].credit
+    plain, forgetful = (flown(team(Attribution(name)), intervals=16)[1] for name in (STAND_IN, "last"))
+    if FAULTS[fault].stood_in_for:
+        assert [(one.role, one.interval) for one in crew.incapacities] == [(ATTRIBUTION, 3)]
+        assert np.array_equal(said.conversions_per_touch, plain[-1].credit.conversions_per_touch)
+    else:
+        assert [(one.role, one.interval) for one in crew.suspicions] == [(ATTRIBUTION, 3)]
+        assert not crew.incapacities
+        assert not said.touches.any() and forgetful[-1].credit.touches.any()  # it counts days anew
 
 
-def test_an_agent_that_fails_falls_silent_and_the_others_go_on() -> None:
-    crew = team(_Failing("last"))
-    _, actions, _ = flown(crew, intervals=3)
-    assert [(one.role, one.interval) for one in crew.incapacities] == [(ATTRIBUTION, 0)]
-    assert actions[-1].credit is None
+def test_without_stand_ins_its_fault_is_raised() -> None:
+    crew = team(FaultyPolicy(Attribution("last"), "exception", 0))
+    alone = Team("alone", crew.policies)
+    with pytest.raises(RuntimeError, match="crashed"):
+        flown(alone, intervals=1)
 
 
 def test_a_market_without_journeys_refuses_the_role() -> None:

@@ -203,7 +203,7 @@ def test_golden_pairs_catch_what_computes_otherwise(bundle: Path, name: str) -> 
         (lambda m: m["desk"].pop("exploration"), "knobs of another version"),
         (lambda m: m["desk"].update(charm=1.0), "knobs of another version"),
         (lambda m: m["sha256"].pop("scenario.json"), r"names no scenario\.json"),
-        (lambda m: m["sha256"].pop("bidding/model.onnx"), "names no network of the learned role 'bidding'"),
+        (lambda m: m["sha256"].pop("bidding/model.onnx"), "names no network 'bidding'"),
         (lambda m: m["base_team"].update(name="value-awful"), "unknown team 'value-awful'"),
     ],
 )

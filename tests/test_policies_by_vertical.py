@@ -91,3 +91,17 @@ def test_propensities_are_those_of_the_parts() -> None:
 def test_misuse_is_named() -> None:
     with pytest.raises(ConfigurationError, match="run interlude tune-baselines pid --per-vertical"):
         make_team("pid@vertical")
+
+
+def test_every_campaign_hears_its_own_credit() -> None:
+    scenario = tiny(intervals=17, intervals_per_day=4, campaigns=3, journeys={"people": 16})
+    team = make_team("shadow-price@vertical", attribution="linear")
+    said = [moment.actions.credit for moment in flight(team, scenario, 6, split="held_out")]
+    told = said[-2]  # heard an interval later
+    assert told is not None and told.touches.any()
+    split = team.policies["bidding"]
+    for name, rows in split.split.rows.items():  # type: ignore[attr-defined]
+        heard = split.policies[name].desk.credited._credit  # type: ignore[attr-defined]
+        market, campaign = np.divmod(rows, 3)
+        for field, own in zip(told, heard, strict=True):
+            np.testing.assert_array_equal(field[market, campaign], own[:, 0])

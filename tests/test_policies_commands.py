@@ -7,7 +7,9 @@ from support.runs import exported
 from typer.testing import CliRunner
 
 from envs.observation import ROLES
+from envs.protocol import ATTRIBUTION
 from interlude import app
+from policies.attribution.agent import ATTRIBUTION_NAMES, TRUTH
 from policies.registry import policy_names
 from policies.rules import RULES
 from policies.teams import TEAMS
@@ -27,12 +29,15 @@ def test_teams_and_policies_are_listed_for_people_and_machines(tmp_path: Path) -
     listing = json.loads((tmp_path / "policies.json").read_text())
     assert [team["name"] for team in listing["teams"]] == [*TEAMS, *RULES]
     found = {(policy["role"], policy["name"]) for policy in listing["policies"]}
-    assert found == {(role, name) for role in ROLES for name in policy_names(role)}
+    scripted = {(role, name) for role in ROLES for name in policy_names(role)}
+    assert found == scripted | {(ATTRIBUTION, name) for name in ATTRIBUTION_NAMES}
     for policy in listing["policies"]:
         assert policy["description"]
-        assert policy["teams"] or policy["name"].partition(":")[0] in OF_NO_TEAM
+        no_team = policy["role"] == ATTRIBUTION or policy["name"].partition(":")[0] in OF_NO_TEAM
+        assert policy["teams"] or no_team
         assert policy["name"] in told.stdout
-        assert (policy["knowledge"] == "privileged") is policy["name"].startswith(("oracle", "noisy"))
+        peeps = policy["name"].startswith(("oracle", "noisy")) or policy["name"] == TRUTH
+        assert (policy["knowledge"] == "privileged") is peeps
 
 
 def test_json_on_standard_output_is_one_object() -> None:

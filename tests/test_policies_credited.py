@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from support.markets import started, tiny
 
+from envs.journeys.settings import ELIGIBLE_CELLS
 from envs.protocol import CellCredit
-from policies.credited import HIGHEST, LOWEST, CellFactors
+from policies.credited import CREDIT, HIGHEST, LOWEST, SPREAD, CellFactors
 from policies.desk import CampaignDesk
 from policies.evidence import evidence_of
 from policies.policy import flight_of
@@ -41,6 +42,18 @@ def test_cells_that_were_never_shown_have_their_campaigns_factor() -> None:
 def test_factors_stay_within_reason() -> None:
     assert heard(0.9, 1e-9).factors().max() == HIGHEST
     assert heard(0.0, 1e-9).factors().min() == LOWEST
+
+
+def test_networks_see_log_ratios_and_how_sure_they_are() -> None:
+    assert not CellFactors(2).features().any()
+    sure, doubtful = heard(0.003, 1e-6).features()[0], heard(0.003, 0.001).features()[0]
+    assert sure.shape == (CREDIT,)
+    assert ELIGIBLE_CELLS[0] == 0
+    log, known = sure[: CREDIT // 2], sure[CREDIT // 2 :]
+    assert log[0] == pytest.approx(np.log(3.0)) and known[0] == pytest.approx(1.0, rel=1e-5)
+    assert doubtful[CREDIT // 2] == pytest.approx(SPREAD**2 / (SPREAD**2 + 1.0))
+    silent = [n for n, cell in enumerate(ELIGIBLE_CELLS) if cell % 3]  # never shown: only audio was
+    assert silent and not log[silent].any() and not known[silent].any()
 
 
 def test_without_a_message_a_desk_is_as_it_was() -> None:

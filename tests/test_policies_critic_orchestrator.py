@@ -14,6 +14,7 @@ from envs.errors import InterludeError
 from envs.observation import SCHEMAS
 from envs.state import Float
 from policies.critic_orchestrator import Critic, CriticOrchestrator, load_critic_orchestrator
+from policies.marginal_orchestrator import EqualMargins
 from policies.registry import learning_desk, make_policy, make_team
 from policies.team import Team
 from policies.tensors import Arrays
@@ -59,14 +60,17 @@ def test_money_moves_to_where_it_is_worth_more_and_no_further_than_the_bounds() 
         assert share.shape == (2, MAX_CAMPAIGNS) and (share >= 0.5).all() and (share <= 2.0).all()
     moved = [(moment.actions.orchestrator.budget_share != 1.0).any() for moment in moments]
     assert moved[1] and not any(moved[::2])
-    assert any("another dollar brings 3.00 USD there" in line for line in orchestrator.reasons(1))
+    assert any("times what it does on average" in line for line in orchestrator.reasons(1))
 
 
 @pytest.mark.parametrize("usd", [(1.0, 1.0), (-1.0, -2.0), (float("nan"), 1.0)])
-def test_budgets_stay_where_the_critic_sees_no_difference_or_no_use(usd: tuple[float, float]) -> None:
-    team, _ = team_of(worth_of(*usd))
-    for moment in flight(team, SCENARIO, 2):
-        np.testing.assert_allclose(moment.actions.orchestrator.budget_share, 1.0, rtol=2e-3)
+def test_where_the_critic_sees_no_difference_or_no_use_margins_decide(usd: tuple[float, float]) -> None:
+    team, _ = team_of(worth_of(*usd), gain=0.5)
+    margins = Team("margins", {**make_team("pid").policies, "orchestrator": EqualMargins(gain=0.5)})
+    flights = zip(flight(team, SCENARIO, 2), flight(margins, SCENARIO, 2), strict=True)
+    for ours, theirs in list(flights)[:2]:  # later ones differ by what rounding has made of bids
+        mine, other = (moment.actions.orchestrator.budget_share for moment in (ours, theirs))
+        np.testing.assert_allclose(mine, other, rtol=2e-3)
 
 
 def test_grants_and_throttles_are_the_rule_books() -> None:

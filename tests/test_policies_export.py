@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 from safetensors.numpy import load_file
+from support.flights import flight
 from support.runs import RECURRENT, SCENARIO, a_run, a_scenario, exported
 
 from envs.catalogue import ARMS
@@ -23,6 +24,7 @@ from policies.audience.artefact import save_artefact
 from policies.audience.listener_model import artefact_of, data_of, shipped_session_model
 from policies.audience.taste_embedding import taste_model
 from policies.bundle import open_bundle
+from policies.critic_orchestrator import CriticOrchestrator
 from policies.export import export
 from policies.exported import BundleError
 from policies.learned import load_run_policies
@@ -169,6 +171,24 @@ def test_an_orchestrator_that_learned_alone_directs_from_its_bundle_as_from_its_
     found = [result.metrics["market/objective_usd"] for result in (learned, exported_)]
     np.testing.assert_allclose(*found, rtol=1e-4)
     assert not np.allclose(found[0], base)
+
+
+def test_a_run_whose_critic_directs_does_so_from_its_bundle_too(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run", a_scenario(tmp_path), orchestrator="critic")
+    export(run, tmp_path / "bundle")
+    scenario = load_scenario(str(tmp_path / "scenario.yaml"))
+    course = Course(scenario, "held_out", num_markets=3)
+    entrants = [TeamSource(str(tmp_path / name)).resolve() for name in ("run", "bundle")]
+    for entrant in entrants:
+        assert isinstance(entrant.team.policies["orchestrator"], CriticOrchestrator)
+        assert entrant.learned_roles == ("creative", "bidding", "orchestrator")
+    learned, exported_ = (play(entrant.team, course) for entrant in entrants)
+    assert learned.incapacities == exported_.incapacities == []
+    found = [result.metrics["market/objective_usd"] for result in (learned, exported_)]
+    np.testing.assert_allclose(*found, rtol=1e-4)
+    *_, last = flight(entrants[1].team, scenario, 3)
+    assert not np.allclose(last.market.feed.budget_usd, last.market.parameters.budget_usd, rtol=1e-3)
+    assert "by the run's critic" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
 
 
 def test_a_recurrent_bundle_says_so_and_its_golden_flight_carries_the_memory(

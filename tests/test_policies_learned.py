@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from support.flights import flight
-from support.runs import RECURRENT, SETTINGS, a_run, a_scenario
+from support.runs import RECURRENT, SETTINGS, TALLYING, a_run, a_scenario
 from torch import Tensor
 
+from envs.errors import InterludeError
 from envs.scenario import Scenario, load_scenario
 from policies import load_team
 from policies.export import export
@@ -43,6 +44,42 @@ def test_a_recurrent_team_plays_the_same_alone_and_in_a_batch(recurrent: Path, s
         claims = whole.actions.premium_value_usd
         assert claims is not None and part.actions.premium_value_usd is not None
         np.testing.assert_allclose(claims[37:38], part.actions.premium_value_usd, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def tallying(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of actors that stand on a tally."""
+    folder = tmp_path_factory.mktemp("tallying")
+    return a_run(folder / "run", a_scenario(folder), settings=TALLYING)
+
+
+def test_a_tallying_team_plays_the_same_alone_and_in_a_batch(tallying: Path) -> None:
+    scenario = its_scenario(tallying)
+    many = flight(a_team(tallying, sample=True), scenario, count=40)
+    alone = flight(a_team(tallying, sample=True), scenario, count=1, first=37)
+    for whole, part in zip(many, alone, strict=True):
+        np.testing.assert_array_equal(whole.actions.creative[37:38], part.actions.creative)
+        np.testing.assert_allclose(whole.actions.bidding[37:38], part.actions.bidding, rtol=0, atol=1e-5)
+
+
+def test_what_was_tallied_matters_and_is_forgotten_between_flights(tallying: Path) -> None:
+    team, fresh, forgetful = (a_team(tallying) for _ in range(3))
+    scenario = its_scenario(tallying)
+    for _ in flight(team, scenario, count=2, seed=5):
+        pass
+    apart = []
+    flights = (flight(each, scenario) for each in (team, fresh, forgetful))
+    for used, new, forgot in zip(*flights, strict=True):
+        np.testing.assert_array_equal(used.actions.bidding, new.actions.bidding)
+        forgetful.policies["bidding"].tally.start()  # type: ignore[attr-defined]
+        apart.append(np.abs(used.actions.bidding - forgot.actions.bidding).max())
+    assert apart[0] == 0.0
+    assert max(apart) > 1e-3
+
+
+def test_a_tally_cannot_be_exported_yet(tallying: Path, tmp_path: Path) -> None:
+    with pytest.raises(InterludeError, match="keeps a tally"):
+        export(tallying, tmp_path / "bundle")
 
 
 def test_a_creative_that_reads_no_desk_claims_no_video(tmp_path: Path) -> None:

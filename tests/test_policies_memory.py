@@ -61,3 +61,18 @@ def test_memory_stays_within_one_whatever_is_seen(seed: int, scale: float) -> No
     memory = a_memory(seed).unroll(scale * torch.randn(N, T, INPUTS))
     assert memory.isfinite().all()
     assert memory.abs().max() <= 1.0
+
+
+def test_the_derivative_written_by_hand_is_that_of_going_step_by_step() -> None:
+    memory = a_memory().double()
+    x = torch.randn(N, T, 2, INPUTS, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(N, T, 2, UNITS, dtype=torch.float64)
+    held, steps = torch.zeros(N, 2, UNITS, dtype=torch.float64), []
+    for t in range(T):
+        held = memory(x[:, t], held)
+        steps.append(held)
+    leaves = [x, *memory.parameters()]
+    stepwise = torch.autograd.grad((torch.stack(steps, 1) * weight).sum(), leaves)
+    at_once = torch.autograd.grad((memory.unroll(x) * weight).sum(), leaves)
+    for one, other in zip(stepwise, at_once, strict=True):
+        torch.testing.assert_close(one, other)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from support.seen import B, C, seen
 
-from envs.catalogue import ARMS, VIDEO, K, P, S
+from envs.catalogue import ARMS, VIDEO, F, K, P, S, V
 from envs.observation import SCHEMAS
 from envs.protocol import MAX_MULTIPLIER_LOG
 from policies.critic import HEADS, ObservableCritic
@@ -34,6 +34,66 @@ def test_shapes_and_masks_of_both_actors(residual: bool, belief: bool) -> None:
     assert (logits.softmax(-1)[~mask] == 0).all()
     bids = BiddingActor(settings)(*seen(), torch.zeros(B, C, N))
     assert bids.shape == (B, C, N)
+
+
+TALLYING = NetworkSettings(
+    creative_residual=False, bidding_residual=False, bidding_steps=True, belief=False, tally=True
+)
+
+
+def features(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encoded features [B, C, ·] and [B, C, S, ·] of actors with a tally."""
+    torch.manual_seed(seed)
+    encoder = CreativeActor(TALLYING).encoder
+    return torch.randn(B, C, encoder.plain_size), torch.randn(B, C, S, encoder.grouped_size)
+
+
+def test_every_asset_is_scored_from_its_own_numbers() -> None:
+    scores_of = CreativeActor(TALLYING).assets
+    assert scores_of is not None
+    torch.nn.init.normal_(scores_of.output.weight)
+    grouped = features()[1]
+    context, before = torch.zeros(B, C, S, 64), scores_of(torch.zeros(B, C, S, 64), grouped)
+    assert before.shape == (B, C, S, K)
+    changed = grouped.clone()
+    changed[..., scores_of.columns[4, -1]] += 1.0  # that only this asset has
+    moved = (scores_of(context, changed) - before).abs().amax((0, 1, 2)) > 0
+    assert (moved == (scores_of.asset == 4)).all()
+    assert len({tuple(row) for row in scores_of.columns.tolist()}) == F * V
+
+
+def test_bids_by_segment_follow_the_segments_in_any_order() -> None:
+    actor = BiddingActor(TALLYING)
+    assert actor.by_segment is not None
+    torch.nn.init.normal_(actor.by_segment.of_segment.weight)
+    plain, grouped = features()
+    mean, order = actor.mean(plain, grouped), torch.tensor([2, 0, 3, 1])
+    turned = actor.mean(plain, grouped[..., order, :])
+    torch.testing.assert_close(turned[..., : 1 + P], mean[..., : 1 + P])
+    torch.testing.assert_close(turned[..., 1 + P :], mean[..., 1 + P :][..., order])
+    assert mean[..., 1 + P :].std() > 1e-3
+
+
+def test_a_step_leaves_the_last_level_by_little() -> None:
+    actor, level = BiddingActor(TALLYING), torch.zeros(B, C, N)
+    level[..., 0] = -1.5
+    bids = actor.log_multiplier(torch.full((B, C, N), 100.0), level)
+    torch.testing.assert_close(bids[..., 0], torch.full((B, C), -0.25))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"belief": True},
+        {"memory": 4},
+        {"monolithic": True},
+        {"bidding_residual": True},
+        {"tally": False},
+    ],
+)
+def test_what_a_tally_cannot_stand_beside_is_said(wrong: dict[str, bool | int]) -> None:
+    with pytest.raises(ValueError, match=r"networks\.tally"):
+        NetworkSettings(**(TALLYING.model_dump() | wrong))
 
 
 def test_an_untrained_residual_actor_plays_the_desk() -> None:

@@ -9,11 +9,15 @@ from serving.load_test import served
 from serving.replay import compare
 
 
-@pytest.mark.parametrize("base_team", ["certainty-equivalent", "listener-aware"])
+@pytest.mark.parametrize(
+    ("base_team", "attribution"),
+    [("certainty-equivalent", None), ("listener-aware", None), ("certainty-equivalent", "linear")],
+)
 def test_a_served_team_earns_what_it_earns_in_this_process(
-    base_team: str, tmp_path_factory: pytest.TempPathFactory
+    base_team: str, attribution: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    bundle: Path = exported(tmp_path_factory.getbasetemp(), base_team=base_team)[1]
+    base = tmp_path_factory.getbasetemp()
+    bundle: Path = exported(base, base_team=base_team, attribution=attribution)[1]
     with served(bundle, "--deadline-seconds", "60") as (url, token, _):
         result = compare(bundle, url, token, "development", 3, 2)
     assert not result["stand_ins"]

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,17 @@ from envs.seeds import market_seeds
 from policies.policy import flight_of
 from policies.registry import make_team
 from serving.packing import packed, unpacked
-from serving.roles import Actor, Answer, BehindError, Cast, History, LocalRole, caught_up, local_cast
+from serving.roles import (
+    Actor,
+    Answer,
+    BehindError,
+    Cast,
+    History,
+    LocalRole,
+    Seen,
+    caught_up,
+    local_cast,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +37,13 @@ def history() -> History:
     team.start(flight)
     found = History("flight", flight)
     for _ in range(5):
-        found.observations.append(observations)
-        found.impressions.append(None)
+        found.deliveries.append(Seen(observations))
         observations = market.step(team.act(observations)).observations
     return found
 
 
 def until(history: History, count: int) -> History:
-    return History(
-        history.flight_id, history.flight, history.observations[:count], history.impressions[:count]
-    )
+    return replace(history, deliveries=history.deliveries[:count])
 
 
 def team() -> Any:
@@ -50,7 +58,7 @@ def test_a_cast_answers_as_its_team_does(history: History) -> None:
         alone.start(history.flight)
         for count in range(1, 6):
             actions, failures = await cast.act(until(history, count))
-            expected = alone.act(history.observations[count - 1])
+            expected = alone.act(history.deliveries[count - 1].observations)
             assert not failures
             np.testing.assert_array_equal(actions.bidding, expected.bidding)
             np.testing.assert_array_equal(actions.creative, expected.creative)
@@ -158,7 +166,8 @@ def test_whoever_reads_impressions_is_told_of_them(history: History, reads: bool
 
     for role in ("audience", "creative", "bidding"):
         known = until(history, 3)
-        known.impressions = [None, "first", "second"]  # type: ignore[list-item]
+        for n, impressions in ((1, "first"), (2, "second")):
+            known.deliveries[n] = known.deliveries[n]._replace(impressions=impressions)  # type: ignore[arg-type]
         Actor(role, Reader).act("flight", history.flight, 0, known.seen(0))
     assert told == ["first", "second"] * 3 * reads
 

@@ -1,3 +1,5 @@
+import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -32,10 +34,22 @@ def test_the_hash_names_the_experiment_and_not_the_seed() -> None:
     assert plain.hash != load_training("quick", ["ppo.gamma=0.9"]).hash
 
 
+def test_a_run_without_attribution_is_named_as_before_there_was_any() -> None:
+    plain = load_training("quick")
+    settings = plain.model_dump(mode="json", exclude={"name", "description", "seed", "attribution"})
+    del settings["networks"]["credit"]
+    before = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    assert plain.hash == before
+    assert load_training("attribution").hash != load_training("attribution", ["attribution=last"]).hash
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("ppo.gama=0.9", "did you mean 'gamma'"),
+        ("attribution=linear", "has no journeys"),
+        ("attribution=linar", "did you mean 'linear'"),
+        ("networks.credit=true", "wants attribution"),
         ("ppo.gamma=2", "ppo.gamma"),
         ("critic=sharred", "did you mean 'shared'"),
         ("base_team=oracel", "did you mean 'oracle'"),
@@ -71,6 +85,8 @@ def test_a_monolithic_policy_is_one_module_with_a_learning_rate_of_its_own() -> 
     assert apart.actor_modules == {"creative": ("creative",), "bidding": ("bidding",)}
     assert whole.actor_modules == {"team": ("creative", "bidding")}
     assert load_training("quick", ["learned_roles=[bidding]"]).actor_modules == {"bidding": ("bidding",)}
-    whole = load_training("from-scratch", ["networks.monolithic=true", "ppo.creative_learning_rate=3e-3"])
+    whole = load_training(
+        "observations-alone", ["networks.monolithic=true", "ppo.creative_learning_rate=3e-3"]
+    )
     rates = {module: whole.ppo.learning_rate(module, 0.0) for module in ("creative", "bidding", "team")}
     assert rates["team"] == whole.ppo.team_learning_rate < min(rates["creative"], rates["bidding"])

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from support.flights import flight
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from envs.errors import ConfigurationError, InterludeError
@@ -20,8 +21,12 @@ from envs.paths import ROOT
 from evaluation.metrics import KPIS, OBJECTIVE
 from evaluation.rollout import Course, play
 from evaluation.sources import TeamSource
+from policies.bundle import open_bundle
+from policies.credited import CREDIT
+from policies.critic_orchestrator import CriticOrchestrator
+from policies.desk import CAMPAIGN_BELIEF
 from policies.export import export
-from policies.learned import load_run_policies
+from policies.learned import LearnedBidding, load_run_policies
 from policies.networks import BiddingActor, CreativeActor
 from policies.policy import flight_of
 from policies.team import Team
@@ -360,6 +365,16 @@ def test_remote_learners_give_a_run_too(
     resume(run, "iterations=3")
 
 
+def test_a_runs_critic_may_direct_its_team(config: Path, tmp_path: Path) -> None:
+    run = train(load_training(config, ["orchestrator=critic", "iterations=1"]), tmp_path / "run")
+    told = lines(run)[-1]["development"]
+    assert isinstance(told, dict) and np.isfinite(told["by_critic_objective_usd"])
+    policies = load_run_policies(run)
+    director, bidding = policies["orchestrator"], policies["bidding"]
+    assert isinstance(director, CriticOrchestrator) and isinstance(bidding, LearnedBidding)
+    assert director.desk is bidding.desk
+
+
 @pytest.mark.parametrize("roles", [["creative"], ["bidding"], ["orchestrator"]])
 @pytest.mark.parametrize("critic", ["unprivileged", "independent"])
 def test_one_role_may_learn_alone_with_any_critic(
@@ -450,3 +465,57 @@ def test_resuming_a_run_that_is_over_says_how_it_could_go_on(trained: Path) -> N
     said = resume(trained)
     assert lines(trained) == before
     assert "is over" in said[-1] and "raise them with --set" in said[-1] and "iterations=4" in said[-1]
+
+
+CREDITED = (
+    SCENARIO.replace("intervals: 6", "intervals: 14")
+    + "journeys: {people: 16, conversions_per_purchase: 500}\n"
+)
+SEES_CREDIT = ["attribution=linear", "networks.credit=true", "iterations=2", "checkpoint_every=1"]
+
+
+def test_a_team_with_attribution_is_trained_resumed_evaluated_and_exported(
+    config: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "credited.yaml"
+    (tmp_path / "scenario.yaml").write_text(CREDITED)
+    path.write_text(TRAINING.replace("SCENARIO", str(tmp_path / "scenario.yaml")))
+    run = train(load_training(path, SEES_CREDIT), tmp_path / "whole")
+    broken = RunDirectory.create(tmp_path / "broken", load_training(path, SEES_CREDIT))
+
+    def interrupt(record: dict[str, object]) -> None:
+        if record["iteration"] == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Session(broken, report=interrupt).train()
+    broken.close()
+    resume(tmp_path / "broken")
+    assert_same(run, tmp_path / "broken")
+
+    manifest = export(run, tmp_path / "bundle")
+    assert (manifest["attribution"], manifest["credit"], manifest["format"]) == ("linear", True, 3)
+    teams = [TeamSource(str(part)).resolve().team for part in (run, tmp_path / "bundle")]
+    scenario = load_training(path, SEES_CREDIT).load_scenario()
+    told = []
+    flights = zip(*(flight(team, scenario, 3) for team in teams), strict=True)
+    for mine, theirs in flights:
+        np.testing.assert_array_equal(mine.actions.creative, theirs.actions.creative)
+        np.testing.assert_allclose(mine.actions.bidding, theirs.actions.bidding, atol=1e-5)
+        told.append(mine.actions.credit)
+        assert np.array_equal(told[-1].touches, theirs.actions.credit.touches)
+    assert all(team.policies["attribution"].name == "linear" and not team.incapacities for team in teams)
+    assert told[-1].touches.any() and not told[0].touches.any()
+    seen = teams[0].policies["creative"].desk.campaign_belief  # type: ignore[attr-defined]
+    assert seen[..., -CREDIT:].any() and seen.shape[-1] == CAMPAIGN_BELIEF + CREDIT
+    bundle = open_bundle(tmp_path / "bundle", whole_flights=True)  # golden credit is heard again
+    assert bundle.models["creative"].inputs["campaign_belief"][-1] == CAMPAIGN_BELIEF + CREDIT
+
+
+def test_without_attribution_networks_are_as_they_were(trained: Path) -> None:
+    """The reference, made before there was any, opens, and its golden flights go as they went."""
+    actors = load_actors(trained / "policies")
+    assert {actor.encoder.extra[0] for actor in actors.values()} == {CAMPAIGN_BELIEF}  # type: ignore[union-attr]
+    reference = open_bundle(ROOT / "checkpoints" / "reference", whole_flights=True)
+    assert not reference.manifest.credit and "attribution" not in reference.team().policies
+    assert reference.models["bidding"].inputs["campaign_belief"][-1] == CAMPAIGN_BELIEF

@@ -28,6 +28,7 @@ def learn_arm_prior(
     of one brief. What format and script explain by themselves is left out of the variances, since a filter
     holds that apart.
     """
+    scenario = scenario.model_copy(update={"journeys": None})  # they change no response
     briefs, beyond = [], []
     for start in range(0, markets, BATCH):
         count = min(BATCH, markets - start)

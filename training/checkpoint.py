@@ -179,7 +179,9 @@ def save_policies(
     about = {
         "scenario": configuration.scenario,
         "base_team": configuration.base_team,
+        "attribution": configuration.attribution,
         "learned_roles": list(configuration.learned_roles),
+        "orchestrator": configuration.orchestrator,
         "critic": configuration.critic,
         "seed": configuration.seed,
         "configuration_hash": configuration.hash,

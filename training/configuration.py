@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from envs.configuration import apply_overrides, load_yaml, resolve_named, validate
 from envs.errors import UnknownNameError
 from envs.scenario import Scenario, load_scenario, with_all_verticals
+from policies.attribution.models import MODELS
 from policies.networks import NetworkSettings
 from policies.registry import team_names
 from policies.tensors import ROLES_OF_CAMPAIGNS
@@ -55,6 +56,8 @@ class PpoSettings(_Part):
     """Largest norm of a network's gradient."""
     segment_credit: Fraction = 0.5
     """Share of a creative's advantage that comes from its own segment; the rest from the whole."""
+    bidding_segment_credit: Fraction = 0.0
+    """The same share for a bidding agent's multipliers of segments; 0 = one ratio for the whole bid."""
     team_reward_fraction: Fraction = 0.5
     """Share of the team's reward in every agent's; the rest is its own."""
     own_reward: Literal["campaign", "role", "difference"] = "campaign"
@@ -132,6 +135,12 @@ class TrainingConfiguration(_Part):
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     base_team: str = "certainty-equivalent"
     """Scripted team that drives the roles which do not learn."""
+    orchestrator: Literal["base", "critic"] = "base"
+    """Who directs the trained team: the base team's, or one that splits budgets by the run's critic. Flights
+    that are learned from have the base team's: a critic that moved money by itself would chase its tail."""
+    attribution: str | None = None
+    """Model of the sixth role, which the team then has; wants a scenario with journeys. With
+    `networks.credit` the networks see what it says, else they hear of it by the desk's scores alone."""
     learned_roles: tuple[LearnedRole, ...] = ("creative", "bidding")
     critic: CriticKind = "shared"
     """`shared` sees the whole market and its hidden truth; `unprivileged` only what is observable;
@@ -158,8 +167,11 @@ class TrainingConfiguration(_Part):
                 "networks.monolithic learns creative and bidding, but learned_roles is "
                 f"{list(self.learned_roles)}"
             )
+        if self.orchestrator == "critic" and "orchestrator" in self.learned_roles:
+            raise ValueError("orchestrator is 'critic', but learned_roles has one that learns: choose one")
         if self.base_team not in team_names():
             raise ValueError(str(UnknownNameError("team", self.base_team, team_names())))
+        self._check_attribution()
         if (self.teacher.foretelling > 0.0) != self.networks.foretells:
             raise ValueError("teacher.foretelling and networks.foretells want one another")
         rows, row = self.sampling.markets, "flights (a recurrent actor learns from whole ones)"
@@ -170,6 +182,21 @@ class TrainingConfiguration(_Part):
         if self.num_learners > 1 and self.sampling.markets % self.num_learners:
             raise ValueError(f"sampling.markets must be a multiple of num_learners ({self.num_learners})")
         return self
+
+    def _check_attribution(self) -> None:
+        if self.attribution is None:
+            if self.networks.credit:
+                raise ValueError(
+                    "networks.credit wants attribution: nobody else tells the networks of credit"
+                )
+            return
+        if self.attribution not in MODELS:
+            raise ValueError(str(UnknownNameError("attribution", self.attribution, list(MODELS))))
+        if load_scenario(self.scenario).journeys is None:
+            raise ValueError(
+                f"attribution is {self.attribution!r}, but scenario {self.scenario!r} has no journeys; "
+                "one that has is 'attribution'"
+            )
 
     def load_scenario(self) -> Scenario:
         """The scenario it trains on."""
@@ -188,7 +215,10 @@ class TrainingConfiguration(_Part):
     @property
     def hash(self) -> str:
         """Twelve hexadecimal digits over all settings but seed and name: which experiment this is."""
-        settings = self.model_dump(mode="json", exclude={"name", "description", "seed"})
+        exclude: dict[str, Any] = dict.fromkeys(("name", "description", "seed"), True)
+        if self.attribution is None:  # as before there was any
+            exclude |= {"attribution": True, "networks": {"credit"}}
+        settings = self.model_dump(mode="json", exclude=exclude)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
     def to_yaml(self) -> str:

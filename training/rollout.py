@@ -141,8 +141,8 @@ def learning_team(
     configuration: TrainingConfiguration, actors: Actors, *, sample: bool, desk: CampaignDesk | None = None
 ) -> Team:
     """The base team with learned policies in the roles of `actors`, on one desk (or an untaught one)."""
-    base = make_team(configuration.base_team)
-    desk = desk or learning_desk()
+    base = make_team(configuration.base_team, attribution=configuration.attribution)
+    desk = desk or learning_desk(tells_credit=configuration.networks.credit)
     learned: dict[str, Policy] = {
         role: learned_policy(actor, desk, sample=sample) for role, actor in actors.items()
     }
@@ -215,6 +215,7 @@ def _decisions(team: Team) -> Columns:
             columns |= {
                 "action": choice,
                 "action_log_probability": log_probability,
+                "part_log_probability": policy.part_log_probability.numpy(),
                 "base_log_multiplier": policy.base_log_multiplier,
             }
     return columns

@@ -15,6 +15,7 @@ import numpy as np
 from envs.state import Float
 from evaluation.metrics import OBJECTIVE, mean_over_markets
 from evaluation.rollout import Course, play
+from policies.critic_orchestrator import BY_CRITIC, CriticOrchestrator, critic_of_network
 from policies.registry import make_team
 from policies.weights import actors_of
 from training import checkpoint as store
@@ -28,7 +29,7 @@ from training.rllib import (
     LEARNER_RESULTS,
     TIMERS,
 )
-from training.rollout import Rollout, learning_team, taste_pool
+from training.rollout import Rollout, learned_desk, learning_team, taste_pool
 from training.run_directory import RunDirectory
 from training.tensorboard import RunWriter
 from training.warm_up import warm_up
@@ -168,19 +169,26 @@ class Session:
     def _develop(self, state: Checkpoint) -> tuple[Checkpoint, Record]:
         """Objective of the deterministic actors and of the base team on the same development markets.
 
-        The policies that are best there are the run's policies, those before training among them.
+        The policies that are best there are the run's policies, those before training among them. They are
+        judged with the base team's orchestrator; what they earn where the critic splits budgets is told too.
         """
         configuration = self.run.configuration
         pool = taste_pool(self.listening_history)
         markets = configuration.development.markets
         course = Course(configuration.load_scenario(), "development", 0, markets, taste_pool=pool)
         if self._base is None:
-            self._base = play(make_team(configuration.base_team), course).metrics[OBJECTIVE]
+            base = make_team(configuration.base_team, attribution=configuration.attribution)
+            self._base = play(base, course).metrics[OBJECTIVE]
         networks = store.networks_of(state, configuration)
         team = learning_team(
             configuration, actors_of(networks), sample=False, desk=state.warm_up.desk(configuration)
         )
         mine = play(team, course).metrics[OBJECTIVE]
+        split = {}
+        if configuration.orchestrator == BY_CRITIC:
+            director = CriticOrchestrator(critic_of_network(networks["critic"]), learned_desk(team))
+            split_team = replace(team, policies={**team.policies, "orchestrator": director})
+            split = {"by_critic_objective_usd": float(play(split_team, course).metrics[OBJECTIVE].mean())}
         objective_usd, counters = float(mine.mean()), state.counters
         if counters.best_objective_usd is None or objective_usd > counters.best_objective_usd:
             counters = replace(counters, best_iteration=counters.iteration, best_objective_usd=objective_usd)
@@ -193,6 +201,7 @@ class Session:
             "base_objective_usd": float(self._base.mean()),
             "lift_fraction": float(mine.mean() / self._base.mean() - 1.0),
             "better_fraction": float((mine > self._base).mean()),
+            **split,
         }
 
 

@@ -13,9 +13,11 @@ from envs.seeds import market_seeds
 from policies.arm_prior import ArmPrior
 from policies.critic import HEADS, ObservableCritic
 from policies.desk import CampaignDesk
+from policies.encoder import campaign_encoder
 from policies.networks import BiddingActor, CreativeActor
 from policies.orchestrator_actor import OrchestratorActor
 from policies.registry import learning_desk, make_team
+from policies.tally import Tally
 from training.arm_prior import learn_arm_prior
 from training.configuration import TrainingConfiguration
 from training.losses import returns_to_go
@@ -45,7 +47,8 @@ class WarmUp:
 
 def _desk(configuration: TrainingConfiguration, prior: ArmPrior | None) -> CampaignDesk:
     reads = make_team(configuration.base_team).reads_listeners
-    return learning_desk(arm_prior=prior, reads_listeners=reads)
+    tells = configuration.networks.credit
+    return learning_desk(arm_prior=prior, reads_listeners=reads, tells_credit=tells)
 
 
 def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | None = None) -> WarmUp:
@@ -69,22 +72,30 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
     desk = learned_desk(team)
     seeds = market_seeds("train", configuration.seed, FIRST_WARM_UP, WARM_UP_MARKETS)
     rewards, recordings = [], []
+    tally = Tally()
+    tally.start()
     for moment in moments(market, team, seeds, record=asks_what_if(configuration.ppo)):
-        desk.advance(moment.observations.bidding)
-        segment, campaign = desk.belief_features()
+        if configuration.networks.tally:
+            campaign, segment = tally.advance(moment.observations.bidding)
+        else:
+            desk.advance(moment.observations.bidding)
+            segment, campaign = desk.belief_features()
         rewards.append(moment.step.rewards)
         if moment.recording is not None:
             recordings.append(moment.recording)
         seen = (moment.observations.bidding, campaign, segment, moment.observations.orchestrator[:, 0])
         rows.append(tuple(torch.from_numpy(array) for array in seen))
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
-    critic.campaign_encoder.fit(columns[0], (columns[1], columns[2]))
+    seen_by = configuration.networks
+    encoder = campaign_encoder(belief=seen_by.belief, credit=seen_by.credit, tally=seen_by.tally)
+    encoder.fit(columns[0], (columns[1], columns[2]))
     critic.market_encoder.fit(columns[3])
     reward = torch.from_numpy(flight_rewards(market, rewards, recordings, configuration.ppo))
     returns = returns_to_go(reward, configuration.ppo.gamma)
     critic.return_scale.copy_(returns.reshape(-1, HEADS).std(0).clamp(min=1e-6))
-    measured = (CAMPAIGN, MARKET, RETURN_SCALE)
-    state = {n: tensor.tolist() for n, tensor in critic.state_dict().items() if n.startswith(measured)}
+    measured = critic.state_dict() | {f"{CAMPAIGN}.{n}": tensor for n, tensor in encoder.state_dict().items()}
+    names = (CAMPAIGN, MARKET, RETURN_SCALE)
+    state = {n: tensor.tolist() for n, tensor in measured.items() if n.startswith(names)}
     sizes = (moment.market_truth.shape[-1], moment.campaign_truth.shape[-1])
     return WarmUp(state, sizes, None if prior is None else prior.to_json())
 
@@ -92,7 +103,10 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
 def apply_statistics(
     network: CreativeActor | BiddingActor | OrchestratorActor | ObservableCritic, statistics: Statistics
 ) -> None:
-    """Sets a network's encoders (and a critic's return scale) to what the warm-up measured."""
+    """Sets a network's encoders (and a critic's return scale) to what the warm-up measured.
+
+    A tally stands behind all that is seen without it: networks that read none take what stands before.
+    """
     state = {name: torch.tensor(values) for name, values in statistics.items()}
     if isinstance(network, OrchestratorActor):
         del state[RETURN_SCALE]
@@ -101,6 +115,8 @@ def apply_statistics(
         state = {
             "encoder." + n.removeprefix(start): value for n, value in state.items() if n.startswith(start)
         }
+    known = network.state_dict()
+    state = {n: values[: len(known[n])] if n in known else values for n, values in state.items()}
     unknown = network.load_state_dict(state, strict=False).unexpected_keys
     if unknown:
         raise ValueError(f"statistics of another network: {unknown}")

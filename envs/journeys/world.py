@@ -10,7 +10,7 @@ from envs.catalogue import S
 from envs.dynamics import INITIAL_RECALL
 from envs.impressions import ImpressionLog
 from envs.journeys.hidden import Hidden, draw_hidden, horizon_hours
-from envs.journeys.identity import JourneyLog, observed
+from envs.journeys.identity import JourneyLog, JourneyRows, observed, told
 from envs.journeys.settings import CELLS, OWN_CELLS, SEARCH
 from envs.journeys.touches import (
     MOST,
@@ -130,6 +130,11 @@ class MarketJourneys:
         if len(self._played) != 1:
             self._played = [joined(self._played)]
         return self._played[0]
+
+    def told(self, campaign: int, since_hours: float) -> JourneyRows:
+        """What became known of a campaign's journeys after an hour of the flight."""
+        known = (self.touches, self._minds.converts, self.hidden, self.settings)
+        return told(*known, campaign, since_hours, self.hours)
 
     def observed(self, campaign: int, match_rate: float | None = None) -> JourneyLog:
         """A campaign's journeys so far as an advertiser sees them."""

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import rankdata
 
-from envs.journeys.settings import CELL_NAMES, CELLS, OWN_CELLS
+from envs.journeys.settings import CELL_NAMES, CELLS, OWN_CELLS, SEARCH
 from envs.journeys.truth import CellTruth
 from envs.journeys.world import MarketJourneys
 from envs.market import VectorMarket
@@ -27,9 +27,9 @@ from policies.registry import make_team
 from policies.team import Team
 
 MATCH_RATES: Final = (1.0, 0.7, 0.4)
-FIGURES: Final = ("rank", "share_error", "own_rank", "own_share_error", "rate_rank", "level")
+FIGURES: Final = ("rank", "share_error", "own_rank", "own_share_error", "rate_rank", "level", "search_level")
 """By name: Spearman's rank correlation and mean absolute error of shares over all scored cells and over ours
-alone, rank correlation of what a touch brings over ours, and credited conversions of ours / true ones."""
+alone, rank correlation of what a touch of ours brings, and credited / true conversions of ours, of search."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,7 @@ def errors_of(scored: Scored) -> dict[str, Float]:
                         off = np.abs(shares(said[which]) - shares(true[which]))
                         found[f"{name}share_error"][at] = off.mean()
                     found["level"][at] = said[own].sum() / max(1.0, true[own].sum())
+                    found["search_level"][at] = said[SEARCH] / max(1.0, true[SEARCH])
                     touched = scored.touches[b, c, own]
                     found["rate_rank"][at] = rank_correlation(said[own] / touched, true[own] / touched)
     return {name: values.mean(-1) for name, values in found.items()}
@@ -142,9 +143,9 @@ def table(scored: Scored) -> dict[str, dict[str, dict[str, list[float]]]]:
     }
 
 
-def beaten(scored: Scored, model: str, rate: float) -> Mapping[str, list[float]]:
-    """Error of our cells' shares of each model less that of one, in pairs on the same markets."""
-    found, r = errors_of(scored)["own_share_error"], MATCH_RATES.index(rate)
+def beaten(scored: Scored, model: str, rate: float, figure: str) -> Mapping[str, list[float]]:
+    """An error of shares of each model less that of one, in pairs on the same markets."""
+    found, r = errors_of(scored)[figure], MATCH_RATES.index(rate)
     best = found[list(MODELS).index(model), r]
     return {
         name: over_markets(found[k, r], best, relative=False).listed()

@@ -1,11 +1,13 @@
 """The report on attribution: `python -m evaluation.attribution docs [--markets N] [--worth-markets N]`.
 
-It writes `attribution.md`, `attribution.json` and `attribution.png` into the folder named.
+It writes `attribution.md`, `attribution.json` and `attribution.png` into the folder named; with `--learned
+RUN` it measures a run instead and adds it to what stands there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from envs.output import write_bytes_atomically, write_json, write_text_atomically
-from envs.scenario import load_scenario
+from envs.protocol import ATTRIBUTION
+from envs.scenario import Scenario, load_scenario
 from envs.state import Float
-from evaluation.attribution import errors, worth
+from evaluation.attribution import errors, learned, worth
 from evaluation.attribution.credited import LEAST_TOUCHES, Credited, credited
 from evaluation.attribution.figures import draw_calibration, draw_sankey, draw_shares
 from evaluation.reference import markdown_table
@@ -34,11 +37,14 @@ BATCH: Final = 8
 ENOUGH_MARKETS: Final = 16
 DRAWN: Final = 4
 """Markets of the picture."""
+SHARE_ERRORS: Final = {"share_error": "over all cells", "own_share_error": "over ours"}
 NOTE: Final = "<!-- written by `python -m evaluation.attribution docs`: change the code, not this file -->\n"
 INTRODUCTION: Final = """\
 A sixth role, `attribution_0`, credits conversions to placement × format and tells the others. It is off
 unless a team names it (`interlude evaluate listener-aware+attribution=shapley --scenario attribution`), and
-works where the scenario has `journeys:` (`envs/journeys/`). Models stand in `policies/attribution/`.
+works where the scenario has `journeys:` (`envs/journeys/`). Models stand in `policies/attribution/`. Desks
+hear its message, networks see it where a training configuration says `attribution: MODEL` and
+`networks: {credit: true}`, and a served team is told journeys by `POST /journeys` ([serving.md](serving.md)).
 Brackets are 95 % intervals over markets, in pairs where teams are compared.
 
 **The world.** People behind the listeners own a speaker, a phone and a desk. They meet our spots, and
@@ -54,8 +60,13 @@ report totals); no touch outside its window; a purchase in a shop only of a link
 Auctions go as they went and listeners' health too: a silenced spot is one that somebody else's replaced.
 """
 WHY_SEARCH: Final = (
-    "Every model gives search the conversions that come in by it and that it did not cause; ghost ads do not "
-    "mend that, for only our own spots can be won and not shown."
+    "All other models give search the conversions that come in by it and that it did not cause: most who buy "
+    "anyway search first, so that a search stands nearest to the purchase, and a touch that is near is taken "
+    "for a cause. Search cannot be held out, but our spots can, and who was not shown one tells how many "
+    "searches after a spot would have come anyway; those convert as searches do that follow no spot. What is "
+    "left, spots brought by way of search: half of it is search's by Shapley, for neither does it alone "
+    "(`policies/attribution/demand.py`). The rest of search counts as demand, not as an effect, which is a "
+    "little too hard on it: some searches of this world that follow no spot do cause a purchase."
 )
 WORLD_LIMITS: Final = """\
 Conversions of this scenario are those of journeys and take the place of the market's own; its wear, fatigue
@@ -79,13 +90,20 @@ def measure(markets: int, worth_markets: int, workers: int = 1) -> dict[str, Any
     for n, variant in enumerate(worth.VARIANTS):
         some = played[n * len(flights) : (n + 1) * len(flights)]
         objective[variant], wasted[variant] = (np.concatenate(column) for column in zip(*some, strict=True))
+    return told(scenario, scored, objective, wasted)
+
+
+def told(
+    scenario: Scenario, scored: errors.Scored, objective: Mapping[str, Float], wasted: Mapping[str, Float]
+) -> dict[str, Any]:
+    """What was measured as one object: J and wasted spend [n] by variant."""
     rate = scenario.journeys.match_rate if scenario.journeys is not None else 0.0
     return {
         "team": TEAM,
         "scenario": scenario.name,
         "split": "held_out",
-        "markets": markets,
-        "worth_markets": worth_markets,
+        "markets": len(scored.truth),
+        "worth_markets": len(objective[worth.NOBODY]),
         "hold_out": HOLD_OUT,
         "hold_out_days": HOLD_OUT_DAYS,
         "match_rate": rate,
@@ -93,7 +111,9 @@ def measure(markets: int, worth_markets: int, workers: int = 1) -> dict[str, Any
         "organic_share": float(scored.organic.sum() / scored.total.sum()),
         "alone_to_shapley": float(scored.alone.sum() / scored.truth.sum()),
         "errors": errors.table(scored),
-        "against_incrementality": errors.beaten(scored, MEASURES[0], rate),
+        "against_incrementality": {
+            figure: errors.beaten(scored, MEASURES[0], rate, figure) for figure in SHARE_ERRORS
+        },
         "share_bias": errors.bias(scored, rate),
         "worth": worth.table(objective, wasted),
     }
@@ -133,6 +153,7 @@ def text(found: Mapping[str, Any]) -> str:
                     "rank correlation",
                     "rank correlation of conversions a touch",
                     "credited / true, ours",
+                    "search",
                 ),
                 [
                     (
@@ -146,6 +167,7 @@ def text(found: Mapping[str, Any]) -> str:
                                 "own_rank",
                                 "rate_rank",
                                 "level",
+                                "search_level",
                             )
                         ),
                     )
@@ -154,10 +176,11 @@ def text(found: Mapping[str, Any]) -> str:
             ),
         ]
     off = found["against_incrementality"]
+    told = " ".join(_sentence(off[figure], where) for figure, where in SHARE_ERRORS.items())
     parts += [
         f"At the scenario's match rate of {found['match_rate']:g}: least error over all cells "
         f"**{best['share_error']}**, over ours **{best['own_share_error']}**, best ranks of what a touch "
-        f"brings **{best['rate_rank']}**. {_sentence(off)} {WHY_SEARCH}\n",
+        f"brings **{best['rate_rank']}**. {told}\n\n{WHY_SEARCH}\n",
         "Where shares go wrong (mean credited less true share, match rate "
         f"{found['match_rate']:g}; our cells and search):\n",
         markdown_table(
@@ -198,12 +221,36 @@ def text(found: Mapping[str, Any]) -> str:
             ],
         ),
         _verdict(found),
+        *_learned(found.get("learned")),
         "## Limits\n",
         WORLD_LIMITS,
         f"Written by `python -m evaluation.attribution docs --markets {found['markets']} --worth-markets "
         f"{found['worth_markets']}`.\n",
     ]
     return "\n".join(parts)
+
+
+def _learned(found: Mapping[str, Any] | None) -> list[str]:
+    """Nothing where no run was measured."""
+    if found is None:
+        return []
+    scripted = f"{found['base_team']}+{ATTRIBUTION}={found['model']}"
+    names = (f"learned on `{scripted}`", f"`{scripted}`", f"`{found['base_team']}`")
+    lifts = (found["over_none"], found["scripted_over_none"], (0.0, 0.0, 0.0))
+    rows = [
+        (name, f"{objective:,.0f}", _percent(lift))
+        for name, objective, lift in zip(names, found["objective_usd"], lifts, strict=True)
+    ]
+    sight = "networks see credit" if found["sees_credit"] else "only the desk hears credit"
+    return [
+        "## Learned roles\n",
+        f"{' and '.join(found['learned_roles']).capitalize()}, learned in {found['iterations']} iterations "
+        f"({found['market_steps']:,} market-steps, `configs/training/attribution.yaml`); {sight}. "
+        f"{found['markets']} held-out markets, in pairs.\n",
+        _few(found["markets"]),
+        markdown_table(("team", "J, USD a market", "over the team without the role"), rows),
+        f"Learned over scripted: {_percent(found['over_scripted'])}.\n",
+    ]
 
 
 def _few(markets: int) -> str:
@@ -217,11 +264,15 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(cell for bias in found["share_bias"].values() for cell in bias))
 
 
-def _sentence(off: Mapping[str, Sequence[float]]) -> str:
+def _sentence(off: Mapping[str, Sequence[float]], where: str) -> str:
     better = [name for name, (_, _, high) in off.items() if high < 0.0]
     worse = [name for name, (_, low, _) in off.items() if low > 0.0]
-    told = f"Over our cells {MEASURES[0]} is surely better than {', '.join(worse) or 'none'}"
-    return f"{told} and surely worse than {', '.join(better) or 'none'}."
+    told = f"{where.capitalize()} {MEASURES[0]} is surely better than {_listed(worse, off)}"
+    return f"{told} and surely worse than {_listed(better, off)}."
+
+
+def _listed(names: Sequence[str], of: Mapping[str, Any]) -> str:
+    return "all" if len(names) == len(of) else ", ".join(names) or "none"
 
 
 def _verdict(found: Mapping[str, Any]) -> str:
@@ -232,10 +283,18 @@ def _verdict(found: Mapping[str, Any]) -> str:
     told = f"true credit gains {gain}"
     if not found["worth"]["true_gain_is_sure"]:
         told = f"the gain of true credit is not sure ({gain}), so that no share of it is told"
-    held = rows[worth.MUTE]["lift"]
+    sure = [name for name in MODELS if rows[name]["lift"][1] > 0.0]
+    over, under = (
+        [name for name in MODELS if sign * rows[name]["over_truth"][bound] > 0.0]
+        for sign, bound in ((1.0, 1), (-1.0, 2))
+    )
+    held, net = rows[worth.MUTE]["lift"], rows[MEASURES[0]]["lift"]
     return (
-        f"Best of the models is {best} ({_percent(rows[best]['lift'])}); {told}. The hold-out alone costs "
-        f"{_percent((-held[0], -held[2], -held[1]))} of J.\n"
+        f"Surely worth more than nobody's credit: {_listed(sure, MODELS)}. Best by its mean is {best} "
+        f"({_percent(rows[best]['lift'])}; the best of {len(MODELS)}, so rather less elsewhere); {told}. "
+        f"Against true credit, surely better: {_listed(over, MODELS)}; surely worse: "
+        f"{_listed(under, MODELS)}. The hold-out alone costs {_percent((-held[0], -held[2], -held[1]))} "
+        f"of J, and {MEASURES[0]} earns {_percent(net)} net of it.\n"
     )
 
 
@@ -284,11 +343,20 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--worth-markets", type=int, default=64, help="for the table of worth")
     parser.add_argument("--workers", type=int, default=1, help="processes that play; no figure depends on it")
     parser.add_argument("--model", default=MEASURES[0], choices=list(MODELS), help="of the picture")
+    parser.add_argument(
+        "--learned", type=Path, metavar="RUN", help="measure this run on --worth-markets, and nothing else"
+    )
     asked = parser.parse_args(arguments)
     if not asked.folder.is_dir():
         parser.error(f"{asked.folder} is not a folder")
-    found = measure(asked.markets, asked.worth_markets, asked.workers)
-    write_json(asked.folder / "attribution.json", found)
+    path = asked.folder / "attribution.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if asked.learned is None:
+        found = measure(asked.markets, asked.worth_markets, asked.workers)
+        found |= {name: before[name] for name in ("learned",) if name in before}
+        write_bytes_atomically(asked.folder / "attribution.png", picture(asked.model))
+    else:
+        found = before | {"learned": learned.measure(asked.learned, asked.worth_markets)}
+    write_json(path, found)
     write_text_atomically(asked.folder / "attribution.md", text(found))
-    write_bytes_atomically(asked.folder / "attribution.png", picture(asked.model))
     return 0

@@ -70,6 +70,7 @@ def table(objective: Mapping[str, Float], wasted: Mapping[str, Float]) -> dict[s
         rows[name] = {
             "objective_usd": float(objective[name].mean()),
             "lift": bootstrap.lift(n, base).listed(),
+            "over_truth": bootstrap.lift(n, true).listed(),
             "share_of_true_gain": bootstrap.share_of_gain(n, true, base).listed(),
             "wasted_usd": float(wasted[name].mean()),
             "wasted_difference_usd": waste.difference(n, base).listed(),

@@ -66,38 +66,56 @@ def text(found: Mapping[str, Any]) -> str:
             f"{found['stand_in_objective_usd']:,.0f} USD a market) − {ALLOWED_LOSS:.0%}.\n",
             FAILED,
             markdown_table(("fault", "the role"), [(name, f.description) for name, f in FAULTS.items()]),
-            markdown_table(
-                (
-                    "role",
-                    "fault",
-                    "noticed after, intervals",
-                    "watchdog says so after",
-                    "stand-in after",
-                    "spend ≤ budget, ledger balances",
-                    "J over the stand-in team",
-                    "J over the whole team",
-                    "bar",
-                ),
-                [
-                    (
-                        role,
-                        fault,
-                        _delay(one, "notice"),
-                        _delay(one, "alert"),
-                        _delay(one, "stand_in") if one["stood_in_for"] else "– (it is there)",
-                        "yes" if one["within_budget"] and one["ledger_balances"] else "NO",
-                        _percent(one["over_stand_in_team"]),
-                        _percent(one["over_whole_team"]),
-                        "met" if _met(one) else "missed",
-                    )
-                    for role, fault, one in rows
-                ],
-            ),
+            _table(rows),
             f"{len(rows) - len(missed)} of {len(rows)} meet the bar. "
             + (f"Missed: {'; '.join(missed)}.\n" if missed else "\n"),
+            *_of_attribution(found["attribution"]),
             f"Written by `python -m evaluation.independence docs --team {found['team']} --markets "
             f"{found['markets']} --fault-markets {found['fault_markets']}`.\n",
         ]
+    )
+
+
+def _of_attribution(found: Mapping[str, Any]) -> list[str]:
+    rows = [("attribution", fault, one) for fault, one in found["faults"].items()]
+    return [
+        "### The sixth role\n",
+        f"{found['markets']} held-out `{found['scenario']}` markets; attribution by `{found['model']}` fails "
+        f"in interval {found['fault_interval']} of {found['intervals']}, and `{found['stand_in']}` stands "
+        f"in. The bar is J of the team with `{found['stand_in']}` from the start − {ALLOWED_LOSS:.0%}. "
+        "Credit stays the same for days: only a count of answers tells of one that is stuck.\n",
+        _table(rows),
+    ]
+
+
+def _table(rows: Sequence[tuple[str, str, Mapping[str, Any]]]) -> str:
+    """How flights went by role and fault."""
+    return markdown_table(
+        (
+            "role",
+            "fault",
+            "noticed after, intervals",
+            "watchdog says so after",
+            "stand-in after",
+            "spend ≤ budget, ledger balances",
+            "J over the stand-in team",
+            "J over the whole team",
+            "bar",
+        ),
+        [
+            (
+                role,
+                fault,
+                _delay(one, "notice"),
+                _delay(one, "alert"),
+                _delay(one, "stand_in") if one["stood_in_for"] else "– (it is there)",
+                "yes" if one["within_budget"] and one["ledger_balances"] else "NO",
+                _percent(one["over_stand_in_team"]),
+                _percent(one["over_whole_team"]),
+                "met" if _met(one) else "missed",
+            )
+            for role, fault, one in rows
+        ],
     )
 
 

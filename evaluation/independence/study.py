@@ -12,6 +12,7 @@ import numpy as np
 from envs.catalogue import ALERT_KINDS
 from envs.market import VectorMarket
 from envs.observation import ROLES
+from envs.protocol import ATTRIBUTION
 from envs.scenario import load_scenario
 from envs.state import Float
 from evaluation.independence import faults as broken
@@ -21,11 +22,16 @@ from evaluation.intervals import over_markets
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, opened, play, worker_pool
 from evaluation.sources import STAND_IN_TEAM
+from policies.attribution.agent import STAND_IN
 from policies.registry import make_team
 from policies.team import Team
 
 TEAM: Final = "listener-aware"
 SCENARIO: Final = "default"
+MODEL: Final = "position"
+"""By which the sixth role attributes that fails."""
+ATTRIBUTED_MARKETS: Final = 16
+"""At most, of its flights: they cost much."""
 _SILENT: Final = ALERT_KINDS.index("silent_agent")
 ALLOWED_LOSS: Final = 0.02
 """Of the stand-in team's J, the most that a team with one broken role may fall short."""
@@ -79,6 +85,42 @@ def faulted(course: Course, role: str, fault: str, at: int, name: str = TEAM) ->
     )
 
 
+def faults_of_attribution(markets: int, workers: int = 1, name: str = TEAM) -> dict[str, Any]:
+    """How flights go in which the sixth role fails, where there are journeys.
+
+    The stand-in is another model, so that the team with it is what flights are measured against.
+    """
+    course = Course(load_scenario(ATTRIBUTION), "held_out", num_markets=markets)
+    at = course.scenario.intervals // 3
+    with worker_pool(workers) as pool:
+        each = map if pool is None else pool.map
+        went = list(each(faulted, repeat(course), repeat(ATTRIBUTION), FAULTS, repeat(at), repeat(name)))
+        teams = [make_team(name, attribution=model) for model in (MODEL, STAND_IN)]
+        whole, plain = (play(team, course).metrics[OBJECTIVE] for team in teams)
+    return {
+        "model": MODEL,
+        "stand_in": STAND_IN,
+        "scenario": course.scenario.name,
+        "markets": markets,
+        "fault_interval": at,
+        "intervals": course.scenario.intervals,
+        "faults": {fault: _told(one, fault, plain, whole) for fault, one in zip(FAULTS, went, strict=True)},
+    }
+
+
+def _told(one: Faulted, fault: str, plain: Float, whole: Float) -> dict[str, Any]:
+    return {
+        "over_stand_in_team": over_markets(one.objective_usd, plain).listed(),
+        "over_whole_team": over_markets(one.objective_usd, whole).listed(),
+        "stood_in_for": FAULTS[fault].stood_in_for,
+        "intervals_to_stand_in": one.intervals_to_stand_in,
+        "intervals_to_notice": one.intervals_to_notice,
+        "intervals_to_alert": one.intervals_to_alert,
+        "ledger_balances": one.ledger_balances,
+        "within_budget": one.within_budget,
+    }
+
+
 def _tells_of_silence(market: VectorMarket) -> bool:
     """Whether most campaigns carry an alert of a silent agent, as they do when a role of theirs fails."""
     told = market.board.alert.kind[:, : market.num_campaigns] == _SILENT
@@ -86,7 +128,7 @@ def _tells_of_silence(market: VectorMarket) -> bool:
 
 
 def _broken(name: str, role: str, fault: str, at: int) -> Team:
-    policies = dict(make_team(name).policies)
+    policies = dict(make_team(name, attribution=MODEL if role == ATTRIBUTION else None).policies)
     policies[role] = FaultyPolicy(policies[role], fault, at)
     stand_ins = make_team(STAND_IN_TEAM).policies
     deadline = broken.DEADLINE_SECONDS if fault == LATE else inf  # a busy machine is no fault of the others
@@ -121,16 +163,7 @@ def measure(markets: int, fault_markets: int, workers: int = 1, name: str = TEAM
     plain = play(make_team(STAND_IN_TEAM), few).metrics[OBJECTIVE]
     faults: dict[str, Any] = {role: {} for role in ROLES}
     for (role, fault), one in zip(cases, flights, strict=True):
-        faults[role][fault] = {
-            "over_stand_in_team": over_markets(one.objective_usd, plain).listed(),
-            "over_whole_team": over_markets(one.objective_usd, whole[:fault_markets]).listed(),
-            "stood_in_for": FAULTS[fault].stood_in_for,
-            "intervals_to_stand_in": one.intervals_to_stand_in,
-            "intervals_to_notice": one.intervals_to_notice,
-            "intervals_to_alert": one.intervals_to_alert,
-            "ledger_balances": one.ledger_balances,
-            "within_budget": one.within_budget,
-        }
+        faults[role][fault] = _told(one, fault, plain, whole[:fault_markets])
     return {
         "team": name,
         "stand_in_team": STAND_IN_TEAM,
@@ -152,4 +185,5 @@ def measure(markets: int, fault_markets: int, workers: int = 1, name: str = TEAM
             for (name, message), found in zip(MESSAGES.items(), without, strict=True)
         },
         "faults": faults,
+        "attribution": faults_of_attribution(min(fault_markets, ATTRIBUTED_MARKETS), workers, name),
     }

@@ -29,6 +29,8 @@ MEASURES: Final = ("incrementality",)
 TRUTH: Final = "truth"
 """True credit, by silencing: evaluation only."""
 ATTRIBUTION_NAMES: Final = (*MODELS, TRUTH)
+STAND_IN: Final = "linear"
+"""The model that stands in for an attribution agent that fails: plain, quick, and it holds nothing out."""
 
 
 def windows_of(settings: JourneySettings) -> Windows:

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.journeys.settings import OWN_CELLS
+from policies.attribution.demand import caused
 from policies.attribution.journeys import AttributionModel, Credit, Journeys
 from policies.attribution.survival import Survival
 from policies.attribution.windows import DEFAULT_WINDOWS, Windows
@@ -31,8 +33,9 @@ class Incrementality:
     variance s²: y ~ N(τ, v), τ ~ N(κx, ω²(|x| + s)² + s²), κ ~ N(1, φ²). κ, common to all cells, is the share
     of the base's credit that is incremental. τ's posterior mean is averaged over ω, φ and the bases, each
     weighted by its marginal likelihood: Fay–Herriot with nothing plugged in. With few ghost ads it is the
-    mean of the bases; with many, the measured lift. A cell without any takes κ from the others. Credits need
-    not sum to the conversions: the rest is baseline, or within the error.
+    mean of the bases; with many, the measured lift. A cell of ours without any takes κ from the others.
+    Channels, which nobody can hold out, are credited with what our spots sent people to them for (`demand`).
+    Credits need not sum to the conversions: the rest is baseline, or within the error.
 
     The deviation is τ's posterior one: it holds the sampling of both estimates, the spread between cells and
     that between bases.
@@ -41,6 +44,8 @@ class Incrementality:
     name: str = "incrementality"
     bases: tuple[AttributionModel, ...] = (Survival(),)
     windows: Windows = DEFAULT_WINDOWS
+    own: int = OWN_CELLS
+    """The first cells are ours."""
 
     def credit(self, journeys: Journeys, cells: int) -> Credit:
         """As every `AttributionModel`."""
@@ -53,7 +58,14 @@ class Incrementality:
             np.array([np.where(touched, base.deviation / shown, 0.0) ** 2 for base in bases]),
             lift,
         )
-        return Credit(np.where(touched, effect * shown, 0.0), np.where(touched, deviation * shown, 0.0))
+        conversions = np.where(touched, effect * shown, 0.0)
+        errors = np.where(touched, deviation * shown, 0.0)
+        direct = conversions[: self.own].sum() / max(1.0, lift.shown[: self.own].sum())
+        for cell in range(self.own, cells):
+            found = caused(journeys, cell, self.own, self.windows.view_hours, float(direct))
+            if found is not None:
+                conversions[cell], errors[cell] = found
+        return Credit(conversions, errors)
 
 
 class Lift(NamedTuple):

@@ -96,6 +96,7 @@ def time_decay(half_life_hours: float) -> Weigh:
     def weigh(
         place: NDArray[np.int64], length: NDArray[np.int64], age_hours: NDArray[np.float64]
     ) -> NDArray[np.float64]:
+        """Shares that halve with age."""
         end = np.arange(len(place)) + length - 1 - place  # ages from the last touch: no journey underflows
         decayed: NDArray[np.float64] = np.exp2((age_hours[end] - age_hours) / half_life_hours)
         return decayed

@@ -39,7 +39,7 @@ class Client:
         from serving.app import application
 
         self._loop = asyncio.new_event_loop()
-        self.service = Service(a_bundle(folder), folder, **settings)
+        self.service = Service(settings.pop("bundle", None) or a_bundle(folder), folder, **settings)
         self.app = application(self.service, TOKEN)
         self.run(self.service.start())
 

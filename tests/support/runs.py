@@ -13,6 +13,7 @@ from policies.critic import ObservableCritic
 from policies.export import export
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
 from policies.orchestrator_actor import OrchestratorActor
+from policies.tensors import ROLES_OF_CAMPAIGNS
 from policies.weights import NETWORKS, save_networks
 
 SCENARIO = """
@@ -25,13 +26,31 @@ opportunities_per_interval: 24
 listeners: {count: 32}
 """
 SETTINGS = NetworkSettings(creative_hidden=8, bidding_hidden=8, critic_hidden=8)
+TALLYING = NetworkSettings(
+    creative_hidden=16,
+    bidding_hidden=16,
+    critic_hidden=8,
+    asset_hidden=16,
+    creative_residual=False,
+    bidding_residual=False,
+    bidding_steps=True,
+    belief=False,
+    tally=True,
+)
 RECURRENT = SETTINGS.model_copy(update={"memory": 5, "foretells": True})
 
 
-def a_scenario(folder: Path) -> Path:
+WITH_JOURNEYS = (
+    SCENARIO.replace("intervals: 6", "intervals: 14")
+    + "journeys: {people: 32, conversions_per_purchase: 500}\n"
+)
+"""Long enough for attribution to speak."""
+
+
+def a_scenario(folder: Path, text: str = SCENARIO) -> Path:
     """The file of a scenario that plays in milliseconds."""
     path = folder / "scenario.yaml"
-    path.write_text(SCENARIO)
+    path.write_text(text)
     return path
 
 
@@ -41,12 +60,16 @@ def a_run(
     roles: tuple[str, ...] = ("creative", "bidding"),
     settings: NetworkSettings = SETTINGS,
     base_team: str = "certainty-equivalent",
+    orchestrator: str = "base",
+    attribution: str | None = None,
 ) -> Path:
     """A run directory whose networks are random, and loud enough to leave the desk's rule."""
     torch.manual_seed(0)
     networks = {name: NETWORKS[name](settings) for name in (*roles, "critic")}
     for network in networks.values():
-        if isinstance(network, CreativeActor | BiddingActor):
+        if isinstance(network, BiddingActor) and network.by_segment is not None:
+            torch.nn.init.normal_(network.by_segment.of_segment.weight, std=0.5)
+        elif isinstance(network, CreativeActor | BiddingActor):
             torch.nn.init.normal_(network.output.weight, std=0.5)
         if isinstance(network, OrchestratorActor):
             torch.nn.init.normal_(network.network.output.weight, std=0.5)
@@ -56,22 +79,36 @@ def a_run(
     learned = ", ".join(roles)
     (path / "config.yaml").write_text(
         f"name: tiny\nscenario: {scenario}\nseed: 3\nbase_team: {base_team}\nlearned_roles: [{learned}]\n"
+        + f"orchestrator: {orchestrator}\n"
+        + ("" if attribution is None else f"attribution: {attribution}\n")
     )
     about = {"kind": "interlude-run", "git_commit": "abc", "schema_hash": schema_hash()}
     (path / "manifest.json").write_text(json.dumps(about))
-    save_networks(path / "policies", networks, settings, {"configuration_hash": "0123456789ab"})
+    told = {"configuration_hash": "0123456789ab", "base_team": base_team, "orchestrator": orchestrator}
+    save_networks(path / "policies", networks, settings, told)
     return path
 
 
 @cache
 def exported(
-    base: Path, settings: NetworkSettings = SETTINGS, base_team: str = "certainty-equivalent"
+    base: Path,
+    settings: NetworkSettings = SETTINGS,
+    base_team: str = "certainty-equivalent",
+    attribution: str | None = None,
 ) -> tuple[Path, Path]:
-    """A run under the folder and its bundle, made once a session; tests copy what they change."""
-    folder = base / f"exported-{base_team}-{settings.memory}"
+    """A run under the folder and its bundle, made once a session; tests copy what they change.
+
+    The one on `listener-aware` is directed by its critic, as `quick`'s is. With an attribution model the
+    market has journeys, and networks see credit.
+    """
+    folder = base / f"exported-{base_team}-{settings.memory}-{attribution}"
     if (folder / "bundle").is_dir():
         return folder / "run", folder / "bundle"
     folder.mkdir()
-    run = a_run(folder / "run", a_scenario(folder), settings=settings, base_team=base_team)
+    scenario = a_scenario(folder, SCENARIO if attribution is None else WITH_JOURNEYS)
+    settings = settings.model_copy(update={"credit": attribution is not None})
+    director = "critic" if base_team == "listener-aware" else "base"
+    roles = (*ROLES_OF_CAMPAIGNS,)
+    run = a_run(folder / "run", scenario, roles, settings, base_team, director, attribution)
     export(run, folder / "bundle")
     return run, folder / "bundle"
