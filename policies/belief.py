@@ -61,6 +61,7 @@ class TrueResponse:
                 "the oracle reads the hidden truth: it needs a flight with market=… (evaluation only)"
             )
         self.market = flight.market
+        self._now: Evidence | None = None
         self.affinity = true_segment_affinity(flight.market.parameters).reshape(-1, cat.S)
 
     def update(self, before: Evidence, now: Evidence) -> None:
@@ -71,7 +72,12 @@ class TrueResponse:
         return self.estimate(now).response
 
     def estimate(self, now: Evidence) -> Estimate:
-        """The truth."""
+        """The truth; asked again in the same interval, it is not computed again."""
+        if self._now is not now:
+            self._now, self.told = now, self._truth(now)
+        return self.told
+
+    def _truth(self, now: Evidence) -> Estimate:
         m, expectation = self.market.parameters, self.market.expectation()
         rows = len(now.budget_usd)
         return Estimate(

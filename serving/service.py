@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as bytes_of
 
-from envs.catalogue import SEGMENTS
+from envs.catalogue import SCRIPTS, SEGMENTS
 from envs.errors import InterludeError
 from envs.market import Observations
 from envs.protocol import ATTRIBUTION, held_out_share
@@ -177,7 +177,7 @@ class Service:
             if not self.ledger.act(market.interval, on_file, before, left):
                 self.alert("ledger", "none", "notice", "reservations kept budgets from being re-split")
             names = [campaign.name for campaign in self.brief.campaigns]
-            notices.hear_monitor(market.interval, names, market.board.alert)
+            notices.hear_monitor(market.interval, names, market.board)
         self._acted = False
         campaigns, listener = self.brief.campaigns, self._listener
         self.snapshot = await in_thread(lambda: snapshot_of(market, campaigns, listener))
@@ -264,7 +264,8 @@ class Service:
                 cast = self._make_cast(bundle.team, self._deadline_seconds)
                 _, failures = await cast.act(self.history)
                 for failure in failures:
-                    if failure.role not in self.notices.failing:  # else the old one fails there, too
+                    known = failure.role in self.notices.failing  # the old one fails there, too
+                    if not failure.suspected and not known:
                         raise InterludeError(f"its {failure.role} fails: {failure.reason}")
             except InterludeError as error:
                 self.alert("reload", "none", "critical", f"rolled back: {error}")
@@ -296,6 +297,9 @@ class Service:
                     "win_rate": float(market.board.spend_plan.win_rate[0, c]),
                     "hold_out": float(held_out[c]),
                     "paused": bool((market.controls.throttle[0, c] == 0).all()),
+                    "off_air": [
+                        name for v, name in enumerate(SCRIPTS) if market.board.creative_pause.script[0, c, v]
+                    ],
                     "creatives": {
                         name: creative_id(c, int(market.aired[0, c, s])) for s, name in enumerate(SEGMENTS)
                     },

@@ -65,17 +65,25 @@ def test_rllib_learns_what_the_plain_loop_learns(monolithic: bool, scenario: Pat
 
 def test_the_benchmark_runs(scenario: Path) -> None:
     said: list[str] = []
-    plan = Plan(stock_environments=(2,), markets=(4,), seconds=0.0)
+    plan = Plan(stock_environments=(2,), markets=(4,), recurrent_markets=(6,), seconds=0.0)
     speed = measure(plan, str(scenario), said.append)
     assert [set(speeds) for speeds in (speed.stock, speed.ours, speed.plain)] == [{2}, {4}, {4}]
     assert speed.ours_over_stock > 1
-    assert len(said) == 3
+    assert [set(speeds) for speeds in (speed.ours_recurrent, speed.plain_recurrent)] == [{6}, {6}]
+    assert len(said) == 5
 
 
 def test_ratios_are_of_the_best_sizes() -> None:
-    speed = Speed(stock={1: 10.0, 8: 20.0}, ours={1: 160.0, 2: 200.0}, plain={1: 250.0, 2: 100.0})
+    speed = Speed(
+        stock={1: 10.0, 8: 20.0},
+        ours={1: 160.0, 2: 200.0},
+        plain={1: 250.0, 2: 100.0},
+        ours_recurrent={1: 45.0},
+        plain_recurrent={1: 50.0},
+    )
     assert speed.ours_over_stock == 10.0
     assert speed.ours_over_plain == 0.8
+    assert speed.recurrent_ours_over_plain == 0.9
 
 
 def test_the_first_iteration_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:

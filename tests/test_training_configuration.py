@@ -85,6 +85,8 @@ def test_a_monolithic_policy_is_one_module_with_a_learning_rate_of_its_own() -> 
     assert apart.actor_modules == {"creative": ("creative",), "bidding": ("bidding",)}
     assert whole.actor_modules == {"team": ("creative", "bidding")}
     assert load_training("quick", ["learned_roles=[bidding]"]).actor_modules == {"bidding": ("bidding",)}
-    whole = load_training("from-scratch", ["networks.monolithic=true", "ppo.creative_learning_rate=3e-3"])
+    whole = load_training(
+        "observations-alone", ["networks.monolithic=true", "ppo.creative_learning_rate=3e-3"]
+    )
     rates = {module: whole.ppo.learning_rate(module, 0.0) for module in ("creative", "bidding", "team")}
     assert rates["team"] == whole.ppo.team_learning_rate < min(rates["creative"], rates["bidding"])

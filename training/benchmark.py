@@ -2,8 +2,8 @@
 
 `stock` is RLlib as it comes on the PettingZoo environment; `ours` is RLlib with the native runner and the
 trimmed learner; `plain` is the same learning in one PyTorch loop: the practical ceiling. Networks act on
-observations alone (no desk), so that all three do the same work. A market-step is one interval of one
-market, all of its agents acting, learning included.
+observations alone (no desk), so that all three do the same work; recurrent actors are measured on the last
+two. A market-step is one interval of one market, all of its agents acting, learning included.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from training.stock import build_stock
 from training.warm_up import warm_up
 
 BAR_STOCK: Final = 8.0
-BAR_PLAIN: Final = 0.60
+BAR_PLAIN: Final = 0.70
+MEMORY_UNITS: Final = 64
 Iterate = Callable[[], int]
 """Does one iteration; gives the market-steps of it."""
 
@@ -36,13 +37,14 @@ class Plan:
 
     stock_environments: tuple[int, ...] = (1, 8, 32, 64)
     markets: tuple[int, ...] = (48, 128, 256)
+    recurrent_markets: tuple[int, ...] = (48, 128)
     seconds: float = 12.0
     """Of measurement a size, after one iteration that is not counted."""
 
     @classmethod
     def quick(cls) -> Plan:
         """A smoke test: one small size each."""
-        return cls(stock_environments=(4,), markets=(8,), seconds=1.0)
+        return cls(stock_environments=(4,), markets=(8,), recurrent_markets=(8,), seconds=1.0)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Speed:
     """Market-steps/s with learning, by environments."""
     ours: dict[int, float]
     plain: dict[int, float]
+    ours_recurrent: dict[int, float]
+    plain_recurrent: dict[int, float]
 
     @property
     def ours_over_stock(self) -> float:
@@ -64,21 +68,29 @@ class Speed:
         """Ratio of the best sizes."""
         return max(self.ours.values()) / max(self.plain.values())
 
+    @property
+    def recurrent_ours_over_plain(self) -> float:
+        """Ratio of the best sizes, actors with memory."""
+        return max(self.ours_recurrent.values()) / max(self.plain_recurrent.values())
+
 
 def measure(plan: Plan, scenario: str = "quick", say: Callable[[str], None] = lambda text: None) -> Speed:
     """Runs the whole benchmark on this machine, one thread a process."""
     torch.set_num_threads(1)
-    found: dict[str, dict[int, float]] = {"stock": {}, "ours": {}, "plain": {}}
+    found: dict[str, dict[int, float]] = {}
     with running_ray(0):
-        for name, sizes, contestant in (
-            ("stock", plan.stock_environments, _stock),
-            ("ours", plan.markets, _ours),
-            ("plain", plan.markets, _plain),
+        for name, sizes, contestant, memory in (
+            ("stock", plan.stock_environments, _stock, 0),
+            ("ours", plan.markets, _ours, 0),
+            ("plain", plan.markets, _plain, 0),
+            ("ours_recurrent", plan.recurrent_markets, _ours, MEMORY_UNITS),
+            ("plain_recurrent", plan.recurrent_markets, _plain, MEMORY_UNITS),
         ):
+            found[name] = {}
             for size in sizes:
-                with contestant(_configuration(scenario, size), size) as iterate:
+                with contestant(_configuration(scenario, size, memory), size) as iterate:
                     found[name][size] = steps_per_second(iterate, plan.seconds)
-                say(f"{name}, {size}: {found[name][size]:.0f} market-steps/s")
+                say(f"{name.replace('_', ', ')}, {size}: {found[name][size]:.0f} market-steps/s")
     return Speed(**found)
 
 
@@ -91,9 +103,10 @@ def steps_per_second(iterate: Iterate, seconds: float) -> float:
     return steps / elapsed
 
 
-def _configuration(scenario: str, markets: int) -> TrainingConfiguration:
+def _configuration(scenario: str, markets: int, memory: int) -> TrainingConfiguration:
     overrides = [f"scenario={scenario}", f"sampling.markets={markets}", "development.every=0"]
-    return load_training("from-scratch", [*overrides, "critic=unprivileged"])
+    overrides += ["critic=unprivileged", f"networks.memory={memory}"]
+    return load_training("observations-alone", overrides)
 
 
 @contextmanager

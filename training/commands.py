@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -200,18 +201,23 @@ def _benchmark_training(quick: bool, scenario: str) -> tuple[object, str]:
 
     with ProgressReport(bar=False) as report:
         speed = measure(Plan.quick() if quick else Plan(), scenario, report.say)
-    sizes = {"stock": speed.stock, "ours": speed.ours, "plain": speed.plain}
+    sizes: dict[str, dict[int, float]] = asdict(speed)
     best = {name: max(found, key=found.__getitem__) for name, found in sizes.items()}
-    rows = [(name, str(best[name]), f"{found[best[name]]:.0f}") for name, found in sizes.items()]
+    rows = [
+        (name.replace("_", ", "), str(best[name]), f"{found[best[name]]:.0f}")
+        for name, found in sizes.items()
+    ]
     ratios = (
         f"ours / stock  {speed.ours_over_stock:.1f} (bar {BAR_STOCK:g})\n"
-        f"ours / plain  {speed.ours_over_plain:.2f} (bar {BAR_PLAIN:g})"
+        f"ours / plain  {speed.ours_over_plain:.2f} (bar {BAR_PLAIN:g})\n"
+        f"the same, recurrent  {speed.recurrent_ours_over_plain:.2f} (bar {BAR_PLAIN:g})"
     )
     result = {
         "scenario": scenario,
         "market_steps_per_second": sizes,
         "ours_over_stock": speed.ours_over_stock,
         "ours_over_plain": speed.ours_over_plain,
+        "recurrent_ours_over_plain": speed.recurrent_ours_over_plain,
         "bars": {"ours_over_stock": BAR_STOCK, "ours_over_plain": BAR_PLAIN},
     }
     return result, f"{format_table(('path', 'best size', 'market-steps/s'), rows)}\n\n{ratios}"

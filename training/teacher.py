@@ -30,15 +30,17 @@ class Teacher:
 
     def start(self) -> None:
         """A flight has begun."""
-        self.desk: CampaignDesk = desk_of(tuned_knobs(TEACHER_TEAM), TrueResponse())
+        self.truth = TrueResponse()
+        self.desk: CampaignDesk = desk_of(tuned_knobs(TEACHER_TEAM), self.truth)
         self.desk.start(flight_of(self.market, privileged=True))
 
     def watch(self, observation: Observation) -> None:
         """Labels of the coming interval: arm scores and true log responses [B, C, S, K], bids [B, C, ·]."""
         self.desk.advance(observation)
-        response = self.market.expectation().response
+        scores = self.desk.arm_log_score
+        response = self.truth.told.response.reshape(scores.shape)
         self.labels = {
-            ARM_SCORE: self.desk.arm_log_score,
+            ARM_SCORE: scores,
             LOG_MULTIPLIER: self.desk.base_log_multiplier,
             LOG_RESPONSE: np.log(np.maximum(LEAST_RESPONSE, response)).astype(np.float32),
         }
