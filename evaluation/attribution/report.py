@@ -267,8 +267,9 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
 def _sentence(off: Mapping[str, Sequence[float]], where: str) -> str:
     better = [name for name, (_, _, high) in off.items() if high < 0.0]
     worse = [name for name, (_, low, _) in off.items() if low > 0.0]
-    told = f"{where.capitalize()} {MEASURES[0]} is surely better than {_listed(worse, off)}"
-    return f"{told} and surely worse than {_listed(better, off)}."
+    told = f"{where.capitalize()} {MEASURES[0]} is surely better than "
+    told += "all others" if len(worse) == len(off) else _listed(worse, off)
+    return told + (f" and surely worse than {_listed(better, off)}." if better else ".")
 
 
 def _listed(names: Sequence[str], of: Mapping[str, Any]) -> str:
