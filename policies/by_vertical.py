@@ -14,10 +14,11 @@ import numpy as np
 
 from envs.catalogue import VERTICALS, S
 from envs.generator import VERTICAL_TABLE
+from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import CellCredit
+from envs.protocol import CellCredit, CreativeAlert
 from envs.state import Int
-from policies.policy import CreditReader, Flight, Policy, policy_seeds
+from policies.policy import CreditReader, Flight, Policy, StateReader, policy_seeds
 
 GLOBAL = ""
 """The name of what drives campaigns of all other verticals."""
@@ -84,6 +85,18 @@ class ByVertical:
             if isinstance(policy, CreditReader):
                 market, campaign = np.divmod(rows, self.split.campaigns)
                 policy.read_credit(CellCredit(*(field[market, campaign][:, None] for field in credit)))
+
+    def read_observations(self, observations: Observations) -> None:
+        """Tells every vertical's policy what was said of its own campaigns' creatives."""
+        board = observations.board
+        if board is None:
+            return
+        for name, rows in self.split.rows.items():
+            policy = self.policies[name]
+            if isinstance(policy, StateReader):
+                market, campaign = np.divmod(rows, self.split.campaigns)
+                own = CreativeAlert(*(field[market, campaign][:, None] for field in board.creative_alert))
+                policy.read_observations(observations._replace(board=board._replace(creative_alert=own)))
 
     def act(self, observation: Observation) -> Any:
         """The actions of every vertical's policy, in the campaigns' order: [B, C, ...].

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +7,13 @@ import pytest
 from support.flights import flight
 from support.markets import leaves, started, tiny
 
-from envs.catalogue import VERTICALS, S
+from envs.catalogue import ADVICE, ALERT_KINDS, VERTICALS, S
 from envs.errors import ConfigurationError
+from envs.observation import Observation
+from envs.protocol import Alert, CreativeAlert, quiet_board
 from policies import registry
 from policies.by_vertical import verticals_of
+from policies.policy import Flight
 from policies.propensity import log_propensities
 from policies.registry import forget_tuned, make_team, tuned_knobs
 
@@ -105,3 +109,35 @@ def test_every_campaign_hears_its_own_credit() -> None:
         market, campaign = np.divmod(rows, 3)
         for field, own in zip(told, heard, strict=True):
             np.testing.assert_array_equal(field[market, campaign], own[:, 0])
+
+
+class Names:
+    """Advises to pause the first creative of every campaign whose number is odd."""
+
+    name, privileged = "names", False
+    creative_alert: CreativeAlert | None = None
+
+    def start(self, flight: Flight) -> None:
+        self.quiet = quiet_board(flight.num_markets, flight.num_campaigns)
+
+    def act(self, observation: Observation) -> Alert:
+        said = self.quiet.creative_alert._replace(
+            advice=self.quiet.creative_alert.advice.copy(), kind=self.quiet.creative_alert.kind.copy()
+        )
+        said.advice[:, 1::2, 0] = ADVICE.index("pause")
+        said.kind[:, 1::2, 0] = ALERT_KINDS.index("dislike_surge")
+        self.creative_alert = said
+        return self.quiet.alert
+
+
+def test_every_campaign_hears_of_its_own_creatives() -> None:
+    scenario = tiny(intervals=4, campaigns=3)
+    team = make_team("shadow-price@vertical")
+    team = replace(team, policies={**team.policies, "monitor": Names()})
+    *_, last = flight(team, scenario, 6, split="held_out")
+    split = team.policies["creative"]
+    for name, rows in split.split.rows.items():  # type: ignore[attr-defined]
+        shunned = split.policies[name].desk._avoided  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(shunned[:, 0], rows % 3 == 1)
+        assert not shunned[:, 1:].any()
+    assert (last.actions.creative[:, 1, :, 1] != 0).all() and (last.actions.creative[:, ::2, :, 1] == 0).any()
