@@ -41,10 +41,12 @@ them, `envs.observation.SCHEMAS[role].view(observation, field)` reads one. Field
 
 Actions. `docs/protocol.md` lists fields, units and bounds; `envs.spaces` says how they are laid out.
 A creative agent may also answer with a Dict of its action and of what video is worth to it, to be granted it
-(`envs.spaces.claiming_creative_space`); the plain action claims nothing.
+(`envs.spaces.claiming_creative_space`); the plain action claims nothing. So may the monitor, to alert of
+single creatives (`creative_alerting_space`), and the orchestrator, to pause them (`creative_pausing_space`).
 Global roles address campaigns padded to 4; entries of campaigns that do not exist are ignored.
 `infos["creative_<c>"]["action_mask"]` says which choices are eligible, in the form that
-`action_space.sample(mask)` takes: video without a premium grant airs as audio.
+`action_space.sample(mask)` takes: video without a premium grant airs as audio, and the next script in the
+place of a paused one.
 
 Arguments. `scenario`: a name in `configs/scenarios`, a file or a `Scenario`. `split`: `train`,
 `development` or `held_out` markets, which never overlap. `render_mode`: None, `ansi` or `rgb_array`.
@@ -219,14 +221,14 @@ class AdMarket(ParallelEnv[str, Observation, Any]):  # type: ignore[misc]
         """Nothing to release."""
 
     def _views(self, observations: Observations) -> Views:
-        rows = observations._asdict()
-        return {agent: rows[role][0, n] for agent, (role, n) in self._roles.items()}
+        return {agent: getattr(observations, role)[0, n] for agent, (role, n) in self._roles.items()}
 
     def _infos(self) -> Infos:
         market = self.market
         infos: Infos = {agent: {"interval": market.interval} for agent in self.possible_agents}
+        off_air = market.board.creative_pause.script[0]
         for c, granted in enumerate(market.premium_granted(market.board.directive)[0]):
-            infos[f"creative_{c}"]["action_mask"] = spaces.creative_mask(granted)
+            infos[f"creative_{c}"]["action_mask"] = spaces.creative_mask(granted, off_air[c])
         if market.impressions is not None:
             infos["audience_0"]["impressions"] = market.impressions._asdict()
         return infos

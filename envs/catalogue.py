@@ -48,6 +48,8 @@ INCIDENTS_ON_PLACEMENTS: Final = ("invalid_traffic", "tracking_outage")
 """They strike one placement, for every campaign; a rival surge strikes everything."""
 INCIDENTS_ON_CAMPAIGNS: Final = INCIDENT_KINDS[INCIDENT_KINDS.index("creative_burn_out") :]
 """They strike one campaign, on every placement."""
+INCIDENTS_ON_CREATIVES: Final = ("creative_burn_out", "dislike_surge", "ctr_drop")
+"""Of these, those that strike one of its creatives: a script, in whatever format, length and call it airs."""
 ADVICE: Final = ("none", "throttle", "pause", "resume")
 ALERT_KINDS: Final = (
     "none",
@@ -78,6 +80,12 @@ ARMS: Final[NDArray[np.int64]] = np.array(
 )
 """[K, 4] every (format, script, length, call to action), in the order of `arm_index`."""
 K = len(ARMS)
+
+
+def of_creative(campaign: int | str, script: int) -> str:
+    """How a sentence names a campaign's creative."""
+    name = campaign if isinstance(campaign, str) else f"campaign {campaign}"
+    return f"the {SCRIPTS[script]} creative of {name}"
 
 
 def on_placement(name: str) -> str:

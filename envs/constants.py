@@ -11,23 +11,27 @@ from scipy.special import ndtri
 
 from envs import response as res
 from envs.auction import RULE
-from envs.catalogue import S
+from envs.catalogue import ARMS, S
 from envs.kernel import inner_kernel, kernel
 from envs.price_landscape import TABLE_SIZE
 from envs.scenario import Scenario
 
+_SCRIPT = ARMS[:, 1].copy()
 INVALID_TRAFFIC, RIVAL_SURGE, TRACKING_OUTAGE, CREATIVE_BURN_OUT, OVERSPEND_FAULT = 1, 2, 3, 4, 5
 FREQUENCY_BREACH, DISLIKE_SURGE, SILENT_AGENT, CTR_DROP, CPA_BREACH = 6, 7, 8, 9, 10
 INVALID_SHARE = 0.75
 INVALID_CLICK_RATE = 0.02
 INVALID_DISCOUNT = 0.7
-SURGE_FACTOR, BURN_OUT_FACTOR, OVERSPEND_FACTOR = 1.7, 3.0, 3.0
+SURGE_FACTOR, OVERSPEND_FACTOR = 1.7, 3.0
+BURNT_OUT_RESPONSE = 0.5
+"""Share left of the response to a creative that burnt out: listeners have met it elsewhere, too, so that more
+is worn than what this flight has shown of it, and pausing it here does not mend it."""
 REPEATS = 4.0
 """Times that a listener hears a spot that was bought once, where the frequency cap is breached."""
 DISLIKE_FACTOR, DISLIKED_ANNOYANCE = 5.0, 2.0
-"""On dislikes, and on what each impression annoys, where a creative gives offence."""
+"""On dislikes, and on what each impression annoys, where a creative gives offence: of those who hear it."""
 DEAD_LINK_CLICKS, DEAD_LINK_CONVERSIONS = 0.1, 0.5
-"""Shares left where a campaign's link leads nowhere: of clicks, and of purchases, half of them elsewhere."""
+"""Shares left where a creative's link leads nowhere: of clicks, and of purchases, half of them elsewhere."""
 BROKEN_SHOP_CONVERSIONS = 0.2
 """Share of purchases left where a campaign's shop is broken: what a conversion costs rises fivefold."""
 INATTENTIVE_SHARE = 0.04
@@ -140,3 +144,18 @@ def struck_campaign(m, b, kind, t):  # type: ignore[no-untyped-def]
     """Campaign of market b that an incident of this kind strikes at interval t, or −1."""
     slot = active_incident(m.incident_kind[b], m.incident_start[b], m.incident_length[b], kind, t)
     return m.incident_campaign[b, slot] if slot >= 0 else -1
+
+
+@kernel
+def struck_creative(m, st, b, kind, t):  # type: ignore[no-untyped-def]
+    """Campaign and script of market b that an incident of this kind strikes at interval t, or −1, −1.
+
+    What airs in the incident's segment as it begins is struck, and stays so: nobody misses what never airs.
+    """
+    slot = active_incident(m.incident_kind[b], m.incident_start[b], m.incident_length[b], kind, t)
+    if slot < 0:
+        return -1, -1
+    campaign = m.incident_campaign[b, slot]
+    if t > m.incident_start[b, slot]:
+        return campaign, st.struck_script[b, slot]
+    return campaign, _SCRIPT[st.on_air[b, campaign, m.incident_segment[b, slot]]]

@@ -9,7 +9,7 @@ import numpy as np
 from envs import catalogue as cat
 from envs.accounts import Feed
 from envs.kernel import allocating_kernel, inner_kernel, kernel
-from envs.protocol import Actions, Directive
+from envs.protocol import Actions, Board, CreativePause
 from envs.state import Controls, Float, Int, MarketState
 
 _CHOICES = np.array(cat.CREATIVE_CHOICES)
@@ -46,7 +46,9 @@ def _split_budgets(weight, left_usd, budget_usd, first, end):  # type: ignore[no
 
 
 @allocating_kernel
-def _enact(directive, creative, log_multiplier, left_usd, budget_usd, controls, next_on_air, first, end):  # type: ignore[no-untyped-def]
+def _enact(  # type: ignore[no-untyped-def]
+    directive, off_air, creative, log_multiplier, left_usd, budget_usd, controls, next_on_air, first, end
+):
     _, campaigns, segments, placements = controls.multiplier.shape
     multiplier, throttle, cap = controls.multiplier, controls.throttle, controls.aggression_cap
     granted_to, ordered_cap = directive.premium_grant, directive.aggression_cap
@@ -57,9 +59,12 @@ def _enact(directive, creative, log_multiplier, left_usd, budget_usd, controls, 
         for c in range(campaigns):
             everywhere = math.exp(log_multiplier[b, c, 0])
             cap[b, c] = ordered_cap[b, c]
+            airing = 0
+            for script in range(off_air.shape[2]):
+                airing += 1 - off_air[b, c, script]
             for p in range(placements):
                 by_placement[p] = everywhere * math.exp(log_multiplier[b, c, 1 + p])
-                throttle[b, c, p] = ordered_throttle[b, c, p] * (1 - pause[b, c])
+                throttle[b, c, p] = ordered_throttle[b, c, p] * (1 - pause[b, c]) * min(1, airing)
             for s in range(segments):
                 by_segment = math.exp(log_multiplier[b, c, 1 + placements + s])
                 for p in range(placements):
@@ -74,13 +79,41 @@ def _enact(directive, creative, log_multiplier, left_usd, budget_usd, controls, 
                 next_on_air[b, c, s] = arm
 
 
+@kernel
+def _take_off_air(off_air, on_air, first, end):  # type: ignore[no-untyped-def]
+    _, campaigns, segments = on_air.shape
+    scripts, versions = _CHOICES[1], _CHOICES[2] * _CHOICES[3]
+    for b in range(first, end):
+        for c in range(campaigns):
+            for s in range(segments):
+                arm = on_air[b, c, s]
+                script = arm // versions % scripts
+                for step in range(scripts):
+                    other = (script + step) % scripts
+                    if off_air[b, c, other] == 0:
+                        on_air[b, c, s] = arm + (other - script) * versions
+                        break
+
+
+def take_off_air(pause: CreativePause, on_air: Int) -> None:
+    """Puts the next creative that may air, in the same format and cut, in the place of every paused one.
+
+    Args:
+        pause: as it is delivered.
+        on_air: [B, C, S] arms, changed.
+
+    Where all of a campaign's are paused they stay, and `enact` lets it make no bids.
+    """
+    _take_off_air(pause.script, on_air, 0, len(on_air))
+
+
 def enact(
-    directive: Directive, actions: Actions, state: MarketState, feed: Feed, controls: Controls, on_air: Int
+    board: Board, actions: Actions, state: MarketState, feed: Feed, controls: Controls, on_air: Int
 ) -> None:
     """Turns a directive in force and new actions into controls.
 
     Args:
-        directive: as delivered; its budget weights move what is left, in `state` and in `feed`.
+        board: as delivered; its directive's budget weights move what is left, in `state` and in `feed`.
         actions: multipliers and creatives of this interval.
         state: budgets left change in place.
         feed: budgets change in place.
@@ -88,7 +121,7 @@ def enact(
         on_air: [B, C, S], overwritten with the arms that air next; video without a grant becomes audio.
     """
     _enact(
-        *(directive, actions.creative, actions.bidding),
+        *(board.directive, board.creative_pause.script, actions.creative, actions.bidding),
         *(state.budget_left_usd, feed.budget_usd, controls, on_air, 0, len(on_air)),
     )
 

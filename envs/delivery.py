@@ -9,7 +9,15 @@ import numpy as np
 from envs import catalogue as cat
 from envs import response as res
 from envs.kernel import kernel
-from envs.protocol import Actions, Board, CreativePlan, SpendPlan
+from envs.protocol import (
+    CREATIVES_SHAPE,
+    Actions,
+    Board,
+    CreativeAlert,
+    CreativePause,
+    CreativePlan,
+    SpendPlan,
+)
 from envs.state import Brief, Controls, Float, MarketState, Outcome
 
 _completion = kernel(res.completion_probability)
@@ -86,4 +94,15 @@ def deliver(
         *(outcome, actions.audience.affinity, brief, state, multiplier, level_usd),
         *(creative, spend, 0, len(pacing_error)),
     )
-    return Board(actions.audience, creative, spend, actions.monitor, actions.orchestrator, actions.credit)
+    alert, pause = actions.creative_alert, actions.creative_pause
+    nothing = np.zeros((len(pacing_error), *CREATIVES_SHAPE), np.int64)
+    return Board(
+        segment_value=actions.audience,
+        creative_plan=creative,
+        spend_plan=spend,
+        alert=actions.monitor,
+        creative_alert=CreativeAlert(*(nothing.copy() for _ in range(3))) if alert is None else alert,
+        directive=actions.orchestrator,
+        creative_pause=CreativePause(nothing) if pause is None else pause,
+        credit=actions.credit,
+    )

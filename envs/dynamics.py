@@ -27,6 +27,7 @@ from envs.state import (
 
 _RELEASE = 5
 _ARMS = cat.ARMS
+_ON_CREATIVES = np.array([kind in cat.INCIDENTS_ON_CREATIVES for kind in cat.INCIDENT_KINDS])
 INITIAL_RECALL = 0.02
 
 
@@ -37,6 +38,13 @@ def _settle(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyp
     last, words, waiting = t == k.intervals - 1, scratch.release_words, scratch.waiting
     waits, wear, on_air = st.conversion_pool[b], st.wear[b], st.on_air[b]
     start, conversions, settled = m.segment_start[b], out.conversions[b], out.conversions_settled[b]
+    kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
+    for slot in range(kinds.shape[0]):
+        if starts[slot] <= t < starts[slot] + lengths[slot]:
+            out.incident[b, slot] = kinds[slot]
+        if starts[slot] == t and _ON_CREATIVES[kinds[slot]]:
+            arm = on_air[m.incident_campaign[b, slot], m.incident_segment[b, slot]]
+            st.struck_script[b, slot] = _ARMS[arm, 1]
     fill_words(m.seed[b], _RELEASE, t, 0, campaigns * segments * classes, 1, words)
     for c in range(campaigns):
         for s in range(segments):
@@ -59,13 +67,9 @@ def _settle(m, st, k, out, scratch, next_on_air, b, t):  # type: ignore[no-untyp
             wear[c, s, _ARMS[arm, 0], _ARMS[arm, 1]] += scratch.aired[c, s] / people
             scratch.aired[c, s] = 0.0
             on_air[c, s] = next_on_air[b, c, s]
-    kinds, starts, lengths = m.incident_kind[b], m.incident_start[b], m.incident_length[b]
     outage = active_incident(kinds, starts, lengths, con.TRACKING_OUTAGE, t)
     for p in range(out.tracked.shape[1]):
         out.tracked[b, p] = 0.0 if outage >= 0 and m.incident_placement[b, outage] == p else 1.0
-    for slot in range(kinds.shape[0]):
-        if starts[slot] <= t < starts[slot] + lengths[slot]:
-            out.incident[b, slot] = kinds[slot]
 
 
 @inner_kernel
@@ -120,6 +124,7 @@ def new_state(m: MarketParameters, initial_arm: Int) -> MarketState:
         rival_left_usd=m.rival_budget_usd.copy(),
         rival_pace=np.ones((batch, rivals)),
         on_air=initial_arm.copy(),
+        struck_script=np.full(m.incident_kind.shape, -1),
         recall=np.full((batch, campaigns, cat.S), INITIAL_RECALL),
         segment_health=np.ones((batch, cat.S)),
     )

@@ -19,6 +19,7 @@ from envs.seeds import SPLITS
 from envs.state import Int
 
 _ON_PLACEMENT = [cat.INCIDENT_KINDS.index(name) for name in cat.INCIDENTS_ON_PLACEMENTS]
+_ON_CREATIVE = [cat.INCIDENT_KINDS.index(name) for name in cat.INCIDENTS_ON_CREATIVES]
 _ON_CAMPAIGN = [cat.INCIDENT_KINDS.index(name) for name in cat.INCIDENTS_ON_CAMPAIGNS]
 _TYPES: Final = {
     "market": pa.int32(),
@@ -71,6 +72,7 @@ def flight_tables(market: VectorMarket, first_market: int = 0) -> dict[str, pa.T
             truth_intervals=m.incident_length[row, slot],
             truth_placement=_where(here, m.incident_placement[row, slot]),
             truth_campaign=_where(whose, m.incident_campaign[row, slot]),
+            truth_segment=_where(np.isin(kind, _ON_CREATIVE), m.incident_segment[row, slot]),
         ),
     }
 

@@ -207,6 +207,12 @@ TABLES: Final[dict[str, Table]] = {
             Column("truth_intervals", "count", "how many it lasts"),
             Column("truth_placement", "word", "where it strikes one placement", cat.PLACEMENTS),
             Column("truth_campaign", "count", "where it strikes one campaign"),
+            Column(
+                "truth_segment",
+                "word",
+                "where it strikes one creative of that campaign: what airs there as it begins",
+                cat.SEGMENTS,
+            ),
         ),
     ),
 }

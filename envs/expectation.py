@@ -10,7 +10,7 @@ import numpy as np
 from envs import catalogue as cat
 from envs import constants as con
 from envs import response as res
-from envs.constants import struck_campaign
+from envs.constants import struck_creative
 from envs.kernel import allocating_kernel, kernel
 from envs.listeners import lingering_response, rested_response
 from envs.state import Float, MarketParameters, MarketState
@@ -33,7 +33,7 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
     segments, arms = response.shape[2], response.shape[3]
     mean, weight = np.zeros(segments), np.zeros(segments)
     for b in range(batch):
-        burning = struck_campaign(m, b, con.CREATIVE_BURN_OUT, t)
+        burning, burnt = struck_creative(m, st, b, con.CREATIVE_BURN_OUT, t)
         share = m.listening_share[b]
         segment, health, log_mood, probability = (
             m.listener_segment[b],
@@ -61,8 +61,6 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
                 room[b, c, s] += h * rested * (1.0 - slow[i]) / (1.0 + res.SPACING * recent[i])
                 funnel[b, c, s] += answer * _recall(slow[i], fast[i])
             worn = m.wear_out[b, c]
-            if c == burning:
-                worn *= con.BURN_OUT_FACTOR
             for s in range(segments):
                 funnel[b, c, s] /= max(1e-9, mean[s])
                 room[b, c, s] /= max(1e-9, mean[s])
@@ -72,6 +70,8 @@ def _fill(m, st, t, response, room, funnel):  # type: ignore[no-untyped-def]
                     for a in range(probability.shape[1]):
                         mood += probability[s, a] * math.exp(log_mood[c, a, fmt, script])
                     effect = math.exp(m.log_arm[b, c, s, arm] - worn * st.wear[b, c, s, fmt, script])
+                    if c == burning and script == burnt:
+                        effect *= con.BURNT_OUT_RESPONSE
                     response[b, c, s, arm] = mean[s] / max(1e-9, weight[s]) * mood * effect
 
 

@@ -8,7 +8,7 @@ from envs import catalogue as cat
 from envs import constants as con
 from envs import response as res
 from envs.bids import OUTCOME_DRAWS, SERVED
-from envs.constants import active_incident, struck_campaign
+from envs.constants import active_incident, struck_campaign, struck_creative
 from envs.kernel import inner_kernel, kernel
 from envs.listeners import lingering_response, rested_response
 from envs.philox import UNIT, binomial, fill_words_at, uniform4
@@ -22,6 +22,7 @@ _OUTCOME, _DELAY = 3, 4
 _FIT, _ARMS, _RECALL, _CONVERSION = cat.PLACEMENT_FIT, cat.ARMS, cat.ARM_RECALL, cat.ARM_CONVERSION
 _HAZARD, _CLICK, _ACTIVITY_CLICK = cat.ARM_HAZARD, cat.ARM_CLICK, cat.ACTIVITY_CLICK
 _SHARE = res.DELAY_SHARE
+_LOG_BURNT_OUT = math.log(con.BURNT_OUT_RESPONSE)
 # Columns of scratch.tally, which is small enough to stay in the nearest cache.
 _WINS, _SPEND, _WON_BID, _PREDICTED, _WASTED, _AFFINITY, _COMPLETIONS, _SKIPS, _DISLIKES, _CLICKS = range(10)
 TALLIES = 10
@@ -31,15 +32,15 @@ TALLIES = 10
 def prepare_creatives(m, st, scratch, b, t):  # type: ignore[no-untyped-def]
     """Fills scratch.effect [C, S, M]: the effect of what is on air, by the listener's activity."""
     campaigns, segments, moods = scratch.effect.shape
-    burning = struck_campaign(m, b, con.CREATIVE_BURN_OUT, t)
+    burning, burnt = struck_creative(m, st, b, con.CREATIVE_BURN_OUT, t)
     for c in range(campaigns):
         worn = m.wear_out[b, c]
-        if c == burning:
-            worn *= con.BURN_OUT_FACTOR
         for s in range(segments):
             arm = st.on_air[b, c, s]
             fmt, script = _ARMS[arm, 0], _ARMS[arm, 1]
             effect = m.log_arm[b, c, s, arm] - worn * st.wear[b, c, s, fmt, script]
+            if c == burning and script == burnt:
+                effect += _LOG_BURNT_OUT
             for mood in range(moods):
                 scratch.effect[c, s, mood] = math.exp(effect + m.log_mood[b, c, mood, fmt, script])
 
@@ -79,8 +80,8 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
     fraud = active_incident(kinds, starts, lengths, con.INVALID_TRAFFIC, t)
     fraud_placement = m.incident_placement[b, fraud] if fraud >= 0 else -1
     repeated = struck_campaign(m, b, con.FREQUENCY_BREACH, t)
-    offensive = struck_campaign(m, b, con.DISLIKE_SURGE, t)
-    dead_link = struck_campaign(m, b, con.CTR_DROP, t)
+    offensive, offence = struck_creative(m, st, b, con.DISLIKE_SURGE, t)
+    unlinked, dead_link = struck_creative(m, st, b, con.CTR_DROP, t)
     broken_shop = struck_campaign(m, b, con.CPA_BREACH, t)
     on_air, shown, attention, aired = st.on_air[b], scratch.shown, scratch.attention, scratch.aired
     reached, reached_count = scratch.reached, scratch.reached_count
@@ -107,6 +108,7 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
         tally[row, _WON_BID] += made.bid_usd[n]
         tally[row, _PREDICTED] += made.predicted[n]
         arm = on_air[c, s]
+        script = _ARMS[arm, 1]
         if shown[c, i] == 0.0:
             reached[reached_count[0], 0] = c
             reached[reached_count[0], 1] = i
@@ -140,13 +142,14 @@ def bring_feedback(m, st, k, scratch, b, t, rows):  # type: ignore[no-untyped-de
         done = binomial(weight, _completion(z, _HAZARD[arm]), (words[2, n] + 0.5) * UNIT)
         skipped = binomial(weight - done, res.SKIP_SHARE, (words[3, n] + 0.5) * UNIT)
         angry = res.DISLIKE_RATE * math.exp(min(4.0, met[n, 1])) / max(0.2, z)
-        angry = min(0.5, angry * con.DISLIKE_FACTOR if c == offensive else angry)
+        angry = min(0.5, angry * con.DISLIKE_FACTOR if c == offensive and script == offence else angry)
         disliked = binomial(weight, angry, (words[4, n] + 0.5) * UNIT)
         click = _click(z, _CLICK[arm] * _ACTIVITY_CLICK[mood], float(made.visible[n]))
-        click *= con.DEAD_LINK_CLICKS if c == dead_link else 1.0
+        linked = c != unlinked or script != dead_link
+        click *= 1.0 if linked else con.DEAD_LINK_CLICKS
         clicked = binomial(weight, click, (words[5, n] + 0.5) * UNIT)
         buy = _conversion(z, _CONVERSION[arm] * converting[c], met[n, 4])
-        buy *= con.DEAD_LINK_CONVERSIONS if c == dead_link else 1.0
+        buy *= 1.0 if linked else con.DEAD_LINK_CONVERSIONS
         buy *= con.BROKEN_SHOP_CONVERSIONS if c == broken_shop else 1.0
         caused = binomial(weight, buy, (words[6, n] + 0.5) * UNIT)
         tally[row, _COMPLETIONS] += done

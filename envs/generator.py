@@ -8,7 +8,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.catalogue import ARMS, INCIDENT_KINDS, VERTICALS, D, F, K, M, P, S, V
+from envs.catalogue import (
+    ARMS,
+    INCIDENT_KINDS,
+    INCIDENTS_ON_CREATIVES,
+    VERTICALS,
+    D,
+    F,
+    K,
+    M,
+    P,
+    S,
+    V,
+)
 from envs.inventory import draw_inventory
 from envs.kernel import allocating_kernel, kernel
 from envs.philox import normals, uniforms
@@ -16,6 +28,11 @@ from envs.response import SLOW_MEMORY_HOURS, kept
 from envs.scenario import Scenario
 from envs.seeds import Split
 from envs.state import INCIDENT_SLOTS, Brief, Float, Int, MarketParameters
+
+SHORTEST, SHORTEST_OF_CREATIVE, LENGTHS_DRAWN = 4, 12, 5
+"""Intervals that an incident lasts at least, one on a creative, and how many lengths there are. Faults of
+traffic and of agents end of themselves; a spot stays broken until somebody reads yesterday's report."""
+_ON_CREATIVES = [INCIDENT_KINDS.index(name) for name in INCIDENTS_ON_CREATIVES]
 
 
 class _Stream(IntEnum):
@@ -262,19 +279,22 @@ def _incidents(
 ) -> dict[str, NDArray[np.generic]]:
     names = scenario.held_out.incident_kinds if held_out else scenario.incidents.kinds
     kinds = np.array([INCIDENT_KINDS.index(name) for name in names] or [0])
-    draw = uniforms(seeds, _Stream.INCIDENT, (6, INCIDENT_SLOTS))
+    draw = uniforms(seeds, _Stream.INCIDENT, (7, INCIDENT_SLOTS))
     happens = draw[:, 0] < scenario.incidents.incident_probability
     # Each slot has a part of the flight to itself, so that no two incidents overlap.
     first = min(6, scenario.intervals - 1)
     part = max(1, (scenario.intervals - 2 - first) // INCIDENT_SLOTS)
-    length = np.minimum(4 + _pick(draw[:, 3], 5), part)
+    kind = np.where(happens, kinds[_pick(draw[:, 1], len(kinds))], 0)
+    shortest = np.where(np.isin(kind, _ON_CREATIVES), SHORTEST_OF_CREATIVE, SHORTEST)
+    length = np.minimum(shortest + _pick(draw[:, 3], LENGTHS_DRAWN), part)
     start = first + part * np.arange(INCIDENT_SLOTS) + (draw[:, 2] * (part - length + 1)).astype(np.int64)
     return {
-        "incident_kind": np.where(happens, kinds[_pick(draw[:, 1], len(kinds))], 0),
+        "incident_kind": kind,
         "incident_start": start,
         "incident_length": length,
         "incident_placement": _pick(draw[:, 4], P),
         "incident_campaign": _pick(draw[:, 5], campaigns),
+        "incident_segment": _pick(draw[:, 6], S),
     }
 
 

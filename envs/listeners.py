@@ -9,12 +9,13 @@ import numpy as np
 from envs import catalogue as cat
 from envs import constants as con
 from envs import response as res
-from envs.constants import struck_campaign
+from envs.constants import struck_creative
 from envs.kernel import inner_kernel, kernel
 
 _recall = kernel(res.recall_of)
 _gain = kernel(res.memory_gain)
 _irritation = kernel(res.irritation)
+_ARMS = cat.ARMS
 _FATIGUE = cat.ARM_FATIGUE
 
 
@@ -55,7 +56,8 @@ def lingering_response(rested, own, shared, irritable):  # type: ignore[no-untyp
 def _remember(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
     """Fades memory and annoyance, then adds the interval's impressions; empties what scratch held of them."""
     campaigns, listeners = scratch.shown.shape
-    segment, offensive = m.listener_segment[b], struck_campaign(m, b, con.DISLIKE_SURGE, t)
+    segment = m.listener_segment[b]
+    offensive, offence = struck_creative(m, st, b, con.DISLIKE_SURGE, t)
     for c in range(campaigns):
         slow, fast, recent = st.memory_slow[b, c], st.memory_fast[b, c], st.recent_exposure[b, c]
         annoyance, decay = st.annoyance[b, c], m.recall_decay[b, c]
@@ -73,8 +75,9 @@ def _remember(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
         st.memory_slow[b, c, i] = slow + (1.0 - slow) * _gain(attention, res.RECALL_GAIN_SLOW, recent)
         st.memory_fast[b, c, i] = fast + (1.0 - fast) * _gain(attention, res.RECALL_GAIN_FAST, 0.0)
         st.recent_exposure[b, c, i] += shown
-        annoying = con.DISLIKED_ANNOYANCE if c == offensive else 1.0
-        st.annoyance[b, c, i] += _FATIGUE[st.on_air[b, c, segment[i]]] * shown * annoying
+        arm = st.on_air[b, c, segment[i]]
+        annoying = con.DISLIKED_ANNOYANCE if c == offensive and _ARMS[arm, 1] == offence else 1.0
+        st.annoyance[b, c, i] += _FATIGUE[arm] * shown * annoying
         st.exposures[b, c, i] += shown
     scratch.reached_count[0] = 0
 

@@ -12,7 +12,7 @@ from envs.accounts import Feed, keep_accounts
 from envs.bids import Bids
 from envs.catalogue import MAX_CAMPAIGNS, P, S
 from envs.constants import constants_of
-from envs.controls import enact, new_controls, spread
+from envs.controls import enact, new_controls, spread, take_off_air
 from envs.crew import Crew
 from envs.delivery import deliver
 from envs.dynamics import new_state, play_interval
@@ -32,6 +32,7 @@ from envs.protocol import (
     Board,
     Directive,
     InvalidActionError,
+    copied,
     held_out_share,
     quiet_board,
 )
@@ -63,6 +64,7 @@ class Observations(NamedTuple):
     bidding: Observation  # [B, C, ·]
     monitor: Observation  # [B, 1, ·]
     orchestrator: Observation  # [B, 1, ·]
+    board: Board | None = None  # what was said: some of it in no observation, such as alerts of creatives
 
 
 class Step(NamedTuple):
@@ -208,7 +210,7 @@ class VectorMarket:
                 f"{ATTRIBUTION}_0: scenario {scenario.name!r} has no journeys to give credit for"
             )
         self._hear_audience(actions.listener_affinity)
-        enact(self.board.directive, actions, state, self.feed, controls, self._next_on_air)
+        enact(self.board, actions, state, self.feed, controls, self._next_on_air)
         self.aired = state.on_air.copy()
         return actions
 
@@ -222,6 +224,8 @@ class VectorMarket:
         rewards = rewards_of(outcome, worth, pacing_error, scenario)
         self._check_finite(rewards)
         level_usd = scenario.auction.price_level_usd
+        if actions.creative_pause is not None:
+            take_off_air(actions.creative_pause, state.on_air)
         self.board = deliver(actions, outcome, self.brief, state, controls, pacing_error, level_usd)
         return Step(self._observations(), rewards, self.interval == scenario.intervals, outcome, worth)
 
@@ -318,13 +322,15 @@ class VectorMarket:
             bidding=sight.campaign.copy(),
             monitor=sight.monitor.copy(),
             orchestrator=sight.orchestrator.copy(),
+            board=copied(self.board),
         )
         if not whole:
             raise InterludeError(self._missing(seen))
         return seen
 
     def _missing(self, seen: Observations) -> str:
-        role, view = next((role, view) for role, view in seen._asdict().items() if np.isnan(view).any())
+        views = {role: getattr(seen, role) for role in SCHEMAS}
+        role, view = next((role, view) for role, view in views.items() if np.isnan(view).any())
         b, n, i = (int(i) for i in np.argwhere(np.isnan(view))[0])
         field = next(name for name, block in SCHEMAS[role].slices.items() if i < block.stop)
         return (

@@ -202,12 +202,18 @@ def _pacing(axes: Any, viewer: Viewer) -> None:
 
 
 def _watchdog(axes: Any, viewer: Viewer) -> None:
-    """Above the curves, a line a campaign: dots where it was alerted, bars where its bids were held back."""
+    """Above the curves, a line a campaign: dots where it was alerted, bars where its bids were held back.
+
+    A bar of dashes: a creative was off air.
+    """
     for t, frame in enumerate(viewer.frames):
         for c in range(viewer.market.num_campaigns):
             y = 1.13 - 0.04 * c
             if (frame.let[c] < 1.0).any():
                 axes.plot([t, t + 1], [y, y], color=CAMPAIGN[c], linewidth=3, alpha=0.7)
+            if frame.off_air[c].any():
+                style: dict[str, Any] = {"linestyle": (0, (1, 1)), "linewidth": 2}
+                axes.plot([t, t + 1], [y - 0.012, y - 0.012], color=CAMPAIGN[c], **style)
             if (frame.alert[c] > 0).any():
                 axes.plot([t + 0.5], [y], "o", color=ALARM, markersize=3)
 

@@ -21,12 +21,15 @@ from envs.catalogue import (
     F,
     P,
     S,
+    V,
 )
 from envs.errors import InterludeError
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
+PROTOCOL_VERSION: Final = 2
+"""1: five roles and what they say of campaigns and placements; 2: alerts and pauses of single creatives."""
 MAX_MULTIPLIER_LOG: Final = 4.0
 MAX_AGGRESSION: Final = 50.0
 MAX_PREMIUM_VALUE_USD: Final = 1e7
@@ -68,6 +71,14 @@ class Alert(NamedTuple):
     severity: Int  # [B, MAX_CAMPAIGNS, P] index into SEVERITIES
 
 
+class CreativeAlert(NamedTuple):
+    """monitor_0 → orchestrator, all: which creative is wrong, and what should be done about it."""
+
+    advice: Int  # [B, MAX_CAMPAIGNS, V] index into ADVICE
+    kind: Int  # [B, MAX_CAMPAIGNS, V] index into ALERT_KINDS
+    severity: Int  # [B, MAX_CAMPAIGNS, V] index into SEVERITIES
+
+
 class Directive(NamedTuple):
     """orchestrator_0 → all: enforced by the environment in the interval of its delivery."""
 
@@ -76,6 +87,12 @@ class Directive(NamedTuple):
     throttle: Float  # [B, MAX_CAMPAIGNS, P] factor on bids in [0, 1]
     pause: Int  # [B, MAX_CAMPAIGNS] 1 = no bids at all
     premium_grant: Int  # [B, S] 0 = nobody, c + 1 = campaign c may traffic video
+
+
+class CreativePause(NamedTuple):
+    """orchestrator_0 → all: creatives that may not air, enforced from the interval of its delivery on."""
+
+    script: Int  # [B, MAX_CAMPAIGNS, V] 1 = off air
 
 
 class CellCredit(NamedTuple):
@@ -94,7 +111,9 @@ class Board(NamedTuple):
     creative_plan: CreativePlan
     spend_plan: SpendPlan
     alert: Alert
+    creative_alert: CreativeAlert
     directive: Directive
+    creative_pause: CreativePause
     credit: CellCredit | None = None  # None where nobody attributes
 
 
@@ -108,6 +127,8 @@ class Actions(NamedTuple):
     orchestrator: Directive
     listener_affinity: Float | None = None  # [B, C, L] audience's table at its refresh; None keeps the last
     premium_value_usd: Float | None = None  # [B, C, S] creative's claims on video; None claims nothing
+    creative_alert: CreativeAlert | None = None  # of the monitor; None says nothing of single creatives
+    creative_pause: CreativePause | None = None  # of the orchestrator; None pauses none
     credit: CellCredit | None = None  # of attribution, the sixth role; None where there is none
 
 
@@ -145,8 +166,26 @@ BOUNDS: Final[dict[str, dict[str, FieldBounds]]] = {
     },
 }
 """Bounds of every field an agent may set, by role; spaces, validation and documentation come from here."""
+OF_CREATIVES: Final[dict[str, tuple[str, type[Any], dict[str, FieldBounds]]]] = {
+    "creative_alert": ("monitor", CreativeAlert, BOUNDS["monitor"]),
+    "creative_pause": ("orchestrator", CreativePause, {"script": BOUNDS["orchestrator"]["pause"]}),
+}
+"""Messages about single creatives: who may post them beside its action, their type, bounds of fields."""
+CREATIVES_SHAPE: Final = (MAX_CAMPAIGNS, V)
+"""Of every field of theirs, without the batch axis."""
 ATTRIBUTION: Final = "attribution"
 """The sixth role, which a team may have where the scenario has journeys."""
+SENDERS: Final[dict[str, str]] = {
+    "segment_value": "audience",
+    "creative_plan": "creative",
+    "spend_plan": "bidding",
+    "alert": "monitor",
+    "creative_alert": "monitor",
+    "directive": "orchestrator",
+    "creative_pause": "orchestrator",
+    "credit": ATTRIBUTION,
+}
+"""By message of the board, the role that posts it, or of whose actions the environment makes it."""
 CREDIT_BOUNDS: Final[dict[str, FieldBounds]] = {
     "conversions_per_touch": FieldBounds(0.0, 1.0, "purchases per impression"),
     "deviation": FieldBounds(0.0, 1.0, "purchases per impression"),
@@ -177,7 +216,7 @@ def action_shape(role: str, field: str, campaigns: int) -> tuple[int, ...]:
 
 
 def fields_of(actions: Actions) -> list[tuple[str, str, NDArray[Any]]]:
-    """Every (role, field, array) of a set of actions; what nobody claims is left out."""
+    """Every (role, field, array) of actions, but for claims not made and what is said of creatives."""
     found: list[tuple[str, str, NDArray[Any]]] = [
         ("creative", "creative", actions.creative),
         ("bidding", "log_multiplier", actions.bidding),
@@ -201,6 +240,7 @@ def quiet_board(num_markets: int, campaigns: int) -> Board:
         CreativePlan(np.zeros((b, c, S), np.int64), *(np.zeros((b, c, S)) for _ in range(3))),
         SpendPlan(np.zeros((b, c)), np.zeros((b, c)), np.zeros((b, c))),
         Alert(*(np.zeros((b, n, P), np.int64) for _ in range(3))),
+        CreativeAlert(*(np.zeros((b, n, V), np.int64) for _ in range(3))),
         Directive(
             np.ones((b, n)),
             np.full((b, n), MAX_AGGRESSION),
@@ -208,7 +248,17 @@ def quiet_board(num_markets: int, campaigns: int) -> Board:
             np.zeros((b, n), np.int64),
             np.zeros((b, S), np.int64),
         ),
+        CreativePause(np.zeros((b, n, V), np.int64)),
     )
+
+
+def copied(board: Board) -> Board:
+    """A board of its own, for whoever reads it."""
+
+    def of(message: Any) -> Any:
+        return None if message is None else type(message)(*(field.copy() for field in message))
+
+    return Board(*map(of, board))
 
 
 def held_out_share(board: Board, num_markets: int, campaigns: int) -> Float:
@@ -220,11 +270,12 @@ def held_out_share(board: Board, num_markets: int, campaigns: int) -> Float:
 
 def log_records(board: Board, market: int, interval: int, campaigns: int) -> list[dict[str, Any]]:
     """The board of one market as flat records: interval, sender, message, field, values."""
-    senders = ("audience_0", "creative", "bidding", "monitor_0", "orchestrator_0", f"{ATTRIBUTION}_0")
     records: list[dict[str, Any]] = []
-    for sender, name, message in zip(senders, Board._fields, board, strict=True):
+    for name, message in board._asdict().items():
         if message is None:
             continue
+        role = SENDERS[name]
+        sender = role if role in ("creative", "bidding") else f"{role}_0"
         for field in message._fields:
             values = getattr(message, field)[market]
             if sender in ("creative", "bidding"):
@@ -241,11 +292,17 @@ def log_records(board: Board, market: int, interval: int, campaigns: int) -> lis
 __all__ = [
     "ATTRIBUTION",
     "BOUNDS",
+    "CREATIVES_SHAPE",
     "CREDIT_BOUNDS",
+    "OF_CREATIVES",
+    "PROTOCOL_VERSION",
+    "SENDERS",
     "Actions",
     "Alert",
     "Board",
     "CellCredit",
+    "CreativeAlert",
+    "CreativePause",
     "CreativePlan",
     "Directive",
     "F",
@@ -254,6 +311,7 @@ __all__ = [
     "SegmentValue",
     "SpendPlan",
     "action_shape",
+    "copied",
     "fields_of",
     "held_out_share",
     "log_records",

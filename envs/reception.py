@@ -13,7 +13,9 @@ from envs.kernel import kernel
 from envs.protocol import (
     ATTRIBUTION,
     BOUNDS,
+    CREATIVES_SHAPE,
     CREDIT_BOUNDS,
+    OF_CREATIVES,
     Actions,
     CellCredit,
     FieldBounds,
@@ -103,6 +105,7 @@ def received(
         orchestrator=message("orchestrator", actions.orchestrator),
         listener_affinity=_table(actions.listener_affinity, campaigns, listeners, interval, seeds),
         premium_value_usd=None if claims is None else kept("creative", "premium_value_usd", claims),
+        **{name: _of_creatives(name, getattr(actions, name), interval, seeds) for name in OF_CREATIVES},
         credit=None if actions.credit is None else _credit(actions.credit, interval, seeds),
     )
 
@@ -131,6 +134,30 @@ def _invalid(
         f"of market seed {int(seeds[where[0]])}; "
         f"it must be {kind} and within [{bounds.low}, {float(high[where[1:]])}] ({bounds.unit})"
     )
+
+
+def _of_creatives(name: str, said: Any, interval: int, seeds: NDArray[np.uint64]) -> Any:
+    """A message about single creatives, checked and copied; None stays None."""
+    if said is None:
+        return None
+    problem = creatives_problem(name, said, len(seeds))
+    if problem is not None:
+        raise InvalidActionError(f"{OF_CREATIVES[name][0]}_0: {problem} in interval {interval}")
+    return type(said)(*(np.array(field, np.int64, order="C") for field in said))
+
+
+def creatives_problem(name: str, said: Any, markets: int) -> str | None:
+    """What is wrong with a message about single creatives for so many markets, or None."""
+    _, kind, fields = OF_CREATIVES[name]
+    if not isinstance(said, kind):
+        return f"{name} is a {type(said).__name__}, expected a {kind.__name__}"
+    for field, bounds in fields.items():
+        array, expected = np.asarray(getattr(said, field)), (markets, *CREATIVES_SHAPE)
+        if array.shape != expected:
+            return f"field '{name}.{field}' has shape {array.shape}, expected {expected}"
+        if not ((array >= bounds.low) & (array <= bounds.high) & (array == np.floor(array))).all():
+            return f"field '{name}.{field}' is not whole or outside [{bounds.low:g}, {bounds.high:g}]"
+    return None
 
 
 def _credit(credit: CellCredit, interval: int, seeds: NDArray[np.uint64]) -> CellCredit:

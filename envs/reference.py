@@ -13,7 +13,18 @@ from typing import Final, get_type_hints
 from envs import catalogue as cat
 from envs.event_schema import event_log_text
 from envs.observation import SCHEMAS, Schema, schema_hash
-from envs.protocol import ATTRIBUTION, BOUNDS, CREDIT_BOUNDS, Board, FieldBounds, action_shape
+from envs.protocol import (
+    ATTRIBUTION,
+    BOUNDS,
+    CREATIVES_SHAPE,
+    CREDIT_BOUNDS,
+    OF_CREATIVES,
+    PROTOCOL_VERSION,
+    SENDERS,
+    Board,
+    FieldBounds,
+    action_shape,
+)
 
 VOCABULARY: Final[dict[str, tuple[str, ...]]] = {
     "segment (S)": cat.SEGMENTS,
@@ -25,13 +36,6 @@ VOCABULARY: Final[dict[str, tuple[str, ...]]] = {
     "advice": cat.ADVICE,
     "alert kind": cat.ALERT_KINDS,
     "severity": cat.SEVERITIES,
-}
-SENDERS: Final = {
-    "segment_value": ("audience_0", "audience"),
-    "creative_plan": ("creative_<c>", "creative"),
-    "spend_plan": ("bidding_<c>", "bidding"),
-    "alert": ("monitor_0", "monitor"),
-    "directive": ("orchestrator_0", "orchestrator"),
 }
 NOTE: Final = "<!-- written by `python -m envs.reference docs`: change the code, not this file -->\n"
 
@@ -86,6 +90,14 @@ def _action_rows(role: str) -> Sequence[tuple[str, ...]]:
     return rows
 
 
+def _creative_rows() -> Sequence[tuple[str, ...]]:
+    return [
+        (f"`{name}`", f"`{field}`", _shape(CREATIVES_SHAPE), _range(told), told.unit)
+        for name, (_, _, bounds) in OF_CREATIVES.items()
+        for field, told in bounds.items()
+    ]
+
+
 def _credit_shape(field: str) -> tuple[int, ...]:
     return (cat.MAX_CAMPAIGNS,) if field == "hold_out" else (cat.MAX_CAMPAIGNS, cat.P, cat.F)
 
@@ -99,13 +111,17 @@ def protocol_text() -> str:
     """`docs/protocol.md`."""
     messages = get_type_hints(Board)
     rows = []
-    for name, (sender, _) in SENDERS.items():
+    for name, role in SENDERS.items():
+        if role == ATTRIBUTION:
+            continue
+        sender = f"{role}_<c>" if role in ("creative", "bidding") else f"{role}_0"
         fields = ", ".join(f"`{field}`" for field in messages[name]._fields)
         meaning = (messages[name].__doc__ or "").partition(": ")[2].rstrip(".")
         rows.append((f"`{name}`", f"`{sender}`", fields, meaning))
     parts = [
         NOTE,
         "# Protocol\n",
+        f"Version {PROTOCOL_VERSION} (version 2 added alerts and pauses of single creatives).\n",
         "Agents speak in typed messages, posted in interval t and delivered in t + 1: on the board "
         "(`envs.protocol.Board`), in observations, in logs and renderings. What audience, monitor and "
         "orchestrator post is their action; creative and spend plans follow from the actions of the "
@@ -128,6 +144,16 @@ def protocol_text() -> str:
         "the segment, over its best creative without. Who says nothing claims 0, and the rule book then "
         "grants by affinity, brief and budget left. A bidding agent's log-multipliers are one global, then "
         "by placement, then by segment; those of a placement and segment add up.\n",
+        "### Creatives\n",
+        f"A campaign has {cat.V} creatives: its scripts, in whatever format, length and call they air. "
+        "Monitor and orchestrator may say more beside their actions (`Actions.creative_alert`, "
+        "`Actions.creative_pause`; in the PettingZoo view their action is then a dictionary, see "
+        "`envs.spaces`); who says nothing alerts of none and pauses none. No observation holds it: it is on "
+        "the board, which agents of one team read (`Observations.board`), and in the creative agent's action "
+        "mask. A paused creative cannot air: from the interval of the pause's delivery on the next script "
+        "that is not paused airs in its place, in the same format, length and call; a campaign all of whose "
+        "creatives are paused makes no bids.\n",
+        _table(("message", "field", "shape", "bounds", "unit"), _creative_rows()),
         f"## {ATTRIBUTION}\n",
         "A sixth role, there only where a team names it and the scenario has journeys "
         "(docs/attribution.md). It posts `CellCredit` by campaign, placement and format; nobody else's "

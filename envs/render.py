@@ -20,6 +20,7 @@ from envs.catalogue import (
     FORMATS,
     INCIDENT_KINDS,
     INCIDENTS_ON_CAMPAIGNS,
+    INCIDENTS_ON_CREATIVES,
     INCIDENTS_ON_PLACEMENTS,
     MAX_CAMPAIGNS,
     PLACEMENTS,
@@ -28,6 +29,8 @@ from envs.catalogue import (
     VIDEO,
     P,
     S,
+    V,
+    of_creative,
     on_placement,
 )
 from envs.market import Step, VectorMarket
@@ -50,6 +53,7 @@ class Frame(NamedTuple):
     click_rate: Float  # [C] as tracked; NaN where nothing was won
     alert: Int  # [C, P] kind of the alert posted in it
     let: Float  # [C, P] factor on bids that was in force, 0 = paused
+    off_air: Int  # [C, V] 1 = the creative could not air
 
 
 class Viewer:
@@ -84,8 +88,9 @@ class Viewer:
             np.where(wins > 0, (counts[b] * out.tracked[b]).sum((1, 2)) / np.maximum(1.0, wins), np.nan)
             for counts in (out.completions, out.clicks)
         )
-        let = np.ones((campaigns, P))
+        let, off_air = np.ones((campaigns, P)), np.zeros((campaigns, V), np.int64)
         if self._board is not None:
+            off_air = self._board.creative_pause.script[b, :campaigns]
             order = self._board.directive
             let = order.throttle[b, :campaigns] * (1 - order.pause[b, :campaigns, None])
         return Frame(
@@ -95,6 +100,7 @@ class Viewer:
             clicked,
             market.board.alert.kind[b, :campaigns],
             let,
+            off_air,
         )
 
     @property
@@ -123,6 +129,9 @@ class Viewer:
                 continue
             if name in INCIDENTS_ON_PLACEMENTS:
                 where = " " + on_placement(PLACEMENTS[int(m.incident_placement[b, slot])])
+            elif name in INCIDENTS_ON_CREATIVES:
+                script = int(self.market.market_state.struck_script[b, slot])
+                where = f" in {of_creative(int(m.incident_campaign[b, slot]), script)}"
             elif name in INCIDENTS_ON_CAMPAIGNS:
                 where = f" of campaign {int(m.incident_campaign[b, slot])}"
             else:
@@ -167,9 +176,10 @@ class Viewer:
         return "\n".join(lines)
 
     def _held(self) -> list[str]:
-        """What directives held back in the last interval."""
+        """What the orchestrator held back in the last interval."""
         let = self.frames[-1].let
-        return [
+        hidden = [f"{of_creative(int(c), int(v))}: off air" for c, v in np.argwhere(self.frames[-1].off_air)]
+        return hidden + [
             f"campaign {c} {on_placement(PLACEMENTS[p])}: "
             + ("paused" if let[c, p] == 0 else f"bids throttled to {let[c, p]:.0%}")
             for c, p in np.argwhere(let < 1.0)

@@ -6,8 +6,9 @@
 | `creative_<c>` | MultiDiscrete [S * 4]: format, script, length, call to action of each segment; or a Dict \
 of it and of claims on video, see `claiming_creative_space` |
 | `bidding_<c>` | Box [1 + P + S]: log-multipliers, global, by placement, by segment |
-| `monitor_0` | MultiDiscrete [MAX_CAMPAIGNS * P * 3]: advice, kind, severity of each campaign and placement |
-| `orchestrator_0` | Dict of the directive's fields |
+| `monitor_0` | MultiDiscrete [MAX_CAMPAIGNS * P * 3]: advice, kind, severity of each campaign and placement \
+or a Dict of it and of alerts of creatives, see `creative_alerting_space` |
+| `orchestrator_0` | Dict of the directive's fields; and, where it pauses creatives, `creative_pause` |
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.catalogue import CREATIVE_CHOICES, MAX_CAMPAIGNS, VIDEO, P, S
+from envs.catalogue import CREATIVE_CHOICES, MAX_CAMPAIGNS, SCRIPTS, VIDEO, P, S
 from envs.observation import SCHEMAS
 from envs.protocol import (
     BOUNDS,
+    CREATIVES_SHAPE,
     Actions,
     Alert,
+    CreativeAlert,
+    CreativePause,
     Directive,
     InvalidActionError,
     SegmentValue,
@@ -33,6 +37,7 @@ from envs.protocol import (
 )
 
 Space = spaces.Space[Any]
+_SCRIPT: Final = CREATIVE_CHOICES.index(len(SCRIPTS), 1)
 PER_CAMPAIGN: Final = ("creative", "bidding")
 _FLAT: Final = {
     "audience": (MAX_CAMPAIGNS, S, 2),
@@ -113,6 +118,24 @@ def claiming_creative_space() -> spaces.Dict:
     return spaces.Dict({"creative": action_space("creative"), "premium_value_usd": claims})
 
 
+def creative_alerting_space() -> spaces.Dict:
+    """What a monitor may answer in place of its plain action: `alert` as in it, and alerts of creatives.
+
+    `creative_alert` MultiDiscrete [MAX_CAMPAIGNS * V * 3]: advice, kind, severity of each campaign's
+    creatives; the plain action alerts of none.
+    """
+    counts = [int(bounds.high) + 1 for bounds in BOUNDS["monitor"].values()]
+    by_creative = spaces.MultiDiscrete(np.tile(counts, int(np.prod(CREATIVES_SHAPE))))
+    return spaces.Dict({"alert": action_space("monitor"), "creative_alert": by_creative})
+
+
+def creative_pausing_space() -> spaces.Dict:
+    """A directive's fields and `creative_pause` MultiBinary [MAX_CAMPAIGNS, V], which may be left out."""
+    plain = action_space("orchestrator")
+    assert isinstance(plain, spaces.Dict)
+    return spaces.Dict({**plain.spaces, "creative_pause": spaces.MultiBinary(CREATIVES_SHAPE)})
+
+
 def joint_action_space(*roles: str) -> spaces.Dict:
     """The space of one agent that decides for several roles."""
     return spaces.Dict({role: action_space(role) for role in roles})
@@ -127,23 +150,29 @@ def _field_space(role: str, field: str, shape: tuple[int, ...]) -> Space:
     return spaces.MultiDiscrete(np.full(shape, int(bounds.high) + 1))
 
 
-def creative_mask(granted: NDArray[np.bool_]) -> tuple[NDArray[np.int8], ...]:
+def creative_mask(
+    granted: NDArray[np.bool_], paused: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.int8], ...]:
     """Eligible choices of a creative agent whose premium grants are [S], in the form `sample(mask)` takes.
 
-    A choice outside the mask is not an error: video without a grant airs as audio. The arrays are shared by
-    all who ask, and read-only.
+    `paused` [V] are creatives off air; all are eligible where all are paused, and none airs. A choice outside
+    the mask is not an error: video without a grant airs as audio, the next script in a paused one's place.
+    The arrays are shared by all who ask, and read-only.
     """
-    return _mask(tuple(granted.tolist()))
+    off_air = () if paused is None or paused.all() else tuple(np.flatnonzero(paused).tolist())
+    return _mask(tuple(granted.tolist()), off_air)
 
 
 @lru_cache
-def _mask(granted: tuple[bool, ...]) -> tuple[NDArray[np.int8], ...]:
+def _mask(granted: tuple[bool, ...], off_air: tuple[int, ...]) -> tuple[NDArray[np.int8], ...]:
     masks = []
     for allowed in granted:
         for part, count in enumerate(CREATIVE_CHOICES):
             mask = np.ones(count, np.int8)
             if part == 0:
                 mask[VIDEO] = allowed
+            if part == _SCRIPT:
+                mask[[*off_air]] = 0
             mask.flags.writeable = False
             masks.append(mask)
     return tuple(masks)
@@ -162,12 +191,15 @@ def decode(actions: Mapping[str, Any], campaigns: int, where: str) -> Actions:
     """
     rows: dict[str, list[NDArray[Any]]] = {role: [] for role in _FLAT}
     claims: list[NDArray[Any] | None] = []
+    creative_alert: CreativeAlert | None = None
     for agent in _names(campaigns)[:-1]:
         role, _ = role_of(agent)
         action = actions[agent]
         if role == "creative":
             action, claim = _creative(agent, action, where)
             claims.append(claim)
+        if role == "monitor" and isinstance(action, Mapping):
+            action, creative_alert = _alerts(agent, action, where)
         rows[role].append(_array(agent, _FIRST_FIELD[role], action, _FLAT[role], where))
     (audience,), (monitor,) = rows["audience"], rows["monitor"]
     alert = monitor.reshape(1, MAX_CAMPAIGNS, P, 3)
@@ -178,6 +210,8 @@ def decode(actions: Mapping[str, Any], campaigns: int, where: str) -> Actions:
         monitor=Alert(alert[..., 0], alert[..., 1], alert[..., 2]),
         orchestrator=_directive(actions["orchestrator_0"], where),
         premium_value_usd=_claims(claims),
+        creative_alert=creative_alert,
+        creative_pause=_pause(actions["orchestrator_0"], where),
     )
 
 
@@ -196,8 +230,26 @@ def _claims(claims: list[NDArray[Any] | None]) -> NDArray[Any] | None:
     return np.stack([np.zeros(S) if claim is None else claim for claim in claims])[None]
 
 
+def _alerts(agent: str, given: Mapping[str, Any], where: str) -> tuple[Any, CreativeAlert]:
+    """A monitor's plain action, and what it alerts of creatives."""
+    fields = _these(agent, given, ("alert", "creative_alert"), where)
+    shape = (int(np.prod(CREATIVES_SHAPE)) * 3,)
+    told = _array(agent, "kind", fields["creative_alert"], shape, where).reshape(1, *CREATIVES_SHAPE, 3)
+    return fields["alert"], CreativeAlert(told[..., 0], told[..., 1], told[..., 2])
+
+
+def _pause(given: Mapping[str, Any], where: str) -> CreativePause | None:
+    """Creatives that an orchestrator pauses, where it says so."""
+    if "creative_pause" not in given:
+        return None
+    paused = _array("orchestrator_0", "pause", given["creative_pause"], CREATIVES_SHAPE, where)
+    return CreativePause(paused[None])
+
+
 def _directive(given: Any, where: str) -> Directive:
     agent = "orchestrator_0"
+    if isinstance(given, Mapping):
+        given = {name: value for name, value in given.items() if name != "creative_pause"}
     fields = _fields(agent, given, where)
     return Directive(
         **{field: _array(agent, field, fields[field], _DIRECTIVE[field], where)[None] for field in fields}
@@ -206,8 +258,12 @@ def _directive(given: Any, where: str) -> Directive:
 
 def _fields(agent: str, given: Any, where: str) -> Mapping[str, Any]:
     """An action that is a dictionary of all fields of its role."""
-    fields = BOUNDS[role_of(agent)[0]]
-    if not isinstance(given, Mapping) or given.keys() != fields.keys():
+    return _these(agent, given, tuple(BOUNDS[role_of(agent)[0]]), where)
+
+
+def _these(agent: str, given: Any, fields: tuple[str, ...], where: str) -> Mapping[str, Any]:
+    """A dictionary of exactly these fields."""
+    if not isinstance(given, Mapping) or given.keys() != {*fields}:
         got = ", ".join(map(str, given)) if isinstance(given, Mapping) else type(given).__name__
         raise InvalidActionError(
             f"{agent}: expected a dictionary with the fields {', '.join(fields)} {where}, got {got}"
@@ -236,14 +292,17 @@ def _array(agent: str, field: str, value: Any, shape: tuple[int, ...], where: st
 def encode(actions: Actions, market: int = 0) -> dict[str, Any]:
     """One market's part of a batch of actions, as its agents would give it: the inverse of `decode`."""
     campaigns = actions.bidding.shape[1]
-    alert = np.stack([array[market] for array in actions.monitor], -1)
+    alert = np.stack([array[market] for array in actions.monitor], -1).reshape(-1)
+    told, pause = actions.creative_alert, actions.creative_pause
+    by_creative = None if told is None else np.stack([array[market] for array in told], -1).reshape(-1)
     return {
         "audience_0": np.stack([array[market] for array in actions.audience], -1),
         **{f"creative_{c}": _encoded_creative(actions, market, c) for c in range(campaigns)},
         **{f"bidding_{c}": actions.bidding[market, c] for c in range(campaigns)},
-        "monitor_0": alert.reshape(-1),
+        "monitor_0": alert if by_creative is None else {"alert": alert, "creative_alert": by_creative},
         "orchestrator_0": {
-            field: getattr(actions.orchestrator, field)[market] for field in actions.orchestrator._fields
+            **{field: getattr(actions.orchestrator, field)[market] for field in Directive._fields},
+            **({} if pause is None else {"creative_pause": pause.script[market]}),
         },
     }
 

@@ -71,6 +71,7 @@ class MarketParameters(NamedTuple):
     incident_length: Int  # [B, INCIDENT_SLOTS]
     incident_placement: Int  # [B, INCIDENT_SLOTS]
     incident_campaign: Int  # [B, INCIDENT_SLOTS]
+    incident_segment: Int  # [B, INCIDENT_SLOTS] whose creative is struck: what airs there as it begins
 
 
 class MarketState(NamedTuple):
@@ -92,6 +93,7 @@ class MarketState(NamedTuple):
     rival_left_usd: Float  # [B, R] of today's budget
     rival_pace: Float  # [B, R] probability of taking part
     on_air: Int  # [B, C, S] arm that airs this interval
+    struck_script: Int  # [B, INCIDENT_SLOTS] what an incident on creatives has struck, −1 before it
     recall: Float  # [B, C, S] mean over listeners
     segment_health: Float  # [B, S] mean over listeners
 

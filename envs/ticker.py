@@ -7,8 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.catalogue import ADVICE, ALERT_KINDS, FORMATS, PLACEMENTS, SEGMENTS, SEVERITIES, on_placement
-from envs.protocol import ATTRIBUTION, Alert, Board, CellCredit, Directive
+from envs.catalogue import (
+    ADVICE,
+    ALERT_KINDS,
+    FORMATS,
+    PLACEMENTS,
+    SEGMENTS,
+    SEVERITIES,
+    V,
+    of_creative,
+    on_placement,
+)
+from envs.protocol import ATTRIBUTION, Alert, Board, CellCredit, CreativeAlert, Directive
 
 LEAST_CHANGE = 0.2
 """Share by which an affinity, a bid or a weight has to change to be news."""
@@ -34,8 +44,10 @@ def news(before: Board, after: Board, market: int, campaigns: int) -> list[Bulle
         found += _bidding(before, after, market, c)
     for c in range(campaigns):
         found += _monitor(before.alert, after.alert, market, c)
+        found += _creative_alerts(before.creative_alert, after.creative_alert, market, c)
     for c in range(campaigns):
         found += _directive(before, after.directive, market, c, campaigns)
+        found += _creative_pauses(before, after, market, c)
     for c in range(campaigns):
         found += _credit(before.credit, after.credit, market, c)
     return found + _grants(before, after, market, campaigns)
@@ -81,15 +93,27 @@ def _bidding(before: Board, after: Board, b: int, c: int) -> list[Bulletin]:
 
 
 def _monitor(before: Alert, after: Alert, b: int, c: int) -> list[Bulletin]:
+    where = [f"for campaign {c} {on_placement(placement)}" for placement in PLACEMENTS]
+    return _told(before, after, b, c, where)
+
+
+def _creative_alerts(before: CreativeAlert, after: CreativeAlert, b: int, c: int) -> list[Bulletin]:
+    return _told(before, after, b, c, [f"in {of_creative(c, script)}" for script in range(V)])
+
+
+def _told(
+    before: Alert | CreativeAlert, after: Alert | CreativeAlert, b: int, c: int, where: list[str]
+) -> list[Bulletin]:
+    """Fresh alerts of a campaign's placements or creatives."""
     found = []
-    for p, placement in enumerate(PLACEMENTS):
-        told = [int(field[b, c, p]) for field in after]
-        if told == [int(field[b, c, p]) for field in before] or not any(told):
+    for n, place in enumerate(where):
+        told = [int(field[b, c, n]) for field in after]
+        if told == [int(field[b, c, n]) for field in before] or not any(told):
             continue
         advice, kind, severity = ADVICE[told[0]], ALERT_KINDS[told[1]], SEVERITIES[told[2]]
         parts = [f"{severity}:"] if told[2] else []
         parts += [kind.replace("_", " ")] if told[1] else []
-        parts += [f"for campaign {c} {on_placement(placement)}"]
+        parts += [place]
         parts += [f"-> {advice}"] if told[0] else []
         found.append(Bulletin("monitor_0", " ".join(parts), c))
     return found
@@ -112,6 +136,18 @@ def _credit(before: CellCredit | None, after: CellCredit | None, b: int, c: int)
     if held != was:
         found.append(f"holds out {held:.0%} of the impressions of campaign {c}")
     return [Bulletin(f"{ATTRIBUTION}_0", text, c) for text in found]
+
+
+def _creative_pauses(before: Board, after: Board, b: int, c: int) -> list[Bulletin]:
+    found = []
+    for script in range(V):
+        old, new = (board.creative_pause.script[b, c, script] for board in (before, after))
+        if old != new:
+            text = f"{'takes' if new else 'puts'} {of_creative(c, script)} {'off' if new else 'back on'} air"
+            advised = before.creative_alert.kind[b, c, script] if new else 0
+            text += f", advised to pause it for {ALERT_KINDS[advised].replace('_', ' ')}" if advised else ""
+            found.append(Bulletin("orchestrator_0", text, c))
+    return found
 
 
 def _directive(board: Board, after: Directive, b: int, c: int, campaigns: int) -> list[Bulletin]:

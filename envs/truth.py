@@ -11,7 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs import constants as con
-from envs.catalogue import INCIDENT_KINDS, INCIDENTS_ON_CAMPAIGNS, INCIDENTS_ON_PLACEMENTS, P, S
+from envs.catalogue import (
+    ARMS,
+    INCIDENT_KINDS,
+    INCIDENTS_ON_CAMPAIGNS,
+    INCIDENTS_ON_CREATIVES,
+    INCIDENTS_ON_PLACEMENTS,
+    P,
+    S,
+    V,
+)
 from envs.dynamics import play_interval
 from envs.errors import InterludeError
 from envs.market import INITIAL_ARM, VectorMarket
@@ -19,6 +28,7 @@ from envs.response import HEALTH_MAX
 from envs.scratch import new_scratch
 from envs.state import Controls, Float, Int, MarketParameters, empty_outcome
 
+_ON_CREATIVES = np.array([kind in INCIDENTS_ON_CREATIVES for kind in INCIDENT_KINDS])
 _FAINT = 1e-100
 """Multiplier of an observer's bid: a bid, and so a row of the log, but far below any price."""
 
@@ -124,4 +134,30 @@ def incident_labels(m: MarketParameters, intervals: int) -> Int:
         whose = ~by_campaign | (m.incident_campaign[:, slot, None] == np.arange(campaigns))
         struck = on[:, :, None, None] & whose[:, None, :, None] & here[:, None, None, :]
         labels = np.where(struck, kind[:, :, None, None], labels)
+    return labels
+
+
+def struck_creatives(market: VectorMarket, interval: int) -> Int:
+    """Which incident strikes which creative: [B, C, V] index into INCIDENT_KINDS, 0 where none does.
+
+    Args:
+        market: being played.
+        interval: one that it has played, or the one to come.
+    """
+    m, st = market.parameters, market.market_state
+    rows = np.arange(market.num_markets)
+    labels = np.zeros((market.num_markets, market.num_campaigns, V), np.int64)
+    for slot in range(m.incident_kind.shape[1]):
+        kind, start, campaign = (
+            m.incident_kind[:, slot],
+            m.incident_start[:, slot],
+            m.incident_campaign[:, slot],
+        )
+        script = st.struck_script[:, slot]
+        if interval == market.interval:
+            airs = ARMS[st.on_air[rows, campaign, m.incident_segment[:, slot]], 1]
+            script = np.where(start == interval, airs, script)
+        on = _ON_CREATIVES[kind] & (script >= 0) & (start <= interval)
+        on &= interval < start + m.incident_length[:, slot]
+        labels[rows[on], campaign[on], script[on]] = kind[on]
     return labels

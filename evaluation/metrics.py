@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from envs.catalogue import ARM_FORMAT, FORMATS, F, K
 from envs.market import Step, VectorMarket
-from envs.protocol import Alert
 from envs.rewards import segment_size
 from envs.state import Float
 from evaluation.metric_table import HEADLINES, KPIS, OBJECTIVE, PARTS, Kpi
@@ -80,7 +79,7 @@ class FlightLedger:
         self._keep_series = keep_series
         self._total: Tally | None = None
         self._intervals: list[tuple[Tally, Levels]] = []
-        self._watchdog = Watchdog(market.parameters, market.scenario.intervals)
+        self._watchdog = Watchdog(market)
 
     def add(self, step: Step) -> None:
         """Books one interval."""
@@ -115,7 +114,6 @@ class FlightLedger:
 
     def _tally(self, step: Step) -> Tally:
         out, worth, market = step.outcome, step.worth, self._market
-        alert = Alert(*(field[:, : market.num_campaigns] for field in market.board.alert))
         return Tally(
             intervals=np.ones(()),
             objective_usd=step.rewards.campaign,
@@ -129,7 +127,7 @@ class FlightLedger:
             pacing_error=np.abs(market.pacing_error()).mean(1),
             campaign_spend_usd=_array(out.spend_usd.sum((2, 3))),
             attributed=_array((out.conversions + out.conversions_settled).sum(2)),
-            watch=self._watchdog.add(alert, market.interval - 1),
+            watch=self._watchdog.add(market.board.alert, market.board.creative_alert, market.interval - 1),
             won_by_arm=_by_arm(out.wins.sum(3), market.aired),
             **{name: _per_market(getattr(out, name)) for name in _SUMMED},
         )

@@ -56,6 +56,7 @@ class Story:
     click_rate: Float  # [T, C] as tracked; NaN where nothing was won
     alerts: Int  # [T, C, P] kind of the alert posted in each interval
     let: Float  # [T, C, P] factor on bids that was in force, 0 = paused
+    off_air: Int  # [T, C, V] 1 = the creative could not air
     messages: list[tuple[int, Bulletin]]
     """Interval after which each was delivered, 1 the first, and what it said."""
     incidents: list[tuple[str, int, int]]
@@ -170,6 +171,7 @@ def _story(viewer: Viewer) -> Story:
         click_rate=np.stack([frame.click_rate for frame in viewer.frames]),
         alerts=np.stack([frame.alert for frame in viewer.frames]),
         let=np.stack([frame.let for frame in viewer.frames]),
+        off_air=np.stack([frame.off_air for frame in viewer.frames]),
         messages=list(viewer.bulletins),
         incidents=viewer.incidents(),
     )

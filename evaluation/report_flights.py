@@ -145,12 +145,14 @@ def timeline_figure(story: Story, intervals_per_day: int) -> Figure:
 
 
 def _alerts(axes: Any, story: Story) -> None:
-    """A lane a campaign: dots where alerts began, and what they told; bars where bids were held back."""
+    """A lane a campaign: dots where alerts began, and what they told; bars where something was held back."""
     for c in range(len(story.names)):
         lane = len(story.names) - 1 - c
         for t in np.flatnonzero((story.let[:, c] < 1.0).any(1)).tolist():
             paused = (story.let[t, c] == 0.0).any()
             axes.barh(lane, 1.0, 0.5 if paused else 0.22, t, color=CAMPAIGNS[c], alpha=0.45, linewidth=0)
+        for t in np.flatnonzero(story.off_air[:, c].any(1)).tolist():
+            axes.barh(lane - 0.3, 1.0, 0.08, t, color=CAMPAIGNS[c], linewidth=0)
         for t, kind in begun(story.alerts[:, c]):
             axes.plot(t + 0.5, lane, "o", color=CAMPAIGNS[c], markersize=5, markeredgewidth=0)
             axes.annotate(
@@ -163,7 +165,8 @@ def _alerts(axes: Any, story: Story) -> None:
             )
     axes.set_yticks(range(len(story.names)), [f"campaign {c}" for c in reversed(range(len(story.names)))])
     axes.set_ylim(-0.6, len(story.names) - 0.3)
-    axes.set_title("alerts as they began; bars: bids held back (thick: a placement paused, thin: throttled)")
+    bars = "bids held back (thick: a placement paused, thin: throttled; below: a creative off air)"
+    axes.set_title(f"alerts as they began; bars: {bars}")
 
 
 def begun(alerts: Int) -> list[tuple[int, int]]:

@@ -84,7 +84,9 @@ class CriticOrchestrator(EqualMargins):
         self.desk.credited.read(credit)
 
     def read_observations(self, observations: Observations) -> None:
-        """What campaigns see is the desk's."""
+        """What campaigns see is the desk's; the rule book hears what is said of creatives."""
+        super().read_observations(observations)
+        self.desk.hear(observations.board)
         self.desk.advance(observations.bidding)
         self._bidding = observations.bidding
 

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from envs import catalogue as cat
 from envs.impressions import ImpressionLog
+from envs.market import Observations
 from envs.observation import Observation
-from envs.protocol import MAX_MULTIPLIER_LOG, MAX_PREMIUM_VALUE_USD, CellCredit
+from envs.protocol import MAX_MULTIPLIER_LOG, MAX_PREMIUM_VALUE_USD, Board, CellCredit
 from envs.state import Bool, Float
 from policies.belief import Estimator
 from policies.credited import CellFactors
 from policies.evidence import Evidence, evidence_of
-from policies.heeding import believable, caution, untracked
+from policies.heeding import avoided, believable, broken, caution, untracked
 from policies.impression_belief import ImpressionBelief
 from policies.kalman import KalmanBelief, X
 from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
@@ -90,6 +91,10 @@ class DeskPolicy:
         """Hands them to the desk."""
         self.desk.read_impressions(impressions)
 
+    def read_observations(self, observations: Observations) -> None:
+        """Tells the desk what was said of creatives."""
+        self.desk.hear(observations.board)
+
     def read_credit(self, credit: CellCredit) -> None:
         """Hands the attribution agent's message to the desk."""
         self.desk.credited.read(credit)
@@ -137,6 +142,8 @@ class CampaignDesk:
         self._with_journeys = flight.scenario.journeys is not None
         self._interval = -1
         self._seen: Observation | None = None
+        self._avoided = np.zeros((flight.num_markets * flight.num_campaigns, cat.V), np.bool_)
+        self._broken = self._avoided
 
     @property
     def reads_listeners(self) -> bool:
@@ -147,6 +154,11 @@ class CampaignDesk:
         """Takes in an interval's impressions before `advance`; both roles may bring them."""
         if isinstance(self.estimator, ImpressionBelief):
             self.estimator.read_impressions(impressions)
+
+    def hear(self, board: Board | None) -> None:
+        """Takes in what was said of creatives before `advance`: which not to air, and not to learn from."""
+        if board is not None:
+            self._avoided, self._broken = avoided(board, self._shape[1]), broken(board, self._shape[1])
 
     def advance(self, observation: Observation) -> None:
         """Takes in an interval's observation [B, C, ·]; a second call in the same interval does nothing."""
@@ -161,7 +173,7 @@ class CampaignDesk:
             self._wins = np.full(len(now.budget_usd), PRIOR_WINS)
             self._spent = self._wins * self._units.price_level
         else:
-            self.estimator.update(self._before, believable(now))
+            self.estimator.update(self._before, believable(self._before, now, self._broken))
             self.pacer.update(self._before, now)
             if self._with_journeys:
                 self.credited.note(self._before, now, self.estimator.estimate(now))
@@ -189,6 +201,8 @@ class CampaignDesk:
         promise = impression_values(drawn, now.attention, self._units, shadow, left, paid=paid)
         volume = self._volume * self._winnable
         surplus = arm_surpluses(promise, self.pacer.dual, now.price_usd, self.knobs.price_sd, volume)
+        if self._avoided.any():
+            surplus = np.where(self._avoided[:, None, cat.ARMS[:, 1]], 0.0, surplus)
         self.arm_mask: Bool = self._by_campaign(self._allowed(now))
         self.arm_log_score: Observation = self._by_campaign(arm_log_scores(surplus)).astype(np.float32)
         claims = premium_values(surplus) * heeded(now, estimate.affinity)
@@ -201,7 +215,7 @@ class CampaignDesk:
     def _allowed(self, now: Evidence) -> Bool:
         video = cat.ARMS[:, 0] == cat.VIDEO
         allowed: Bool = ~video | (now.premium_grant[..., None] > 0.5)
-        return allowed
+        return allowed & ~self._avoided[:, None, cat.ARMS[:, 1]]
 
     def _bid(self, now: Evidence, value: Float) -> Float:
         """Log-multipliers [M, 1 + P + S] that come nearest to bidding value / dual on every cell."""

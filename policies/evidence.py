@@ -56,14 +56,12 @@ def evidence_of(observation: Observation) -> Evidence:
     def view(name: str) -> Float:
         return np.ascontiguousarray(_SCHEMA.view(rows, name), np.float64)
 
-    creative = np.stack(
-        [
-            view("on_air_format").argmax(-1),
-            view("on_air_script").argmax(-1),
-            view("on_air_long").astype(np.int64),
-            view("on_air_early").astype(np.int64),
-        ],
-        -1,
-    )
     fields = {name: view(name) for name in Evidence._fields if name != "arm"}
-    return Evidence(**fields, arm=cat.arm_index(creative))
+    return Evidence(**fields, arm=arms_on_air(rows))
+
+
+def arms_on_air(observation: Observation) -> Int:
+    """[..., S] creatives that air in this interval, of campaign observations [..., ·]."""
+    fmt, script = (_SCHEMA.view(observation, f"on_air_{part}").argmax(-1) for part in ("format", "script"))
+    cut = (_SCHEMA.view(observation, f"on_air_{part}").astype(np.int64) for part in ("long", "early"))
+    return cat.arm_index(np.stack([fmt, script, *cut], -1))

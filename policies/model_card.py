@@ -30,6 +30,11 @@ _LISTENERS: Final = (
     "segment averages take over from the first interval, and `team.incapacities` says so."
 )
 
+_ATTRIBUTION: Final = (
+    "\n\nA sixth role attributes conversions by `{}`: the market has to have journeys, and a service has to "
+    "be told of them (`POST /journeys`)."
+)
+
 
 def _what(facts: dict[str, Any]) -> str:
     roles = " and ".join(facts["learned_roles"])
@@ -50,6 +55,7 @@ def _what(facts: dict[str, Any]) -> str:
         f"fails, `{facts['stand_in_team']['name']}` stands in.{split} {aware}\n\n"
         '```python\nfrom policies import load_team\n\nteam = load_team("path/to/this/folder")\n```'
         + (_LISTENERS if facts["reads_listeners"] else "")
+        + (_ATTRIBUTION.format(facts["attribution"]) if facts.get("attribution") else "")
     )
 
 

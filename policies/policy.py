@@ -45,10 +45,12 @@ class Policy(Protocol):
     def act(self, observation: Observation) -> Any:
         """The role's action for observations [B, n, ·]: see `envs.protocol.Actions` for its form.
 
-        A creative policy may keep its claims on video [B, C, S] in an attribute `premium_value_usd`, an
-        audience policy its table of listeners [B, C, L] in `listener_affinity`: read after every `act`,
-        None or no attribute says nothing. Whoever runs a policy may count in `answered` what it has answered
-        since its start: a count that stands still or falls tells of one that is stuck or has begun anew.
+        Beside it a policy may say more in an attribute, read after every `act`; None or no attribute says
+        nothing: a creative's claims on video [B, C, S] in `premium_value_usd`, an audience's table of
+        listeners [B, C, L] in `listener_affinity`, a monitor's alerts of creatives in `creative_alert`, those
+        that an orchestrator takes off air in `creative_pause`. Whoever runs a policy may count in `answered`
+        what it has answered since its start: a count that stands still or falls tells of one that is stuck or
+        has begun anew.
         """
 
 
@@ -76,7 +78,7 @@ class CreditReader(Protocol):
 
 @runtime_checkable
 class StateReader(Protocol):
-    """A policy that needs more than its own role sees: what the critic sees, all observable."""
+    """A policy that needs more than its own role sees: what others see, or what was said on the board."""
 
     def read_observations(self, observations: Observations) -> None:
         """Takes in what every role sees, before `act` on its own part of it."""

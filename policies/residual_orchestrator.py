@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import Directive
+from envs.protocol import CreativePause, Directive
 from envs.state import Float
 from policies.budget_split import weights_on_left
 from policies.desk import CampaignDesk, DeskPolicy
@@ -49,9 +49,16 @@ class ResidualOrchestrator(DeskPolicy):
         self._first_usd: Float | None = None
 
     def read_observations(self, observations: Observations) -> None:
-        """What campaigns see is the desk's."""
+        """What campaigns see is the desk's; the rule book hears what is said of creatives."""
+        super().read_observations(observations)
+        self.rules.read_observations(observations)
         self.desk.advance(observations.bidding)
         self.bidding = observations.bidding
+
+    @property
+    def creative_pause(self) -> CreativePause | None:
+        """Creatives that the rule book pauses."""
+        return self.rules.creative_pause
 
     def act(self, observation: Observation) -> Directive:
         """The directive for the next interval."""

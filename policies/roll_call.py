@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from envs.observation import SCHEMAS
-from policies.policy import Policy
 
 PATIENCE: Final = 4
 """Intervals of the same numbers after which a role that used to change its mind is suspected."""
@@ -27,8 +26,8 @@ class RollCall:
     """Listens to every role of one flight.
 
     A role whose count of answers (`answered`) stands still is stuck; one whose count has fallen has begun
-    anew. Where nobody counts, one is suspected whose numbers are the same to the last bit for some intervals
-    in which impressions were bought, having changed as often before.
+    anew. Whether or not somebody counts, one is suspected whose numbers are the same to the last bit for some
+    intervals in which impressions were bought, having changed as often before.
     """
 
     def __init__(self) -> None:
@@ -38,16 +37,16 @@ class RollCall:
         self._changes: dict[str, int] = {}
         self._same: dict[str, int] = {}
 
-    def hear(self, role: str, policy: Policy, observation: Any, answer: Any) -> Heard:
-        """What is wrong with a role by its answer; call it once an interval."""
-        answered = getattr(policy, "answered", None)
-        if answered is None:
-            return Heard(None, self._repetition(role, observation, answer))
-        before = self._answered.get(role, 0)
-        self._answered[role] = answered
-        if answered == before:
-            return Heard("says again what it has said before", None)
-        return Heard(None, "has begun anew: what it knew is gone" if answered < before else None)
+    def hear(self, role: str, answered: int | None, observation: Any, answer: Any) -> Heard:
+        """What is wrong with a role by its answer and its count of answers; call it once an interval."""
+        if answered is not None:
+            before = self._answered.get(role, 0)
+            self._answered[role] = answered
+            if answered == before:
+                return Heard("says again what it has said before", None)
+            if answered < before:
+                return Heard(None, "has begun anew: what it knew is gone")
+        return Heard(None, self._repetition(role, observation, answer))
 
     def _repetition(self, role: str, observation: Any, answer: Any) -> str | None:
         """Told of once, when patience ends."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from envs.catalogue import MAX_CAMPAIGNS, S
+from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
 from envs.philox import normals
 from envs.protocol import SegmentValue
 from envs.state import Float
 from policies.belief import true_segment_affinity
+from policies.cell_counts import CellReader
+from policies.heeding import doubtful
 from policies.policy import Flight
 
 _SCHEMA = SCHEMAS["audience"]
@@ -19,7 +22,8 @@ class SegmentAverage:
     """Past segment averages (the hint), corrected by the clicks of the flight against those foretold.
 
     A Gamma posterior: (k + clicks) / (k + foretold clicks), k = `prior_clicks`, relative to the campaign's
-    geometric mean over segments.
+    geometric mean over segments. Cells of which an alert says that their clicks tell nothing of listeners are
+    left out (`policies.heeding.doubtful`), where it is shown what was said (`read_observations`).
     """
 
     privileged = False
@@ -32,11 +36,26 @@ class SegmentAverage:
         """A new flight."""
         shape = (flight.num_markets, MAX_CAMPAIGNS, S)
         self._seen, self._foretold = np.zeros(shape), np.zeros(shape)
+        self._cells, self._campaigns = CellReader(flight), flight.num_campaigns
+        self._left_out: tuple[Float, Float] | None = None
+
+    def read_observations(self, observations: Observations) -> None:
+        """Hears alerts, and finds the clicks that they are about in what campaigns see."""
+        counts, self._left_out = self._cells.read(observations.creative), None
+        if observations.board is None:
+            return
+        doubted = doubtful(observations.board, counts.arm)
+        if doubted.any():
+            clicks, expected = ((doubted * part).sum(3) for part in (counts.clicks, counts.expected_clicks))
+            self._left_out = clicks, expected
 
     def act(self, observation: Observation) -> SegmentValue:
         """Affinity and confidence of every campaign and segment."""
         row = observation[:, 0].astype(np.float64)
-        clicks, foretold = _SCHEMA.view(row, "clicks"), _SCHEMA.view(row, "expected_clicks")
+        clicks, foretold = _SCHEMA.view(row, "clicks").copy(), _SCHEMA.view(row, "expected_clicks").copy()
+        if self._left_out is not None:
+            for kept, out in zip((clicks, foretold), self._left_out, strict=True):
+                kept[:, : self._campaigns] = np.maximum(0.0, kept[:, : self._campaigns] - out)
         # Fraud shows as many clicks at once: an interval counts at most thrice what was foretold.
         self._seen += np.minimum(clicks, 3.0 * foretold + 3.0)
         self._foretold += foretold

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.catalogue import ADVICE, ALERT_KINDS, MAX_CAMPAIGNS, PLACEMENTS, SEGMENTS, SEVERITIES, P, S
+from envs.catalogue import (
+    ADVICE,
+    ALERT_KINDS,
+    MAX_CAMPAIGNS,
+    PLACEMENTS,
+    SEGMENTS,
+    SEVERITIES,
+    P,
+    S,
+    of_creative,
+)
+from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import MAX_AGGRESSION, Alert, CellCredit, Directive
+from envs.protocol import MAX_AGGRESSION, Alert, CellCredit, CreativeAlert, CreativePause, Directive
 from envs.state import Float, Int
 from policies.budget_split import HIGHEST, LOWEST
 from policies.policy import Flight
@@ -21,6 +32,9 @@ CREDIT_GAIN = 0.25
 
 class RuleBook:
     """Follows the monitor's advice; grants video per segment to the campaign that gains most.
+
+    Creatives that it is advised to pause are taken off air (`creative_pause`), where it is shown what was
+    said of them (`read_observations`); of a campaign's creatives one at least stays.
 
     The grant goes to the highest claim (`CreativePlan.premium_value_usd`). Where nobody claims a segment it
     goes by promise: affinity × brief's video effect × budget pressure (share of budget left over share of
@@ -42,6 +56,12 @@ class RuleBook:
         self._interval, self._campaigns = 0, flight.num_campaigns
         self._credit: CellCredit | None = None
         self._credit_is_new = False
+        self._heard: CreativeAlert | None = None
+        self.creative_pause: CreativePause | None = None
+
+    def read_observations(self, observations: Observations) -> None:
+        """Hears what the monitor says of creatives."""
+        self._heard = None if observations.board is None else observations.board.creative_alert
 
     def read_credit(self, credit: CellCredit) -> None:
         """Hears the attribution agent."""
@@ -61,6 +81,7 @@ class RuleBook:
         grant = self._rotation(markets) if self.rotate else self._by_claim(row)
         self._interval += 1
         self._row = row
+        self.creative_pause = None if self._heard is None else paused_creatives(self._heard)
         self._directive = Directive(
             budget_share=self._by_credit(row),
             aggression_cap=np.full((markets, MAX_CAMPAIGNS), MAX_AGGRESSION),
@@ -72,7 +93,7 @@ class RuleBook:
 
     def reasons(self, market: int = 0) -> list[str]:
         """Why the last directive says what it says to one market: a line a decision."""
-        return [*self._throttled(market), *self._granted(market)]
+        return [*self._throttled(market), *self._off_air(market), *self._granted(market)]
 
     def _throttled(self, b: int) -> list[str]:
         told = [_SCHEMA.view(self._row, f"alert_{part}")[b].astype(int) for part in Alert._fields]
@@ -84,6 +105,16 @@ class RuleBook:
                 f"monitor advises to {ADVICE[advice]} for {ALERT_KINDS[kind]} ({SEVERITIES[severity]})"
             )
         return lines
+
+    def _off_air(self, b: int) -> list[str]:
+        if self.creative_pause is None or self._heard is None:
+            return []
+        return [
+            f"{of_creative(int(c), int(v))} is taken off air: the monitor advises to pause it for "
+            f"{ALERT_KINDS[int(self._heard.kind[b, c, v])]} "
+            f"({SEVERITIES[int(self._heard.severity[b, c, v])]})"
+            for c, v in np.argwhere(self.creative_pause.script[b, : self._campaigns] == 1)
+        ]
 
     def _granted(self, b: int) -> list[str]:
         claimed, promise = _SCHEMA.view(self._row, "premium_value_usd")[b], self._promise(self._row)[b]
@@ -138,6 +169,12 @@ class RuleBook:
         return promise
 
 
+def paused_creatives(alert: CreativeAlert) -> CreativePause:
+    """Creatives that the monitor advises to pause; none of a campaign if that would be all it has."""
+    advised = alert.advice == _PAUSE
+    return CreativePause((advised & ~advised.all(2, keepdims=True)).astype(np.int64))
+
+
 class NoOrchestrator(RuleBook):
     """Nobody directs: video by turns, for somebody must have it; no advice is followed, no money moved."""
 
@@ -152,4 +189,5 @@ class NoOrchestrator(RuleBook):
         self._directive = (
             super().act(observation)._replace(throttle=heeded_nothing, budget_share=moved_nothing)
         )
+        self.creative_pause = None
         return self._directive

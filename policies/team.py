@@ -17,6 +17,7 @@ from envs.observation import ROLES
 from envs.protocol import (
     ATTRIBUTION,
     BOUNDS,
+    OF_CREATIVES,
     Actions,
     Alert,
     CellCredit,
@@ -24,7 +25,7 @@ from envs.protocol import (
     SegmentValue,
     action_shape,
 )
-from envs.reception import credit_problem
+from envs.reception import creatives_problem, credit_problem
 from policies.attribution.agent import STAND_IN, Attribution
 from policies.policy import (
     CreditReader,
@@ -37,7 +38,11 @@ from policies.policy import (
 )
 from policies.roll_call import RollCall
 
-BESIDE_THE_ACTION: Final = {"audience": "listener_affinity", "creative": "premium_value_usd"}
+BESIDE_THE_ACTION: Final = {
+    "audience": "listener_affinity",
+    "creative": "premium_value_usd",
+    **{role: name for name, (role, _, _) in OF_CREATIVES.items()},
+}
 """What a policy of the role may say beside its action: an attribute, read after `act`; None says nothing."""
 
 
@@ -151,7 +156,7 @@ class Team:
     def _answer(self, role: str, observation: Any) -> Any:
         stand_in = self.stand_ins.get(role)
         if stand_in is not None:
-            self._tell_troubles(stand_in)
+            self._tell(stand_in)
         spare = stand_in.act(observation) if stand_in is not None else None
         if stand_in is not None and self._failed(role):
             return spare
@@ -162,9 +167,7 @@ class Team:
                 policy.read_impressions(self._impressions)
             if self._credit is not None and isinstance(policy, CreditReader):
                 policy.read_credit(self._credit)  # posted an interval ago
-            if isinstance(policy, StateReader):
-                policy.read_observations(self._seen)
-            self._tell_troubles(policy)
+            self._tell(policy)
             answer = policy.act(observation)
             problem = answer_problem(role, answer, self._flight)
             if problem is None and role in BESIDE_THE_ACTION:
@@ -182,13 +185,16 @@ class Team:
         self.incapacities.append(Incapacity(role, self._interval, problem))
         return spare
 
-    def _tell_troubles(self, policy: Policy) -> None:
+    def _tell(self, policy: Policy) -> None:
+        """What is in no role's own observation."""
+        if isinstance(policy, StateReader):
+            policy.read_observations(self._seen)
         if isinstance(policy, TroubleReader):
             policy.read_troubles(len(self.incapacities) + len(self.suspicions))
 
     def _missed(self, role: str, policy: Policy, observation: Any, answer: Any) -> str | None:
         """Why a role that answered is not there all the same, or None; notes what is suspected of it."""
-        heard = self._roll.hear(role, policy, observation, answer)
+        heard = self._roll.hear(role, getattr(policy, "answered", None), observation, answer)
         if heard.suspicion is not None:
             self.suspicions.append(Incapacity(role, self._interval, heard.suspicion))
         return heard.missing
@@ -222,6 +228,8 @@ def beside_problem(role: str, said: Any, flight: Flight) -> str | None:
     if said is None:
         return None
     name = BESIDE_THE_ACTION[role]
+    if name in OF_CREATIVES:
+        return creatives_problem(name, said, flight.num_markets)
     bounds = BOUNDS[role].get(name)
     each = flight.scenario.listeners.count if role == "audience" else S
     shape = (flight.num_markets, flight.num_campaigns, each)

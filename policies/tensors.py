@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from envs.catalogue import CREATIVE_CHOICES, K, S
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import ATTRIBUTION, BOUNDS, MAX_MULTIPLIER_LOG, action_shape, quiet_board
+from envs.protocol import (
+    BOUNDS,
+    MAX_MULTIPLIER_LOG,
+    OF_CREATIVES,
+    SENDERS,
+    action_shape,
+    quiet_board,
+)
 from policies.credited import CREDIT
 from policies.desk import BIDDING_ACTION, CAMPAIGN_BELIEF, SEGMENT_BELIEF, CampaignDesk
 
@@ -180,22 +187,23 @@ def message_schema() -> list[dict[str, Any]]:
     Shapes are those of one campaign's message for creative and bidding agents, else of all of them.
     """
     bounds = {field: told for fields in BOUNDS.values() for field, told in fields.items()}
-    senders = ("audience", "creative", "bidding", "monitor", "orchestrator", ATTRIBUTION)
+    for _, _, fields in OF_CREATIVES.values():
+        bounds |= fields
     return [
         {
             "message": name,
-            "sender": sender,
+            "sender": SENDERS[name],
             "fields": [
                 {
                     "name": field,
                     "dtype": str(array.dtype),
-                    "shape": list(array.shape[2 if sender in ROLES_OF_CAMPAIGNS else 1 :]),
+                    "shape": list(array.shape[2 if SENDERS[name] in ROLES_OF_CAMPAIGNS else 1 :]),
                     **(asdict(bounds[field]) if field in bounds else {}),
                 }
                 for field, array in message._asdict().items()
             ],
         }
-        for sender, (name, message) in zip(senders, quiet_board(1, 1)._asdict().items(), strict=True)
+        for name, message in quiet_board(1, 1)._asdict().items()
         if message is not None  # a sixth role's, which no bundle has
     ]
 

@@ -160,4 +160,5 @@ def _public(flight: FlightBrief, scenario: Scenario, hint: Float) -> MarketParam
         incident_length=slots.copy(),
         incident_placement=slots.copy(),
         incident_campaign=slots.copy(),
+        incident_segment=slots.copy(),
     )

@@ -12,15 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from envs.impressions import ImpressionLog
 from envs.journeys.feed import ToldFeed
 from envs.journeys.identity import JourneyRows
 from envs.market import Observations
 from envs.protocol import ATTRIBUTION, Actions, CellCredit
-from policies.policy import CreditReader, Flight, Policy, reads_listeners
+from policies.policy import CreditReader, Flight, Policy, StateReader, TroubleReader, reads_listeners
+from policies.roll_call import RollCall
 from policies.team import BESIDE_THE_ACTION, Team, answer_problem, beside_problem
 
 DEADLINE_SECONDS: Final = 1.0
@@ -34,20 +32,24 @@ class Answer(NamedTuple):
     """What a role says in an interval."""
 
     action: Any
-    beside: NDArray[np.float64] | None = None
+    beside: Any = None
     """What `BESIDE_THE_ACTION` names for the role, if its policy says it."""
+    answered: int | None = None
+    """Intervals of the flight that the role has answered, this one included; None where nobody counts."""
 
 
 class Seen(NamedTuple):
     """What a role may learn in one interval; most read only their own part."""
 
     observations: Observations
-    impressions: ImpressionLog | None
-    """Of the interval before."""
+    impressions: ImpressionLog | None = None
+    """Of the interval before; None where nobody reads them."""
     credit: CellCredit | None = None
-    """As delivered now."""
+    """As delivered now; None where nobody attributes."""
     journeys: Sequence[JourneyRows] | None = None
-    """Of every campaign, told in the interval before; for attribution."""
+    """Of every campaign, told in the interval before, for attribution; None where nobody tells."""
+    troubles: int = 0
+    """How many roles have failed or are suspected so far."""
 
 
 class BehindError(Exception):
@@ -84,15 +86,17 @@ class Actor:
         if self._position < first:
             raise BehindError(self._position)
         try:
-            for one in seen:
-                self._hear(one, flight.scenario.hours_per_interval)
-                action = self._policy.act(getattr(one.observations, SIGHT.get(self.role, self.role)))
+            for told in seen:
+                self._hear(told, flight.scenario.hours_per_interval)
+                action = self._policy.act(getattr(told.observations, SIGHT.get(self.role, self.role)))
                 self._position += 1
         except Exception:
             self._flight_id = None  # from the start again: what it holds may be half of an interval
             raise
         name = BESIDE_THE_ACTION.get(self.role)
-        return Answer(action, None if name is None else getattr(self._policy, name, None))
+        beside = None if name is None else getattr(self._policy, name, None)
+        own = getattr(self._policy, "answered", None)
+        return Answer(action, beside, self._position if own is None else own)
 
     def _hear(self, seen: Seen, hours: float) -> None:
         """What comes before an observation; intervals are `hours` long."""
@@ -100,6 +104,10 @@ class Actor:
             self._policy.read_impressions(seen.impressions)
         if seen.credit is not None and isinstance(self._policy, CreditReader):
             self._policy.read_credit(seen.credit)
+        if isinstance(self._policy, StateReader):
+            self._policy.read_observations(seen.observations)
+        if isinstance(self._policy, TroubleReader):
+            self._policy.read_troubles(seen.troubles)
         if seen.journeys is not None and self.role == ATTRIBUTION:
             self._feed.hear(seen.journeys, self._position * hours)
 
@@ -161,41 +169,27 @@ class History:
 
     flight_id: str
     flight: Flight
-    observations: list[Observations] = field(default_factory=list)
-    impressions: list[ImpressionLog | None] = field(default_factory=list)
-    """Of the interval before each observation."""
-    credit: list[CellCredit | None] = field(default_factory=list)
-    """Delivered with each observation."""
-    journeys: list[Sequence[JourneyRows] | None] = field(default_factory=list)
-    """Told in the interval before each observation; None where nobody tells."""
+    deliveries: list[Seen] = field(default_factory=list)
     attributed: bool = False
     """Whether the sixth role, if the team has it, is asked."""
-
-    def keep(
-        self,
-        observations: Observations,
-        impressions: ImpressionLog | None = None,
-        credit: CellCredit | None = None,
-        journeys: Sequence[JourneyRows] | None = None,
-    ) -> None:
-        """What everybody sees after an interval, or before the first."""
-        self.observations.append(observations)
-        self.impressions.append(impressions)
-        self.credit.append(credit)
-        self.journeys.append(journeys)
+    troubles: dict[int, int] = field(default_factory=dict)
+    """How many roles had failed or were suspected before an interval; those not named are as in none."""
 
     def seen(self, first: int) -> list[Seen]:
         """What there was to see from an interval on; what a role reads of it is its policy's affair."""
-        columns = (self.observations, self.impressions, self.credit, self.journeys)
-        return [Seen(*row) for row in zip(*(column[first:] for column in columns), strict=True)]
+        return [
+            told._replace(troubles=self.troubles.get(t, 0))
+            for t, told in enumerate(self.deliveries[first:], first)
+        ]
 
 
 class RoleFailure(NamedTuple):
-    """A role whose stand-in answered."""
+    """A role whose stand-in answered, or that is suspected and left at work."""
 
     role: str
     interval: int
     reason: str
+    suspected: bool = False
 
 
 class Cast:
@@ -208,36 +202,56 @@ class Cast:
         self.roles, self.stand_ins, self.deadline_seconds = roles, stand_ins, deadline_seconds
         self.seconds = dict.fromkeys(roles, 0.0)
         """How long each role took in the last interval."""
+        self._flight_id: str | None = None
+        self._roll, self._failing = RollCall(), set[str]()
 
     async def act(self, history: History) -> tuple[Actions, list[RoleFailure]]:
-        """What the team does in the newest interval of a history, and whose stand-in answered."""
+        """What the team does in a history's newest interval, whose stand-in answered, who is suspected."""
+        self._call(history)
         asked = [role for role in self.roles if role != ATTRIBUTION or history.attributed]
         found = await asyncio.gather(*(self._answer(role, history) for role in asked))
         answers = {role: answer for role, (answer, _) in zip(asked, found, strict=True)}
         said: dict[str, Any] = {name: answers[role].beside for role, name in BESIDE_THE_ACTION.items()}
         said |= {"credit" if role == ATTRIBUTION else role: one.action for role, one in answers.items()}
         actions = Actions(**said)
-        return actions, [failure for _, failure in found if failure is not None]
+        told = [failure for _, failure in found if failure is not None]
+        failing = {failure.role for failure in told if not failure.suspected}
+        self._troubles += len(failing - self._failing) + sum(failure.suspected for failure in told)
+        self._failing = failing
+        return actions, told
+
+    def _call(self, history: History) -> None:
+        """Readies the roll of a flight, and tells how its roles have fared so far."""
+        interval = len(history.deliveries) - 1
+        if history.flight_id != self._flight_id:
+            self._flight_id, self._heard, self._troubles = history.flight_id, -1, 0
+            self._roll, self._failing = RollCall(), set[str]()
+        self._new, self._heard = interval > self._heard, interval
+        history.troubles[interval] = self._troubles
 
     async def _answer(self, role: str, history: History) -> tuple[Answer, RoleFailure | None]:
         started = asyncio.get_running_loop().time()
         try:
             answer = await asyncio.wait_for(caught_up(self.roles[role], history), self.deadline_seconds)
-            reason = _fault(role, answer, history.flight)
+            reason, suspicion = _fault(role, answer, history.flight), None
+            if reason is None and self._new:  # asked again about an interval, it rightly says the same
+                own = getattr(history.deliveries[-1].observations, SIGHT.get(role, role))
+                reason, suspicion = self._roll.hear(role, answer.answered, own, answer.action)
         except TimeoutError:
             reason = f"no answer within {self.deadline_seconds:g} s"
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
         self.seconds[role] = asyncio.get_running_loop().time() - started
+        interval = len(history.deliveries) - 1
         if reason is None:
-            return answer, None
-        failure = RoleFailure(role, len(history.observations) - 1, reason)
+            return answer, None if suspicion is None else RoleFailure(role, interval, suspicion, True)
+        failure = RoleFailure(role, interval, reason)
         return await caught_up(self.stand_ins[role], history), failure
 
 
 async def caught_up(role: Role, history: History) -> Answer:
     """A role's answer; where it is behind it is told what it missed, in the end everything."""
-    first = len(history.observations) - 1
+    first = len(history.deliveries) - 1
     for _ in range(CATCH_UPS):
         try:
             return await role.act(history.flight_id, history.flight, first, history.seen(first))

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from safetensors.numpy import load as tensors_of
 from safetensors.numpy import save as bytes_of
 
-from envs.catalogue import SEGMENTS
+from envs.catalogue import SCRIPTS, SEGMENTS
 from envs.errors import InterludeError
 from envs.market import Observations
 from envs.protocol import ATTRIBUTION, held_out_share
@@ -39,7 +39,7 @@ from serving.notices import Notices
 from serving.openrtb import BidRequest
 from serving.packing import packed, unpacked
 from serving.rehearsal import rehearse
-from serving.roles import DEADLINE_SECONDS, Cast, History, in_thread, local_cast
+from serving.roles import DEADLINE_SECONDS, Cast, History, Seen, in_thread, local_cast
 
 CastMaker = Callable[[Callable[[], Team], float], Cast]
 
@@ -128,7 +128,7 @@ class Service:
         )
         attributed = brief.journeys and self.bundle.manifest.attribution is not None
         history = History(f"{brief.id}@{time.time_ns()}", flight, attributed=attributed)
-        history.keep(market.start())
+        history.deliveries.append(Seen(market.start()))
         return market, history
 
     def _go_on_with(self, opened: tuple[LiveMarket, History]) -> None:
@@ -147,7 +147,8 @@ class Service:
                 log = self._rows.of(db, t - 1, self.market.parameters.attention[0, t - 1])
             if self.history.attributed:
                 journeys = rows_in(db, t - 1, len(self.brief.campaigns))
-        self.history.keep(observations, log, self.market.board.credit, journeys)
+        told = Seen(observations, log, self.market.board.credit, journeys)
+        self.history.deliveries.append(told)
 
     def _play_again(self) -> None:
         """Brings the market to where the intervals on file left it."""
@@ -176,7 +177,7 @@ class Service:
             if not self.ledger.act(market.interval, on_file, before, left):
                 self.alert("ledger", "none", "notice", "reservations kept budgets from being re-split")
             names = [campaign.name for campaign in self.brief.campaigns]
-            notices.hear_monitor(market.interval, names, market.board.alert)
+            notices.hear_monitor(market.interval, names, market.board)
         self._acted = False
         campaigns, listener = self.brief.campaigns, self._listener
         self.snapshot = await in_thread(lambda: snapshot_of(market, campaigns, listener))
@@ -263,7 +264,8 @@ class Service:
                 cast = self._make_cast(bundle.team, self._deadline_seconds)
                 _, failures = await cast.act(self.history)
                 for failure in failures:
-                    if failure.role not in self.notices.failing:  # else the old one fails there, too
+                    known = failure.role in self.notices.failing  # the old one fails there, too
+                    if not failure.suspected and not known:
                         raise InterludeError(f"its {failure.role} fails: {failure.reason}")
             except InterludeError as error:
                 self.alert("reload", "none", "critical", f"rolled back: {error}")
@@ -295,6 +297,9 @@ class Service:
                     "win_rate": float(market.board.spend_plan.win_rate[0, c]),
                     "hold_out": float(held_out[c]),
                     "paused": bool((market.controls.throttle[0, c] == 0).all()),
+                    "off_air": [
+                        name for v, name in enumerate(SCRIPTS) if market.board.creative_pause.script[0, c, v]
+                    ],
                     "creatives": {
                         name: creative_id(c, int(market.aired[0, c, s])) for s, name in enumerate(SEGMENTS)
                     },

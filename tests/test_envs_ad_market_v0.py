@@ -185,6 +185,18 @@ def test_the_mask_follows_the_grants() -> None:
     assert "action_mask" not in infos["bidding_0"]
 
 
+def test_the_mask_follows_the_pauses_of_creatives() -> None:
+    environment = parallel_env(TINY)
+    environment.reset(seed=1)
+    actions = encode(quiet(environment.market))
+    paused = np.zeros((4, 3), np.int64)
+    paused[1, 2] = 1
+    actions["orchestrator_0"]["creative_pause"] = paused
+    *_, infos = environment.step(actions)
+    masks = [infos[f"creative_{c}"]["action_mask"][1].tolist() for c in range(2)]
+    assert masks == [[1, 1, 1], [1, 1, 0]]
+
+
 def test_entries_of_absent_campaigns_are_ignored() -> None:
     rewards = []
     for value in (0, 1):

@@ -95,7 +95,7 @@ def test_memory_and_funnel_are_means_weighted_by_response_and_health() -> None:
         )
 
 
-def test_wear_lowers_the_expectation_of_the_asset_that_aired_and_burn_out_more_so() -> None:
+def test_wear_lowers_the_expectation_of_the_asset_that_aired_and_burn_out_that_of_the_creative() -> None:
     m, _ = draw_markets(market_seeds("train", 3, 0, 1), SCENARIO, "train")
     state = new_state(m, np.zeros((1, 1, S), np.int64))
     fresh = expected_response(m, state, 0).response
@@ -107,5 +107,6 @@ def test_wear_lowers_the_expectation_of_the_asset_that_aired_and_burn_out_more_s
     assert np.array_equal(worn[..., ~same_asset], fresh[..., ~same_asset])
     m.incident_kind[0, 0], m.incident_start[0, 0] = con.CREATIVE_BURN_OUT, 0
     burnt = expected_response(m, state, 0).response
-    factor = np.exp(-2 * con.BURN_OUT_FACTOR * m.wear_out[0, 0])
-    assert burnt[..., same_asset] == pytest.approx(fresh[..., same_asset] * factor)
+    of_creative = ARMS[:, 1] == 0  # what airs as it begins
+    assert burnt[..., of_creative] == pytest.approx(worn[..., of_creative] * con.BURNT_OUT_RESPONSE)
+    assert np.array_equal(burnt[..., ~of_creative], worn[..., ~of_creative])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.markets import RandomTeam, started, tiny, with_bids, with_directive
 
-from envs.catalogue import ARM_FORMAT, MAX_CAMPAIGNS, VIDEO, P, S
+from envs.catalogue import ARM_FORMAT, ARMS, MAX_CAMPAIGNS, VIDEO, P, S
 from envs.protocol import MAX_MULTIPLIER_LOG, Actions
 
 FREQUENCY_CAP, DAILY_SHARE, CAMPAIGNS = 2, 0.3, 3
@@ -49,7 +49,7 @@ def test_no_action_breaks_a_hard_limit(data: st.DataObject, seed: int) -> None:
     first_usd = market.parameters.budget_usd.copy()
     spent, today = np.zeros_like(first_usd), np.zeros_like(first_usd)
     for interval in range(SCENARIO.intervals):
-        directive = market.board.directive
+        directive, pause = market.board.directive, market.board.creative_pause
         step = market.step(orders(data.draw, team(market)))
         if interval % SCENARIO.intervals_per_day == 0:
             today[:] = 0.0
@@ -65,6 +65,12 @@ def test_no_action_breaks_a_hard_limit(data: st.DataObject, seed: int) -> None:
         stopped = paused[..., None] | (directive.throttle[:, :CAMPAIGNS] == 0.0)
         assert step.outcome.bids.transpose(0, 1, 3, 2)[stopped].sum() == 0.0
         assert paid[paused].sum() == 0.0
+        off_air = pause.script[:, :CAMPAIGNS]
+        stopped = off_air.all(2)
+        assert step.outcome.bids[stopped].sum() == 0.0
+        hidden = np.take_along_axis(off_air, ARMS[market.aired, 1], 2) == 1
+        assert not (hidden & ~stopped[..., None]).any()
+        assert step.outcome.wins.sum(3)[hidden].sum() == 0.0
         video = ARM_FORMAT[market.market_state.on_air] == VIDEO
         assert not (video & ~market.premium_granted(directive)).any()
 
@@ -82,7 +88,7 @@ def test_limits_bind_where_nothing_else_does(fault: str) -> None:
             throttle=np.ones((8, MAX_CAMPAIGNS, P)),
             aggression_cap=np.full((8, MAX_CAMPAIGNS), 50.0),
             budget_share=np.ones((8, MAX_CAMPAIGNS)),
-        )
+        )._replace(creative_pause=None)
         paid += market.step(with_bids(free, MAX_MULTIPLIER_LOG)).outcome.spend_usd.sum((2, 3))
         most_today = max(most_today, market.market_state.exposures_today.max())
     if fault == "frequency":

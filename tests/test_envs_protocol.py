@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from support.markets import RandomTeam, leaves, quiet, started, tiny, with_bids, with_directive
 
-from envs.catalogue import MAX_CAMPAIGNS, VIDEO, P, S
+from envs.catalogue import ALERT_KINDS, ARMS, MAX_CAMPAIGNS, VIDEO, P, S
 from envs.market import VectorMarket
 from envs.observation import SCHEMAS
 from envs.protocol import (
@@ -30,7 +30,10 @@ def test_messages_are_delivered_in_the_next_interval() -> None:
         (actions.audience, market.board.segment_value),
         (actions.monitor, market.board.alert),
         (actions.orchestrator, market.board.directive),
+        (actions.creative_alert, market.board.creative_alert),
+        (actions.creative_pause, market.board.creative_pause),
     ):
+        assert posted is not None
         for sent, read in zip(posted, delivered, strict=True):
             assert np.array_equal(sent, read)
     assert np.allclose(seen(market, "orchestrator", "segment_affinity"), actions.audience.affinity[0])
@@ -79,6 +82,22 @@ def test_a_pause_stops_bids_one_interval_later() -> None:
     third = market.step(quiet(market)).outcome
     assert first.bids[0, 1].sum() > 0 and third.bids[0, 1].sum() > 0
     assert second.bids[0, 1].sum() == 0 and second.bids[0, 0].sum() > 0
+
+
+def test_a_paused_creative_is_off_air_from_its_delivery_on_and_back_when_that_ends() -> None:
+    market, actions = started(tiny()), quiet(started(tiny()))
+    alert, pause = quiet_board(1, 2).creative_alert, quiet_board(1, 2).creative_pause
+    alert.kind[0, 1, 0], pause.script[0, 1, 0] = ALERT_KINDS.index("ctr_drop"), 1
+    scripts = []
+    for said in ({"creative_alert": alert, "creative_pause": pause}, {"creative_pause": pause}, {}, {}):
+        market.step(actions._replace(**said))
+        scripts.append(ARMS[market.aired[0], 1].tolist())
+        heard = market.board.creative_alert.kind[0, 1, 0], market.board.creative_pause.script[0, 1, 0]
+        assert heard == (9 if "creative_alert" in said else 0, int("creative_pause" in said))
+    usual, moved = [[0] * S, [0] * S], [[0] * S, [1] * S]
+    assert scripts == [usual, moved, moved, usual]
+    for shown, said in zip(leaves(market._observations().board), leaves(market.board), strict=True):
+        np.testing.assert_array_equal(shown, said)
 
 
 def test_throttle_and_cap_are_enforced_one_interval_later() -> None:

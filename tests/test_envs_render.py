@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.markets import RandomTeam, play, started, tiny
+from support.markets import RandomTeam, play, quiet, started, tiny
 
 from envs.catalogue import VIDEO, P
-from envs.constants import INVALID_TRAFFIC, RIVAL_SURGE
+from envs.constants import CTR_DROP, INVALID_TRAFFIC, RIVAL_SURGE
 from envs.paths import ROOT
 from envs.picture import HEIGHT, WIDTH
 from envs.render import Viewer, demonstration_actions, main
@@ -48,6 +48,18 @@ def test_the_clock_and_begun_incidents_are_told() -> None:
     assert viewer.clock() == "day 2, 06:00, interval 15 of 30"
     assert viewer.incidents() == [("invalid traffic on podcast break", 2, 30)]
     assert "incident (hidden from agents): invalid traffic on podcast break, 2 to 30" in viewer.ansi()
+
+
+def test_an_incident_on_a_creative_names_what_aired_as_it_began() -> None:
+    market = started(tiny(incidents={"incident_probability": 0.0}))
+    m = market.parameters
+    m.incident_kind[0, 0], m.incident_start[0, 0], m.incident_length[0, 0] = CTR_DROP, 1, 3
+    m.incident_campaign[0, 0], m.incident_segment[0, 0] = 1, 2
+    viewer, actions = Viewer(market), quiet(market)
+    actions.creative[0, 1, 2] = (0, 1, 0, 0)
+    for _ in range(3):
+        viewer.watch(market.step(actions))
+    assert viewer.incidents() == [("ctr drop in the storytelling creative of campaign 1", 1, 4)]
 
 
 def test_the_example_of_the_design_can_be_seen() -> None:

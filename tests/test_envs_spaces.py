@@ -6,7 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import data_equivalence
 from support.markets import RandomTeam, leaves, quiet, started, tiny
 
-from envs.catalogue import CREATIVE_CHOICES, MAX_CAMPAIGNS, VIDEO, P, S
+from envs.catalogue import CREATIVE_CHOICES, MAX_CAMPAIGNS, VIDEO, P, S, V
 from envs.observation import ROLES, SCHEMAS
 from envs.protocol import BOUNDS, InvalidActionError
 from envs.reception import check_actions
@@ -14,7 +14,9 @@ from envs.spaces import (
     action_space,
     agent_names,
     claiming_creative_space,
+    creative_alerting_space,
     creative_mask,
+    creative_pausing_space,
     decode,
     encode,
     joint_action_space,
@@ -125,6 +127,24 @@ def test_the_mask_allows_video_where_it_is_granted() -> None:
     assert len(mask) == 4 * S and all(part.any() for part in mask)
 
 
+def test_the_mask_bars_paused_creatives_and_none_where_all_are() -> None:
+    granted, space = np.zeros(S, bool), action_space("creative")
+    mask = creative_mask(granted, np.array([0, 1, 0]))
+    scripts = np.array([space.sample(mask) for _ in range(100)]).reshape(100, S, 4)[..., 1]
+    assert set(scripts.ravel()) == {0, 2}
+    for one, other in zip(creative_mask(granted, np.ones(V, int)), creative_mask(granted), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_alerts_and_pauses_of_creatives_are_actions_of_their_spaces() -> None:
+    market = started(tiny())
+    actions = encode(RandomTeam()(market))
+    said, fields = actions["orchestrator_0"], creative_pausing_space()
+    assert said.keys() == fields.keys()
+    assert fields.contains({name: said[name].astype(space.dtype) for name, space in fields.items()})
+    assert creative_alerting_space().contains(actions["monitor_0"])
+
+
 @pytest.mark.parametrize(
     ("agent", "action", "says"),
     [
@@ -138,6 +158,7 @@ def test_the_mask_allows_video_where_it_is_granted() -> None:
             "field 'premium_value_usd' has shape (3,) HERE, expected (4,)",
         ),
         ("audience_0", None, "field 'affinity' holds None HERE"),
+        ("monitor_0", {"alert": np.zeros(36, int)}, "with the fields alert, creative_alert HERE"),
         ("audience_0", [[1.0], [1.0, 2.0]], "expected numbers of shape (4, 4, 2)"),
         ("monitor_0", "quiet", "expected whole numbers of shape (36,)"),
         ("orchestrator_0", 3, "expected a dictionary with the fields budget_share,"),

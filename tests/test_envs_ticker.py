@@ -33,14 +33,18 @@ def test_every_sender_is_quoted() -> None:
     board.directive.throttle[0, 0, 1] = 0.25
     board.directive.pause[0, 0] = 1
     board.directive.premium_grant[0, 2] = 2
+    board.creative_alert.kind[0, 1, 2], board.creative_alert.advice[0, 1, 2] = 9, 2
+    board.creative_pause.script[0, 0, 1] = 1
     assert [f"{b.sender} ({b.campaign}): {b.text}" for b in told(board)] == [
         "audience_0 (1): active are worth 1.8 x to campaign 1 (70% sure)",
         "creative_1 (1): video for active: 83% should complete",
         "bidding_1 (1): bids 2.00 USD, pacing +0%, wins 0%",
         "monitor_0 (0): critical: invalid traffic for campaign 0 on podcast break -> pause",
+        "monitor_0 (1): ctr drop in the humorous creative of campaign 1 -> pause",
         "orchestrator_0 (0): pauses campaign 0",
         "orchestrator_0 (0): moves budget from campaign 0 (weight 0.50)",
         "orchestrator_0 (0): throttles campaign 0 on podcast break to 25%",
+        "orchestrator_0 (0): takes the storytelling creative of campaign 0 off air",
         "orchestrator_0 (1): moves budget to campaign 1 (weight 2.00)",
         "orchestrator_0 (1): caps the bids of campaign 1 at 3.0 x value",
         "orchestrator_0 (1): grants video for active to campaign 1",

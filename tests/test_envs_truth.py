@@ -8,12 +8,12 @@ from support.markets import RandomTeam, leaves, play, quiet, started, tiny, with
 
 from envs import constants as con
 from envs.ad_market_v0 import parallel_env
-from envs.catalogue import INCIDENT_KINDS, PLACEMENT_FIT, P, S
+from envs.catalogue import ARMS, INCIDENT_KINDS, INCIDENTS_ON_CREATIVES, PLACEMENT_FIT, P, S, V
 from envs.errors import InterludeError
 from envs.market import Step, VectorMarket
 from envs.scenario import Scenario
 from envs.state import MarketParameters, MarketState
-from envs.truth import clairvoyant_prices, incident_labels, true_affinity
+from envs.truth import clairvoyant_prices, incident_labels, struck_creatives, true_affinity
 
 PUBLIC_PARAMETERS = {
     *("seed", "listener_segment", "segment_start", "vertical", "affinity_hint", "mood_probability"),
@@ -165,6 +165,30 @@ def test_asking_for_prices_leaves_no_trace() -> None:
         clairvoyant_prices(asked)
     with pytest.raises(InterludeError, match="before reset"):
         clairvoyant_prices(VectorMarket(tiny(), 1))
+
+
+def test_the_creative_that_aired_as_an_incident_began_is_labelled_while_it_lasts() -> None:
+    scenario = tiny(
+        campaigns=3, intervals=20, incidents={"incident_probability": 1.0, "kinds": INCIDENTS_ON_CREATIVES}
+    )
+    market, team = started(scenario, 16), RandomTeam()
+    m, airs, before = market.parameters, [], []
+    while market.interval < 20:
+        before.append(struck_creatives(market, market.interval))
+        market.step(team(market))
+        airs.append(ARMS[market.aired, 1])
+    for t in range(20):
+        labels = struck_creatives(market, t)
+        np.testing.assert_array_equal(labels, before[t])
+        for b in range(16):
+            expected = np.zeros((3, V), int)
+            names = ("kind", "start", "length", "campaign", "segment")
+            slots = zip(*(getattr(m, f"incident_{name}")[b] for name in names), strict=True)
+            for kind, start, length, c, s in slots:
+                if start <= t < start + length:
+                    expected[c, airs[start][b, c, s]] = kind
+            np.testing.assert_array_equal(labels[b], expected)
+    assert np.array(before).any()
 
 
 def test_incidents_are_labelled_where_and_when_they_strike() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.markets import tiny
 
-from envs.catalogue import MAX_CAMPAIGNS
+from envs.catalogue import ADVICE, MAX_CAMPAIGNS
 from envs.observation import ROLES, SCHEMAS
 from envs.protocol import ATTRIBUTION
 from evaluation.independence.faults import FAULTS, RESTART, STUCK, FaultyPolicy
@@ -85,17 +85,34 @@ def test_what_is_muted_reaches_nobody(message: str) -> None:
         observations = market.step(actions).observations
     board = market.board
     if message == "alerts":
-        assert not any(field.any() for field in board.alert)
+        assert not any(field.any() for field in (*board.alert, *board.creative_alert))
+    if message in ("alerts of creatives", "pauses of creatives"):
+        assert (actions.creative_alert is None) == (message == "alerts of creatives")
+        assert (actions.creative_pause is None) == (message == "pauses of creatives")
     if message.startswith("segment values"):
         assert (board.segment_value.affinity == 1.0).all()
     if "listener table" in message:
         assert actions.listener_affinity is None
     if message == "creative plan: claims on video":
         assert not board.creative_plan.premium_value_usd.any()
-    if message == "directive, all of it":
+    if message == "directive and pauses of creatives, all of it":
         assert not board.directive.premium_grant.any()
         assert (board.directive.budget_share == np.ones((2, MAX_CAMPAIGNS))).all()
     assert not team.incapacities
+
+
+def test_alerts_that_only_the_orchestrator_hears_reach_nobody_else() -> None:
+    message = "alerts, by campaigns and audience"
+    team = MutedTeam("muted", make_team("listener-aware").policies, muted=message)
+    market, observations = opened(team, COURSE, 0, 2)
+    observations = market.step(team.act(observations, market.impressions)).observations
+    board = observations.board
+    assert board is not None
+    board.creative_alert.kind[:, 0, 1], board.creative_alert.advice[:, 0, 1] = 9, ADVICE.index("pause")
+    actions = team.act(observations, market.impressions)
+    desk = getattr(team.policies["creative"], "desk")  # noqa: B009
+    assert not desk._avoided.any() and not desk._broken.any()
+    assert actions.creative_pause is not None and (actions.creative_pause.script[:, 0, 1] == 1).all()
 
 
 def test_a_muted_plan_is_seen_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.markets import tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -110,3 +111,12 @@ def test_the_name_tells_configurations_apart(comparison: Comparison) -> None:
     assert len(names) == len(comparison.standings)
     first = comparison.standings[0]
     assert run_name(comparison, first, "now") == run_name(comparison, first, "now")
+
+
+def test_where_people_have_journeys_credit_and_their_paths_are_shown(tmp_path: Path) -> None:
+    scenario = tiny(journeys={"people": 16})
+    compared = compare(["pid"], Course(scenario, "train", num_markets=2))
+    for folder in write_comparison(compared, tmp_path, until=100):
+        events = EventAccumulator(str(folder), size_guidance={"images": 0})
+        events.Reload()
+        assert {"figures/credit", "figures/paths"} <= {*events.Tags()["images"]}

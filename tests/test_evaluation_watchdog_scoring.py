@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from envs.catalogue import ADVICE, ALERT_KINDS, INCIDENT_KINDS, P
-from envs.generator import draw_markets
-from envs.protocol import Alert
+from envs.catalogue import ADVICE, ALERT_KINDS, INCIDENT_KINDS, P, V
+from envs.market import VectorMarket
+from envs.protocol import Alert, CreativeAlert
 from envs.scenario import Incidents, load_scenario
 from envs.seeds import market_seeds
-from envs.state import Int, MarketParameters
+from envs.state import Int
 from envs.truth import incident_labels
 from evaluation.metrics import mean_over_markets
 from evaluation.rollout import Course, play
@@ -17,21 +17,38 @@ INTERVALS, C = 12, 3
 DISLIKES = ALERT_KINDS.index("dislike_surge")
 
 
-def markets(kinds: tuple[str, str], starts: tuple[int, int], lengths: tuple[int, int]) -> MarketParameters:
-    """One market with two incidents on placement 1 and campaign 2."""
+def markets(kinds: tuple[str, str], starts: tuple[int, int], lengths: tuple[int, int]) -> VectorMarket:
+    """One market with two incidents on placement 1 and campaign 2, of which creative 1 is struck."""
     scenario = load_scenario("default").model_copy(update={"intervals": INTERVALS})
-    m, _ = draw_markets(market_seeds("train", 0, 0, 1), scenario, "train", None)
+    market = VectorMarket(scenario, 1)
+    market.reset(market_seeds("train", 0, 0, 1))
+    m = market.parameters
     m.incident_kind[0] = [INCIDENT_KINDS.index(kind) for kind in kinds]
     m.incident_start[0], m.incident_length[0] = starts, lengths
     m.incident_placement[:], m.incident_campaign[:] = 1, 2
-    return m
+    market.market_state.struck_script[:] = 1
+    market.interval = INTERVALS  # as if it had been played
+    return market
 
 
-def watched(m: MarketParameters, alerts: Int, advice: Int | None = None) -> Watch:
+NO_CREATIVES = CreativeAlert(*(np.zeros((1, C, V), np.int64) for _ in range(3)))
+
+
+def watched(
+    market: VectorMarket, alerts: Int, advice: Int | None = None, creatives: Int | None = None
+) -> Watch:
     """All of a flight's alerts [T, C, P], added up by kind: [kinds] each."""
-    dog = Watchdog(m, INTERVALS)
+    dog = Watchdog(market)
     said = np.zeros_like(alerts) if advice is None else advice
-    told = [dog.add(Alert(said[t][None], alerts[t][None], said[t][None]), t) for t in range(INTERVALS)]
+    named = np.zeros((INTERVALS, C, V), np.int64) if creatives is None else creatives
+    told = [
+        dog.add(
+            Alert(said[t][None], alerts[t][None], said[t][None]),
+            NO_CREATIVES._replace(kind=named[t][None]),
+            t,
+        )
+        for t in range(INTERVALS)
+    ]
     return Watch(*(np.sum(counts, (0, 1)) for counts in zip(*told, strict=True)))
 
 
@@ -46,7 +63,7 @@ def test_incidents_and_alerts_share_their_numbers() -> None:
 
 def test_alerts_that_repeat_the_labels_an_interval_late_are_perfect() -> None:
     m = markets(("invalid_traffic", "overspend_fault"), (2, 7), (3, 2))
-    labels = incident_labels(m, INTERVALS)[0]
+    labels = incident_labels(m.parameters, INTERVALS)[0]
     late = np.concatenate([np.zeros_like(labels[:1]), labels[:-1]])
     watch = watched(m, late)
     for kind, campaigns in (("invalid_traffic", C), ("overspend_fault", 1)):
@@ -99,13 +116,23 @@ def test_pauses_are_right_where_the_incident_strikes() -> None:
     assert (watch.alerts[fraud], watch.right[fraud]) == (4, 2)
 
 
+def test_an_incident_on_a_creative_is_found_where_that_creative_is_named() -> None:
+    m, kind = markets(("dislike_surge", "none"), (2, 9), (4, 1)), DISLIKES
+    for campaign, script, t, right in ((2, 1, 3, 1), (2, 0, 3, 0), (1, 1, 3, 0), (2, 1, 6, 1), (2, 1, 7, 0)):
+        alerts, named = np.zeros((INTERVALS, C, P), np.int64), np.zeros((INTERVALS, C, V), np.int64)
+        alerts[t, campaign], named[t, campaign, script] = kind, kind
+        watch = watched(m, alerts, creatives=named)
+        found = watch.incidents[kind], watch.alerts[kind], watch.right[kind], watch.found[kind]
+        assert found == (1, 1, right, right), (campaign, script, t)
+
+
 def test_delays_are_kept_incident_by_incident() -> None:
     m = markets(("invalid_traffic", "rival_surge"), (2, 7), (3, 3))
     alerts = np.zeros((INTERVALS, C, P), np.int64)
     alerts[4, 0, 1] = INCIDENT_KINDS.index("invalid_traffic")
-    dog = Watchdog(m, INTERVALS)
+    dog = Watchdog(m)
     for t in range(INTERVALS):
-        dog.add(Alert(alerts[t][None], alerts[t][None], alerts[t][None]), t)
+        dog.add(Alert(alerts[t][None], alerts[t][None], alerts[t][None]), NO_CREATIVES, t)
     np.testing.assert_array_equal(dog.delays, [[2, -1]])
 
 

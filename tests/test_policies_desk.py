@@ -4,9 +4,9 @@ from support.evidence import evidence
 from support.flights import flight
 from support.markets import started, tiny
 
-from envs.catalogue import ARMS, VIDEO, K, P, S
+from envs.catalogue import ADVICE, ARMS, VIDEO, K, P, S
 from envs.observation import SCHEMAS
-from envs.protocol import MAX_MULTIPLIER_LOG
+from envs.protocol import MAX_MULTIPLIER_LOG, quiet_board
 from policies.desk import (
     BIDDING_ACTION,
     CAMPAIGN_BELIEF,
@@ -159,3 +159,22 @@ def test_knobs_go_where_they_belong() -> None:
     assert (knobs.shadow.recall, knobs.shadow.fatigue, knobs.price_sd) == (0.4, 7.0, 0.9)
     with pytest.raises(TypeError):
         DeskKnobs.of(charm=1.0)
+
+
+def test_a_creative_that_is_to_be_paused_is_not_chosen_nor_claimed_for() -> None:
+    market, team = started(SCENARIO, 2), make_team("certainty-equivalent")
+    team.start(flight_of(market))
+    board, creative = quiet_board(2, 2), team.policies["creative"]
+    observations = market._observations()
+    chosen = team.act(observations).creative
+    barred = int(chosen[0, 0, 0, 1])
+    board.creative_alert.advice[0, 0, barred] = ADVICE.index("pause")
+    team.start(flight_of(market))
+    again = team.act(observations._replace(board=board)).creative
+    assert (again[0, 0, :, 1] != barred).all()
+    np.testing.assert_array_equal(again[1], chosen[1])
+    np.testing.assert_array_equal(again[0, 1], chosen[0, 1])
+    desk: CampaignDesk = creative.desk  # type: ignore[attr-defined]
+    of_barred = ARMS[:, 1] == barred
+    assert not desk.arm_mask[0, 0, :, of_barred].any() and desk.arm_mask[0, 0, :, ~of_barred].any()
+    np.testing.assert_allclose(desk.arm_log_score[0, 0, :, of_barred], LOWEST_LOG_SCORE, rtol=1e-6)

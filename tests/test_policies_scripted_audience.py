@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 from support.flights import flight
-from support.markets import started, tiny
+from support.markets import RandomTeam, started, tiny
 
-from envs.catalogue import MAX_CAMPAIGNS, S
+from envs.catalogue import ALERT_KINDS, MAX_CAMPAIGNS, S
 from envs.observation import SCHEMAS, Observation
+from envs.protocol import quiet_board
 from envs.scenario import load_scenario
 from policies.policy import flight_of
 from policies.registry import make_team
@@ -84,3 +85,26 @@ def test_the_truth_is_the_mean_over_listeners_and_needs_a_privileged_flight() ->
     assert value.affinity[1, 0, 2] == pytest.approx(min(10.0, listeners.mean()))
     assert (value.affinity[:, 2:] == 1.0).all()
     assert oracle.listener_affinity is m.affinity
+
+
+def test_clicks_that_an_alert_calls_false_teach_nothing() -> None:
+    """Robots on screen in one market, none in the other: where they are told of, only other clicks count."""
+    market, team = started(tiny(opportunities_per_interval=200, budget_fraction=0.5), 2), RandomTeam()
+    naive, warned, deaf = (SegmentAverage() for _ in range(3))
+    for policy in (naive, warned, deaf):
+        policy.start(flight_of(market))
+    observations = market._observations()
+    for t in range(4):
+        board = quiet_board(2, 2)
+        if t == 3:
+            board.alert.kind[0, :2, 2] = ALERT_KINDS.index("invalid_traffic")
+        warned.read_observations(observations._replace(board=board))
+        deaf.read_observations(observations._replace(board=None))
+        said = [policy.act(observations.audience).affinity for policy in (naive, warned, deaf)]
+        np.testing.assert_array_equal(said[0], said[2])
+        np.testing.assert_array_equal(said[0][1], said[1][1])
+        if t < 3:
+            np.testing.assert_array_equal(said[0], said[1])
+        observations = market.step(team(market)._replace(creative_pause=None)).observations
+    assert (said[0][0] != said[1][0]).any()
+    assert (warned._seen <= naive._seen).all() and (warned._foretold <= naive._foretold).all()

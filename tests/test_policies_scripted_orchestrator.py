@@ -6,7 +6,7 @@ from support.markets import started, tiny
 
 from envs.catalogue import ADVICE, ALERT_KINDS, MAX_CAMPAIGNS, P, S
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import MAX_AGGRESSION, Directive
+from envs.protocol import MAX_AGGRESSION, Directive, quiet_board
 from policies.policy import flight_of
 from policies.registry import make_policy, make_team
 from policies.scripted_orchestrator import RuleBook
@@ -149,3 +149,24 @@ def test_without_an_orchestrator_video_goes_by_turns_and_advice_is_not_followed(
     directive = direct(nobody, alert_advice=advice)  # type: ignore[arg-type]
     assert (directive.throttle == 1.0).all()
     np.testing.assert_array_equal(directive.premium_grant, direct(turns).premium_grant)
+
+
+def test_creatives_are_taken_off_air_as_advised_but_never_all_of_a_campaigns() -> None:
+    market, orders = started(tiny()), rules()
+    board, pause = quiet_board(1, 2), ADVICE.index("pause")
+    board.creative_alert.advice[0, 0] = (0, pause, ADVICE.index("resume"))
+    board.creative_alert.kind[0, 0, 1], board.creative_alert.severity[0, 0, 1] = 9, 2
+    board.creative_alert.advice[0, 1] = pause
+    direct(orders)
+    assert orders.creative_pause is None, "who was told nothing says nothing"
+    orders.read_observations(market._observations()._replace(board=board))
+    direct(orders)
+    assert orders.creative_pause is not None
+    np.testing.assert_array_equal(orders.creative_pause.script[0, :2], [[0, 1, 0], [0, 0, 0]])
+    assert (
+        "the storytelling creative of campaign 0 is taken off air: the monitor advises to pause it for "
+        "ctr_drop (warning)"
+    ) in orders.reasons()
+    orders.read_observations(market._observations()._replace(board=None))
+    direct(orders)
+    assert orders.creative_pause is None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.asgi import Client, a_request, bids_of
+from support.markets import leaves
 
 from envs.catalogue import S
 from envs.errors import InterludeError
@@ -140,14 +141,14 @@ def test_an_interval_ends_once_and_the_service_comes_back_where_it_was(tmp_path:
         assert client("POST", "/intervals", body).json["interval"] == interval + 1
     assert client("POST", "/intervals", {"interval": 7}).status == 409
     assert client("POST", "/intervals", {"report": {"fatigue": []}}).status == 409
-    before, seen = client.service, client.service.history.observations
+    before, seen = client.service, client.service.history.deliveries
     state = before.state()
     assert state["campaigns"][0]["spent_usd"] > 0
     client.close()
     again = Client(tmp_path)
     assert again.service.state() | {"stand_ins": {}} == state | {"stand_ins": {}}  # counted since the start
-    for one, other in zip(again.service.history.observations, seen, strict=True):
-        for here, there in zip(one, other, strict=True):
+    for one, other in zip(again.service.history.deliveries, seen, strict=True):
+        for here, there in zip(leaves(one.observations), leaves(other.observations), strict=True):
             np.testing.assert_array_equal(here, there)
     assert again.service.snapshot == before.snapshot
     again.close()

@@ -132,8 +132,9 @@ def test_a_served_team_learns_the_same_of_single_impressions(tmp_path: Path) -> 
     together, apart = taught(tmp_path / "one", 1), taught(tmp_path / "each", WEIGHT)
     here, there = together.service, apart.service
     one, other = here.market.controls, there.market.controls
-    assert [len(log.listener) for log in here.history.impressions[1:] if log] == [12] * 3
-    assert [len(log.listener) for log in there.history.impressions[1:] if log] == [12] * 3
+    for service in (here, there):
+        logs = [seen.impressions for seen in service.history.deliveries[1:]]
+        assert [len(log.listener) for log in logs if log] == [12] * 3
     for name in one._fields:
         a, b = getattr(one, name), getattr(other, name)
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9, err_msg=name)

@@ -55,16 +55,17 @@ def test_what_is_told_again_counts_once_and_a_restart_forgets_nothing(client: Cl
     client("POST", "/intervals", {"interval": 0})
     told(client, touches=touches(9.0, journey=8, held_out=True))
     client("POST", "/intervals", {"interval": 1})
-    kept = client.service.history.journeys
+    kept = [delivery.journeys for delivery in client.service.history.deliveries]
     assert [[len(rows.journey) for rows in each] for each in kept[1:]] == [[3, 0], [1, 0]]
     (first, _), (second, _) = kept[1:]
     assert first.bought_hour.tolist() == [3.0]
     assert first.cell.tolist() == [CELL_NAMES.index("podcast_break audio")] * 3
     assert second.held_out.tolist() == [True]
     client.run(client.service.start())
-    for before, after in zip(kept[1:], client.service.history.journeys[1:], strict=True):
-        for rows, again in zip(before, after, strict=True):
-            assert all(np.array_equal(a, b) for a, b in zip(rows, again, strict=True))
+    again = [delivery.journeys for delivery in client.service.history.deliveries]
+    for before, after in zip(kept[1:], again[1:], strict=True):
+        for rows, same in zip(before, after, strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(rows, same, strict=True))
 
 
 def test_attribution_speaks_of_what_was_told_and_everybody_hears_it(client: Client) -> None:

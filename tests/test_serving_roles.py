@@ -1,10 +1,11 @@
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from envs.catalogue import S
+from envs.catalogue import ALERT_KINDS, S
 from envs.market import VectorMarket
 from envs.observation import ROLES
 from envs.scenario import load_scenario
@@ -12,7 +13,17 @@ from envs.seeds import market_seeds
 from policies.policy import flight_of
 from policies.registry import make_team
 from serving.packing import packed, unpacked
-from serving.roles import Actor, BehindError, Cast, History, LocalRole, caught_up, local_cast
+from serving.roles import (
+    Actor,
+    Answer,
+    BehindError,
+    Cast,
+    History,
+    LocalRole,
+    Seen,
+    caught_up,
+    local_cast,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +37,13 @@ def history() -> History:
     team.start(flight)
     found = History("flight", flight)
     for _ in range(5):
-        found.observations.append(observations)
-        found.impressions.append(None)
+        found.deliveries.append(Seen(observations))
         observations = market.step(team.act(observations)).observations
     return found
 
 
 def until(history: History, count: int) -> History:
-    return History(
-        history.flight_id, history.flight, history.observations[:count], history.impressions[:count]
-    )
+    return replace(history, deliveries=history.deliveries[:count])
 
 
 def team() -> Any:
@@ -50,7 +58,7 @@ def test_a_cast_answers_as_its_team_does(history: History) -> None:
         alone.start(history.flight)
         for count in range(1, 6):
             actions, failures = await cast.act(until(history, count))
-            expected = alone.act(history.observations[count - 1])
+            expected = alone.act(history.deliveries[count - 1].observations)
             assert not failures
             np.testing.assert_array_equal(actions.bidding, expected.bidding)
             np.testing.assert_array_equal(actions.creative, expected.creative)
@@ -158,6 +166,64 @@ def test_whoever_reads_impressions_is_told_of_them(history: History, reads: bool
 
     for role in ("audience", "creative", "bidding"):
         known = until(history, 3)
-        known.impressions = [None, "first", "second"]  # type: ignore[list-item]
+        for n, impressions in ((1, "first"), (2, "second")):
+            known.deliveries[n] = known.deliveries[n]._replace(impressions=impressions)  # type: ignore[arg-type]
         Actor(role, Reader).act("flight", history.flight, 0, known.seen(0))
     assert told == ["first", "second"] * 3 * reads
+
+
+class Stuck:
+    """A role whose process repeats the answer that it gave in one interval, or gives none from then on."""
+
+    def __init__(self, role: str, at: int, *, silent: bool = False) -> None:
+        self.role, self.at, self.silent = LocalRole(role, lambda: team().policies[role]), at, silent
+        self.kept: Answer | None = None
+
+    async def act(self, flight_id: str, flight: Any, first: int, seen: Any) -> Answer:
+        if first + len(seen) - 1 < self.at:
+            self.kept = await self.role.act(flight_id, flight, first, seen)
+        elif self.silent:
+            await asyncio.sleep(60.0)
+        assert self.kept is not None
+        return self.kept
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_that_repeats_its_answer_is_missed_at_once_and_the_watchdog_told(
+    history: History, role: str
+) -> None:
+    async def play() -> None:
+        cast = local_cast(team, 30.0)
+        cast = Cast({**cast.roles, role: Stuck(role, 2)}, cast.stand_ins, 30.0)
+        for count in range(1, 6):
+            known = until(history, count)
+            actions, failures = await cast.act(known)
+            expected = [] if count < 3 else [(role, count - 1, "says again what it has said before", False)]
+            assert [tuple(failure) for failure in failures] == expected
+            assert known.troubles[count - 1] == (count > 3), "the stand-in is in since the third interval"
+        silent = actions.monitor.kind == ALERT_KINDS.index("silent_agent")
+        assert silent[:, : history.flight.num_campaigns].all() or role == "monitor"
+
+    asyncio.run(play())
+
+
+def test_a_role_that_never_answers_is_stood_in_for(history: History) -> None:
+    async def play() -> None:
+        cast = local_cast(team, 30.0)
+        cast = Cast({**cast.roles, "bidding": Stuck("bidding", 1, silent=True)}, cast.stand_ins, 0.5)
+        assert (await cast.act(until(history, 1)))[1] == []
+        actions, failures = await cast.act(until(history, 2))
+        assert [(f.role, f.reason) for f in failures] == [("bidding", "no answer within 0.5 s")]
+        assert np.isfinite(actions.bidding).all()
+
+    asyncio.run(play())
+
+
+def test_a_role_that_is_asked_again_about_an_interval_is_not_stuck(history: History) -> None:
+    async def play() -> None:
+        cast = local_cast(team, 30.0)
+        for count in (1, 2, 2, 3):
+            _, failures = await cast.act(until(history, count))
+            assert failures == []
+
+    asyncio.run(play())

@@ -115,7 +115,8 @@ def _no_truth(market: VectorMarket) -> tuple[NDArray[np.float32], NDArray[np.flo
 
 def check_finite(observations: Observations, market: VectorMarket) -> None:
     """Raises `InterludeError` naming agent, field, interval and seed of a number that is not finite."""
-    for role, rows in observations._asdict().items():
+    for role in SCHEMAS:
+        rows = getattr(observations, role)
         if np.isfinite(rows.sum()):
             continue
         for b, agent, column in np.argwhere(~np.isfinite(rows)):

@@ -69,7 +69,8 @@ class StockMarket(MultiAgentEnv):
         """One interval."""
         views = self.views
         every = {role: [view for agent, view in views.items() if role_of(agent) == role] for role in ROLES}
-        observations = Observations(**{role: np.stack(rows)[None] for role, rows in every.items()})
+        seen: dict[str, Any] = {role: np.stack(rows)[None] for role, rows in every.items()}
+        observations = Observations(**seen)
         answers = {role: policy.act(getattr(observations, role)) for role, policy in self.scripted.items()}
         silent = {"creative": np.zeros((1, 1, S, 4), np.int64), "bidding": np.zeros((1, 1, 8))}
         scripted = spaces.encode(Actions(**{**silent, **answers}))

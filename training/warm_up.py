@@ -13,6 +13,7 @@ from envs.seeds import market_seeds
 from policies.arm_prior import ArmPrior
 from policies.critic import HEADS, ObservableCritic
 from policies.desk import CampaignDesk
+from policies.encoder import campaign_encoder
 from policies.networks import BiddingActor, CreativeActor
 from policies.orchestrator_actor import OrchestratorActor
 from policies.registry import learning_desk, make_team
@@ -85,7 +86,8 @@ def warm_up(configuration: TrainingConfiguration, taste_pool: NDArray[Any] | Non
         seen = (moment.observations.bidding, campaign, segment, moment.observations.orchestrator[:, 0])
         rows.append(tuple(torch.from_numpy(array) for array in seen))
     columns = [torch.stack(column) for column in zip(*rows, strict=True)]
-    encoder = CreativeActor(configuration.networks).encoder  # an actor's sees whatever networks see
+    seen_by = configuration.networks
+    encoder = campaign_encoder(belief=seen_by.belief, credit=seen_by.credit, tally=seen_by.tally)
     encoder.fit(columns[0], (columns[1], columns[2]))
     critic.market_encoder.fit(columns[3])
     reward = torch.from_numpy(flight_rewards(market, rewards, recordings, configuration.ppo))

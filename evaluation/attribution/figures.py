@@ -67,10 +67,10 @@ def draw_calibration(axes: Any, credited: Credited) -> None:
     true = (credited.truth[..., :OWN_CELLS] * per)[known]
     error = (credited.deviation[..., :OWN_CELLS] * per)[known]
     axes.errorbar(said, true, xerr=error, fmt="o", color=faint(), markersize=3, alpha=0.45, elinewidth=0.7)
-    order = np.argsort(said)
-    parts = [part for part in np.array_split(order, min(_BINS, len(order))) if len(part)]
+    order = np.argsort(said)  # of no cell, where none was met often enough
+    parts = [part for part in np.array_split(order, _BINS) if len(part)]
     middle = [(said[part].mean(), true[part].mean()) for part in parts]
-    axes.plot(*np.transpose(middle), "o-", color=OTHERS[0], markersize=6)
+    axes.plot(*np.reshape(middle, (-1, 2)).T, "o-", color=OTHERS[0], markersize=6)
     axes.axline((0.0, 0.0), slope=1.0, color=faint(), linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set(xlabel="credited, conversions per 1 000 touches", ylabel="true, conversions per 1 000 touches")
 

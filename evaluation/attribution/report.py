@@ -16,7 +16,7 @@ import numpy as np
 
 from envs.output import write_bytes_atomically, write_json, write_text_atomically
 from envs.protocol import ATTRIBUTION
-from envs.scenario import load_scenario
+from envs.scenario import Scenario, load_scenario
 from envs.state import Float
 from evaluation.attribution import errors, learned, worth
 from evaluation.attribution.credited import LEAST_TOUCHES, Credited, credited
@@ -90,13 +90,20 @@ def measure(markets: int, worth_markets: int, workers: int = 1) -> dict[str, Any
     for n, variant in enumerate(worth.VARIANTS):
         some = played[n * len(flights) : (n + 1) * len(flights)]
         objective[variant], wasted[variant] = (np.concatenate(column) for column in zip(*some, strict=True))
+    return told(scenario, scored, objective, wasted)
+
+
+def told(
+    scenario: Scenario, scored: errors.Scored, objective: Mapping[str, Float], wasted: Mapping[str, Float]
+) -> dict[str, Any]:
+    """What was measured as one object: J and wasted spend [n] by variant."""
     rate = scenario.journeys.match_rate if scenario.journeys is not None else 0.0
     return {
         "team": TEAM,
         "scenario": scenario.name,
         "split": "held_out",
-        "markets": markets,
-        "worth_markets": worth_markets,
+        "markets": len(scored.truth),
+        "worth_markets": len(objective[worth.NOBODY]),
         "hold_out": HOLD_OUT,
         "hold_out_days": HOLD_OUT_DAYS,
         "match_rate": rate,
@@ -260,12 +267,13 @@ def _cells(found: Mapping[str, Any]) -> list[str]:
 def _sentence(off: Mapping[str, Sequence[float]], where: str) -> str:
     better = [name for name, (_, _, high) in off.items() if high < 0.0]
     worse = [name for name, (_, low, _) in off.items() if low > 0.0]
-    told = f"{where.capitalize()} {MEASURES[0]} is surely better than {_listed(worse, off)}"
-    return f"{told} and surely worse than {_listed(better, off)}."
+    told = f"{where.capitalize()} {MEASURES[0]} is surely better than "
+    told += "all others" if len(worse) == len(off) else _listed(worse, off)
+    return told + (f" and surely worse than {_listed(better, off)}." if better else ".")
 
 
 def _listed(names: Sequence[str], of: Mapping[str, Any]) -> str:
-    return "all others" if len(names) == len(of) else ", ".join(names) or "none"
+    return "all" if len(names) == len(of) else ", ".join(names) or "none"
 
 
 def _verdict(found: Mapping[str, Any]) -> str:

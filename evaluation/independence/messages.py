@@ -11,6 +11,7 @@ from envs.impressions import ImpressionLog
 from envs.market import Observations
 from envs.observation import SCHEMAS
 from envs.protocol import Actions, Board, Directive, quiet_board
+from policies.policy import Policy
 from policies.team import Team
 
 Seen = Mapping[str, tuple[str, ...]]
@@ -25,6 +26,8 @@ class Message(NamedTuple):
     """What is posted without it; None where the environment makes it of actions."""
     unseen: Seen = MappingProxyType({})
     """Where it is made by the environment: fields that are 0, as before anybody has spoken."""
+    untold: bool = False
+    """Whether nobody but the orchestrator hears what the monitor says on the board."""
 
 
 def _audience(actions: Actions) -> Actions:
@@ -40,7 +43,7 @@ def _claims(actions: Actions) -> Actions:
 
 
 def _alerts(actions: Actions) -> Actions:
-    return actions._replace(monitor=_quiet(actions).alert)
+    return actions._replace(monitor=_quiet(actions).alert, creative_alert=None)
 
 
 def _directive(*fields: str) -> Callable[[Actions], Actions]:
@@ -79,13 +82,20 @@ MESSAGES: Final[dict[str, Message]] = {
     "creative plan, all of it": Message("creative", None, _PLAN),
     "spend plan": Message("bidding", None, _SPEND),
     "alerts": Message("monitor", _alerts),
-    "alerts, by campaigns": Message("monitor", None, dict.fromkeys(("creative", "bidding"), _ALERT)),
+    "alerts of creatives": Message("monitor", lambda actions: actions._replace(creative_alert=None)),
+    "alerts, by campaigns and audience": Message(
+        "monitor", None, dict.fromkeys(("creative", "bidding"), _ALERT), untold=True
+    ),
     "directive: throttles": Message("orchestrator", _directive("throttle")),
     "directive: pauses": Message("orchestrator", _directive("pause")),
+    "pauses of creatives": Message("orchestrator", lambda actions: actions._replace(creative_pause=None)),
     "directive: caps on bids": Message("orchestrator", _directive("aggression_cap")),
     "directive: budget shares": Message("orchestrator", _directive("budget_share")),
     "directive: grants of video": Message("orchestrator", _directive("premium_grant")),
-    "directive, all of it": Message("orchestrator", _directive(*Directive._fields)),
+    "directive and pauses of creatives, all of it": Message(
+        "orchestrator",
+        lambda actions: _directive(*Directive._fields)(actions)._replace(creative_pause=None),
+    ),
 }
 """Every kind of message, those of several parts also part by part."""
 
@@ -99,8 +109,26 @@ class MutedTeam(Team):
     def act(self, observations: Observations, impressions: ImpressionLog | None = None) -> Actions:
         """What the roles do who never hear it, without what nobody is to hear."""
         message = MESSAGES[self.muted]
+        self._untold = message.untold
         actions = super().act(_without(observations, message.unseen), impressions)
         return actions if message.unsaid is None else message.unsaid(actions)
+
+    def _tell(self, policy: Policy) -> None:
+        """As the team does; of alerts, only the orchestrator where nobody else is to hear them."""
+        if self._untold and policy is not self.policies["orchestrator"]:
+            whole, board = self._seen, self._seen.board
+            quiet = _quiet_alerts(board) if board is not None else None
+            self._seen = whole._replace(board=quiet)
+            super()._tell(policy)
+            self._seen = whole
+        else:
+            super()._tell(policy)
+
+
+def _quiet_alerts(board: Board) -> Board:
+    """A board on which the monitor has said nothing."""
+    quiet = quiet_board(len(board.alert.kind), 1)
+    return board._replace(alert=quiet.alert, creative_alert=quiet.creative_alert)
 
 
 def _without(observations: Observations, unseen: Seen) -> Observations:

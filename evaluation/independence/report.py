@@ -23,16 +23,19 @@ MUTED: Final = """\
 All roles act as ever, but one kind of message is lost: what is posted counts as never said, what the
 environment makes of actions (plans) is 0 in every observation. Where no market
 changes, nobody who reads the message acts on it in this team: the rule book moves no budgets, caps no bids
-and never pauses a whole campaign; nobody but the watchdog reads the spend plan.
+and never pauses a whole campaign; nobody but the watchdog reads the spend plan; and a desk avoids a creative
+that is to be paused before the order comes.
 """
 FAILED: Final = """\
 One role fails from that interval on. Where an answer is none, is no action, is late, or is not new, the
 team's stand-in takes over in the same interval and keeps the role to the flight's end; the others go on. A
 role that begins anew is there, and goes on without what it knew. Both stuck and restarted roles show in the
-count of answers that whoever runs a policy keeps (`answered`), as here. Where nobody counts, audience and
-bidding agents that say the same for four intervals in which impressions were bought are suspected and left at
-work; no other role is, and a restart goes unnoticed (`policies/roll_call.py`). The watchdog is told, and
-alerts of a silent agent on every campaign; a failing monitor is told of by its stand-in.
+count of answers that whoever runs a policy keeps (`answered`), as here and as a service does
+(`serving/roles.py`); a role that begins anew there is told all it missed. Audience and bidding agents that
+say the same for four intervals in which impressions were bought are suspected and left at work, whoever
+counts; where nobody counts no other role is, and a restart goes unnoticed (`policies/roll_call.py`). The
+watchdog is told, and alerts of a silent agent on every campaign; a failing monitor is told of by its
+stand-in.
 """
 
 

@@ -12,10 +12,13 @@ from typing import Any, Final
 import numpy as np
 
 from envs.catalogue import ALERT_KINDS, INCIDENT_KINDS
+from envs.market import Observations, VectorMarket
 from envs.output import write_json
 from envs.scenario import Incidents, Scenario, load_scenario
 from envs.state import Float
 from evaluation.rollout import Course, opened
+from policies.cell_counts import CellReader
+from policies.policy import flight_of
 from policies.registry import make_team
 from policies.scripted_monitor import QuietMonitor
 from policies.team import Team
@@ -65,19 +68,20 @@ def quiet(name: str) -> Team:
 class Recorder:
     """Reads a flight's signals without acting on them."""
 
-    def __init__(
-        self, scenario: Scenario, markets: int, by_hour: Mapping[str, Sequence[float]] | None = None
-    ) -> None:
-        """For so many markets of a scenario, with a season or without."""
-        self._signals = Signals(scenario, by_hour)
+    def __init__(self, market: VectorMarket, by_hour: Mapping[str, Sequence[float]] | None = None) -> None:
+        """For markets that were just reset, with a season or without."""
+        markets = market.num_markets
+        self._signals = Signals(market.scenario, by_hour)
         self._signals.start(markets)
+        self._cells = CellReader(flight_of(market))
         self._calm = {kind: np.zeros((markets, PLACES[SCOPE[kind]]), bool) for kind in KINDS}
         self._heard: list[dict[str, Signal]] = []
 
-    def add(self, observation: Any) -> None:
-        """The monitor's observation of an interval."""
-        let = np.ones((len(observation), PLACES["campaign"], PLACES["placement"]))
-        self._heard.append(self._signals.read(observation, let, self._calm))
+    def add(self, observations: Observations) -> None:
+        """What is seen of an interval."""
+        let = np.ones((len(observations.monitor), PLACES["campaign"], PLACES["placement"]))
+        counts = self._cells.read(observations.creative)
+        self._heard.append(self._signals.read(observations.monitor, let, self._calm, counts))
 
     def streams(self) -> Streams:
         """All that was heard."""
@@ -94,9 +98,9 @@ def record(team: Team, course: Course) -> Streams:
     parts = []
     for start, count in course.batches():
         market, observations = opened(team, course, start, count)
-        recorder = Recorder(course.scenario, count)
+        recorder = Recorder(market)
         for _ in range(course.scenario.intervals):
-            recorder.add(observations.monitor)
+            recorder.add(observations)
             observations = market.step(team.act(observations, market.impressions)).observations
         parts.append(recorder.streams())
     return joined(parts)
@@ -126,7 +130,7 @@ def alarms(kind: str, stream: Signal, level: float) -> Float:
 def alarm_rate(kind: str, stream: Signal, level: float, campaigns: int, weeks: float) -> float:
     """False alarms in a campaign and week on clean flights that last so many weeks."""
     begun = float(alarms(kind, stream, level).sum())
-    told = begun if SCOPE[kind] == "campaign" else begun * campaigns  # all of them are told
+    told = begun if SCOPE[kind] in ("campaign", "creative") else begun * campaigns  # all of them are told
     return float(told / (stream.observed.shape[1] * campaigns * weeks))
 
 

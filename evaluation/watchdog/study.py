@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from envs.catalogue import ALERT_KINDS
-from envs.protocol import Alert
+from envs.catalogue import ALERT_KINDS, MAX_CAMPAIGNS, V
+from envs.market import VectorMarket
 from envs.scenario import Scenario, load_scenario
-from envs.state import Bool, Float, Int, MarketParameters
+from envs.state import Bool, Float, Int
+from envs.truth import struck_creatives
 from evaluation.rollout import Course, opened, worker_pool
 from evaluation.watchdog.calibration import (
     Recorder,
@@ -29,7 +30,7 @@ from evaluation.watchdog.scoring import Watch, Watchdog
 from policies.registry import make_policy
 from policies.team import Team
 from policies.watchdog.monitor import RESPONSE
-from policies.watchdog.signals import KINDS, SCOPE, Signal
+from policies.watchdog.signals import KINDS, PLACES, SCOPE, Signal
 from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, season, threshold_at
 
 TEAM: Final = "shadow-price"
@@ -62,36 +63,37 @@ def play(task: tuple[str, str, int, int]) -> Played:
     policies = quiet(TEAM).policies
     team = Team(TEAM, {**policies, "monitor": make_policy("monitor", monitor)})
     market, observations = opened(team, Course(scenario, "held_out", SEED, count), first, count)
-    judge = Watchdog(market.parameters, scenario.intervals)
-    recorder = Recorder(scenario, count, season()) if monitor == "quiet" else None
-    objective, watches = np.zeros(count), []
+    judge = Watchdog(market)
+    recorder = Recorder(market, season()) if monitor == "quiet" else None
+    objective, watches, struck_now = np.zeros(count), [], []
     for t in range(scenario.intervals):
         if recorder is not None:
-            recorder.add(observations.monitor)
+            recorder.add(observations)
+        if kind != CLEAN:
+            struck_now.append(struck_places(market, kind))
         step = market.step(team.act(observations, market.impressions))
-        told = Alert(*(field[:, : scenario.campaigns] for field in market.board.alert))
-        watches.append(judge.add(told, t))
+        watches.append(judge.add(market.board.alert, market.board.creative_alert, t))
         objective += step.rewards.team
         observations = step.observations
     total = Watch(*(np.sum(field, 0) for field in zip(*watches, strict=True)))
     streams = None if recorder is None else recorder.streams()
-    where = {kind: struck_places(market.parameters, kind, scenario.intervals)} if kind != CLEAN else {}
+    where = {kind: np.stack(struck_now)} if struck_now else {}
     return Played(objective, total, streams, where, judge.delays)
 
 
-def struck_places(m: MarketParameters, kind: str, intervals: int) -> Bool:
-    """[T, B, places] where and when an incident of a kind struck, in the places of the kind's signal."""
-    scope, index = SCOPE[kind], ALERT_KINDS.index(kind)
+def struck_places(market: VectorMarket, kind: str) -> Bool:
+    """[B, places] where an incident of a kind strikes in the interval to come, in places of its signal."""
+    m, t, scope, index = market.parameters, market.interval, SCOPE[kind], ALERT_KINDS.index(kind)
+    places = PLACES[scope]
+    if scope == "creative":
+        where = np.zeros((market.num_markets, MAX_CAMPAIGNS, V), bool)
+        where[:, : market.num_campaigns] = struck_creatives(market, t) == index
+        return where.reshape(market.num_markets, places)
     place = {"placement": m.incident_placement, "campaign": m.incident_campaign}.get(scope)
-    places = {"placement": 3, "campaign": 4, "market": 1}[scope]
-    where = np.zeros((intervals, len(m.seed), places), bool)
-    for slot in range(m.incident_kind.shape[1]):
-        start, end = m.incident_start[:, slot], m.incident_start[:, slot] + m.incident_length[:, slot]
-        t = np.arange(intervals)[:, None]
-        on = (t >= start) & (t < end) & (m.incident_kind[:, slot] == index)
-        at = np.zeros(len(m.seed), np.int64) if place is None else place[:, slot]
-        where |= on[..., None] & (at[:, None] == np.arange(places))
-    return where
+    at = np.zeros_like(m.incident_kind) if place is None else place
+    on = (m.incident_kind == index) & (m.incident_start <= t) & (t < m.incident_start + m.incident_length)
+    struck: Bool = (on[..., None] & (at[..., None] == np.arange(places))).any(1)
+    return struck
 
 
 def collected(tasks: Sequence[tuple[str, str]], flights: int, workers: int) -> dict[tuple[str, str], Played]:

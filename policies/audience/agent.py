@@ -9,8 +9,9 @@ import numpy as np
 
 from envs.errors import InterludeError
 from envs.impressions import ImpressionLog
+from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import SegmentValue
+from envs.protocol import Board, SegmentValue
 from envs.scenario import Scenario
 from envs.state import Float
 from policies.audience.artefact import Artefact
@@ -30,6 +31,7 @@ from policies.audience.taste_belief import (
     new_belief,
 )
 from policies.audience.taste_embedding import FACTORS, taste_model
+from policies.heeding import trusted_impressions
 from policies.impression_likelihood import age_annoyance, fading
 from policies.policy import Flight
 from policies.scripted_audience import SegmentAverage
@@ -91,6 +93,8 @@ class CollaborativeAudience:
         self._embed(*embed_listeners(self.fitted_model(flight.scenario), listening))
         self._kept = fading(flight.scenario.hours_per_interval)
         self.belief: TasteBelief | None = None
+        self._unread: ImpressionLog | None = None
+        self._board: Board | None = None
         shape = (flight.num_markets, flight.num_campaigns, flight.scenario.listeners.count)
         self.listener_affinity = np.empty(shape)
 
@@ -100,18 +104,30 @@ class CollaborativeAudience:
         self._by_factor = np.ascontiguousarray(embedding.transpose(0, 2, 1))
 
     def read_impressions(self, impressions: ImpressionLog) -> None:
-        """Learns from an interval's impressions."""
+        """Keeps an interval's impressions for `act`, which learns from them when alerts were heard."""
+        self._unread = impressions
+
+    def read_observations(self, observations: Observations) -> None:
+        """Hears alerts: of what they say tells nothing of listeners nothing is learned."""
+        self._average.read_observations(observations)
+        self._board = observations.board
+
+    def _learn(self, impressions: ImpressionLog) -> None:
         if self.belief is None:
             return
         noise = self.noise
         weight = float(self._flight.scenario.impression_weight)
-        learn_impressions(self.belief, self.embedding, impressions, weight, noise.nuisance, noise.excess)
+        trusted = impressions if self._board is None else trusted_impressions(impressions, self._board)
+        learn_impressions(self.belief, self.embedding, trusted, weight, noise.nuisance, noise.excess)
         age_annoyance(self.belief.annoyance, impressions, self._kept)
         conclude(self.belief, FACTORS / noise.taste, noise.nuisance)
 
     def act(self, observation: Observation) -> SegmentValue:
         """Affinity and confidence of segments; the table of listeners is `listener_affinity`."""
         value = self._average.act(observation)
+        if self._unread is not None:
+            self._learn(self._unread)
+        self._unread = self._board = None
         campaigns, listeners = self._flight.num_campaigns, self._flight.scenario.listeners.count
         if self.belief is None:
             hint = _SCHEMA.view(observation[:, 0].astype(np.float64), "affinity_hint")[:, :campaigns]

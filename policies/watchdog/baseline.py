@@ -21,10 +21,23 @@ class Baseline:
     """
 
     def __init__(
-        self, prior: float, strength: float, *, memory: float = 0.9, lag: int = 3, cap: float = np.inf
+        self,
+        prior: float,
+        strength: float,
+        *,
+        memory: float = 0.9,
+        lag: int = 3,
+        cap: float = np.inf,
+        alike: float = np.inf,
+        axis: int | None = None,
     ) -> None:
-        """`prior` is the rate before anything is known, worth `strength` units of exposure."""
+        """`prior` is the rate before anything is known, worth `strength` units of exposure.
+
+        With an `axis`, places along it share what is known of all of them, worth `alike` units of exposure to
+        each: creatives of one campaign, say.
+        """
         self.prior, self.strength, self.memory, self.lag, self.cap = prior, strength, memory, lag, cap
+        self.alike, self.axis = alike, axis
 
     def start(self, shape: tuple[int, ...]) -> None:
         """Forgets everything."""
@@ -35,8 +48,13 @@ class Baseline:
     @property
     def rate(self) -> Float:
         """[*shape] count per unit of exposure, 0 where nothing is known."""
-        weight = self.strength + self._exposure
-        rate: Float = (self.prior * self.strength + self._count) / np.where(weight > 0.0, weight, 1.0)
+        count, exposure = self._count, self._exposure
+        if self.axis is not None:
+            count, exposure = (part.sum(self.axis, keepdims=True) for part in (count, exposure))
+        weight = self.strength + exposure
+        rate: Float = (self.prior * self.strength + count) / np.where(weight > 0.0, weight, 1.0)
+        if self.axis is not None:
+            rate = (self.alike * rate + self._count) / (self.alike + self._exposure)
         return rate
 
     def usual(self, exposure: Float) -> Float:

@@ -13,24 +13,32 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from envs.catalogue import ALERT_KINDS, INCIDENTS_ON_PLACEMENTS, MAX_CAMPAIGNS, P
+from envs.catalogue import ALERT_KINDS, INCIDENTS_ON_CREATIVES, INCIDENTS_ON_PLACEMENTS, MAX_CAMPAIGNS, P, V
 from envs.observation import SCHEMAS, Observation
 from envs.response import DELAY_HOURS, DELAY_SHARE, SKIP_SHARE, kept
 from envs.scenario import Scenario
 from envs.state import Bool, Float
+from policies.cell_counts import CellCounts
 from policies.watchdog.baseline import Baseline
 
-Scope = Literal["placement", "campaign", "market"]
+Scope = Literal["placement", "campaign", "creative", "market"]
 KINDS: Final = ALERT_KINDS[1:]
 SCOPE: Final[dict[str, Scope]] = {
     kind: "placement"
     if kind in INCIDENTS_ON_PLACEMENTS
     else "market"
     if kind == "rival_surge"
+    else "creative"
+    if kind in INCIDENTS_ON_CREATIVES
     else "campaign"
     for kind in KINDS
 }
-PLACES: Final[dict[Scope, int]] = {"placement": P, "campaign": MAX_CAMPAIGNS, "market": 1}
+PLACES: Final[dict[Scope, int]] = {
+    "placement": P,
+    "campaign": MAX_CAMPAIGNS,
+    "creative": MAX_CAMPAIGNS * V,
+    "market": 1,
+}
 _SCHEMA = SCHEMAS["monitor"]
 _CLICKS_OF_INVALID: Final = 5.0
 """Clicks of an invalid impression of weight 250, as past cases showed: robots click twice in a hundred."""
@@ -42,6 +50,8 @@ _PRICE_JUMP: Final = 0.5
 """Log factor at which a placement's price is cut: a mean of few prices is wild."""
 _DISLIKES_OF_LOSS, _CLICKS_OF_LOSS = 2.2, -1.2
 """How dislikes and clicks go with skips: a weak response brings more dislikes and skips, and fewer clicks."""
+ALIKE: Final = {"dislikes": 100.0, "clicks": 60.0, "skips": 5000.0}
+"""How far creatives of one campaign are taken to be alike, in units of exposure: wins, clicks, skips."""
 _SUSPECT: Final = 0.3
 """Share of a placement's impressions that robots clicked, or that left no trace, beyond which it tells of
 nothing else."""
@@ -74,31 +84,40 @@ class Signals:
         self._price = Baseline(0.0, 0.0, memory=0.8, lag=4)
         self._wins = Baseline(0.0, 0.0)
         self._money = Baseline(0.0, 0.0, cap=4.0)
-        self._dislikes = Baseline(0.5, 4.0, cap=4.0)
-        self._clicks = Baseline(1.0, 3.0, cap=3.0)
-        self._losses = Baseline(1.0, 10.0)
+        self._dislikes = Baseline(0.5, 4.0, cap=4.0, alike=ALIKE["dislikes"], axis=2)
+        self._clicks = Baseline(1.0, 3.0, cap=3.0, alike=ALIKE["clicks"], axis=2)
+        self._skips = Baseline(1.0, 10.0, cap=3.0, alike=ALIKE["skips"], axis=2)
         self._conversions = Baseline(0.1, 5.0, memory=0.95)
 
     def start(self, markets: int) -> None:
         """A new flight of so many markets."""
         cells, campaigns = (markets, MAX_CAMPAIGNS, P), (markets, MAX_CAMPAIGNS)
         self._price.start((markets, P))
-        for baseline in (self._wins, self._money, self._dislikes, self._clicks):
+        for baseline in (self._wins, self._money):
             baseline.start(cells)
-        for baseline in (self._losses, self._conversions):
-            baseline.start(campaigns)
+        for baseline in (self._dislikes, self._clicks):
+            baseline.start((*campaigns, V, P))
+        self._skips.start((*campaigns, V))
+        self._conversions.start(campaigns)
         self._pool = np.zeros((*campaigns, len(DELAY_HOURS)))
         self._frequency, self._spent = np.zeros(campaigns), np.zeros(campaigns)
         self._left, self._traffic = np.ones(campaigns), np.zeros(markets)
         self._interval = -1
 
-    def read(self, observation: Observation, let: Float, troubled: Mapping[str, Bool]) -> dict[str, Signal]:
+    def read(
+        self,
+        observation: Observation,
+        let: Float,
+        troubled: Mapping[str, Bool],
+        counts: CellCounts | None = None,
+    ) -> dict[str, Signal]:
         """Every kind's counts in the interval that an observation tells of.
 
         Args:
             observation: [B, 1, size] the monitor's.
             let: [B, C, P] factor on bids that was in force, 0 = paused: what was kept away is not missed.
             troubled: for every kind, [B, places] where an episode runs; its counts teach nothing.
+            counts: of campaigns' cells; without them nothing is known of single creatives.
         """
         row = observation[:, 0].astype(np.float64)
         seen = {field.name: _SCHEMA.view(row, field.name) for field in _SCHEMA.fields}
@@ -112,7 +131,7 @@ class Signals:
             "rival_surge": self._prices(seen, troubled["rival_surge"]),
             **self._spending(seen, let, held),
             "frequency_breach": self._hearings(seen),
-            **self._answers(seen, dark, troubled),
+            **self._answers(counts, dark, troubled),
             "cpa_breach": self._purchases(seen, troubled["cpa_breach"]),
         }
         self._interval += 1
@@ -182,26 +201,41 @@ class Signals:
         self._frequency = seen["frequency"]
         return Signal(risen, seen["wins"].sum(2))
 
-    def _answers(self, seen: _Seen, dark: Bool, troubled: Mapping[str, Bool]) -> dict[str, Signal]:
-        """By campaign, dislikes, clicks and impressions left, where they are tracked and honest."""
-        light = (~dark)[:, None, :]
-        wins, clicks, dislikes = seen["wins"], seen["clicks"] * light, seen["dislikes"]
-        foretold = np.maximum(0.0, self.weight * wins - seen["expected_completions"])
-        skips, usual_skips = seen["skips"], SKIP_SHARE * foretold
-        weaker = np.where(light, (skips + 5.0) / (usual_skips + 5.0), 1.0)  # responses than foretold
+    def _answers(
+        self, counts: CellCounts | None, dark: Bool, troubled: Mapping[str, Bool]
+    ) -> dict[str, Signal]:
+        """By creative, dislikes, clicks and skips, where they are tracked and honest."""
+        if counts is None:
+            nothing = np.zeros((len(dark), PLACES["creative"]))
+            return {kind: Signal(nothing, nothing) for kind in KINDS if SCOPE[kind] == "creative"}
+        light = (~dark)[:, None, None, :]
+
+        def of(cells: Float) -> Float:
+            """[B, MAX_CAMPAIGNS, V, P] in the light."""
+            found = np.zeros((len(dark), MAX_CAMPAIGNS, V, P))
+            found[:, : cells.shape[1]] = counts.of_scripts(cells)
+            return found * light
+
+        wins, clicks, dislikes = of(counts.wins), of(counts.clicks), of(counts.dislikes)
+        foretold = np.maximum(0.0, self.weight * wins - of(counts.expected_completions))
+        skips, usual_skips = of(counts.skips), SKIP_SHARE * foretold
+        weaker = (skips + 5.0) / (usual_skips + 5.0)  # responses than foretold
         heard = wins * np.clip(weaker**_DISLIKES_OF_LOSS, 0.1, 20.0)
-        answering = seen["expected_clicks"] * np.clip(weaker**_CLICKS_OF_LOSS, 0.2, 4.0) * light
-        left = (np.maximum(0.0, self.weight * wins - seen["completions"]) * light).sum(2)
-        might_leave = (foretold * light).sum(2)
+        answering = of(counts.expected_clicks) * np.clip(weaker**_CLICKS_OF_LOSS, 0.2, 4.0)
+        skipped, might_skip, shown = skips.sum(3), usual_skips.sum(3), wins.sum(3)
+        usual = self._skips.usual(might_skip)
+        per_impression = usual / np.where(shown > 0.0, shown, 1.0)
         found = {
             "dislike_surge": _cut(self._dislikes, dislikes, heard),
             "ctr_drop": _cut(self._clicks, clicks, answering),
-            "creative_burn_out": Signal(left, self._losses.usual(might_leave)),
+            "creative_burn_out": Signal(
+                _flat(skipped / np.where(per_impression > 0.0, per_impression, 1.0)), _flat(shown)
+            ),
         }
-        everywhere = wins.shape
-        self._dislikes.learn(dislikes, heard, _cells(troubled["dislike_surge"], everywhere))
-        self._clicks.learn(clicks, answering, _cells(troubled["ctr_drop"], everywhere))
-        self._losses.learn(left, might_leave, troubled["creative_burn_out"])
+        self._dislikes.learn(dislikes, heard, _cells(troubled["dislike_surge"], wins.shape))
+        self._clicks.learn(clicks, answering, _cells(troubled["ctr_drop"], wins.shape))
+        burnt = troubled["creative_burn_out"].reshape(-1, MAX_CAMPAIGNS, V)
+        self._skips.learn(skipped, might_skip, burnt)
         return found
 
     def _purchases(self, seen: _Seen, troubled: Bool) -> Signal:
@@ -223,8 +257,13 @@ def harmonics(sine: Float, cosine: Float) -> Float:
 
 
 def _cut(baseline: Baseline, count: Float, exposure: Float) -> Signal:
-    return Signal(baseline.cut(count, exposure, 1.0).sum(2), baseline.usual(exposure).sum(2))
+    return Signal(_flat(baseline.cut(count, exposure, 1.0).sum(3)), _flat(baseline.usual(exposure).sum(3)))
 
 
-def _cells(by_campaign: Bool, shape: tuple[int, ...]) -> Bool:
-    return np.broadcast_to(by_campaign[..., None], shape)
+def _flat(by_creative: Float) -> Float:
+    """[B, MAX_CAMPAIGNS, V] as places [B, MAX_CAMPAIGNS · V]."""
+    return by_creative.reshape(len(by_creative), -1)
+
+
+def _cells(by_creative: Bool, shape: tuple[int, ...]) -> Bool:
+    return np.broadcast_to(by_creative.reshape(-1, MAX_CAMPAIGNS, V, 1), shape)

@@ -21,19 +21,19 @@ from envs.paths import configs_directory
 FALSE_ALARMS_PER_CAMPAIGN_WEEK: Final = 0.25
 """The default: one false alarm in four campaign-weeks, of all kinds together."""
 SHARE: Final[dict[str, float]] = {
-    "invalid_traffic": 0.15,
-    "rival_surge": 0.10,
-    "tracking_outage": 0.05,
-    "creative_burn_out": 0.04,
-    "overspend": 0.15,
-    "frequency_breach": 0.03,
-    "dislike_surge": 0.20,
-    "silent_agent": 0.08,
-    "ctr_drop": 0.15,
-    "cpa_breach": 0.05,
+    "invalid_traffic": 0.06,
+    "rival_surge": 0.20,
+    "tracking_outage": 0.02,
+    "creative_burn_out": 0.02,
+    "overspend": 0.20,
+    "frequency_breach": 0.02,
+    "dislike_surge": 0.18,
+    "silent_agent": 0.12,
+    "ctr_drop": 0.16,
+    "cpa_breach": 0.02,
 }
-"""Of the false alarms: more where an interval sooner is worth most or counts need it, little for kinds that
-are plain to see, or that counts hardly show at any price."""
+"""Of the false alarms: where they buy most recall on training flights, and the least rate that is calibrated
+for kinds that are plain to see at any rate, or that counts hardly show at any price."""
 
 
 def calibration_file() -> Path:

@@ -10,7 +10,17 @@ from numpy.typing import NDArray
 
 from envs.catalogue import CREATIVE_CHOICES, MAX_CAMPAIGNS
 from envs.market import Step, VectorMarket
-from envs.protocol import BOUNDS, Actions, Alert, Directive, SegmentValue, action_shape
+from envs.protocol import (
+    BOUNDS,
+    CREATIVES_SHAPE,
+    Actions,
+    Alert,
+    CreativeAlert,
+    CreativePause,
+    Directive,
+    SegmentValue,
+    action_shape,
+)
 from envs.scenario import Scenario
 from envs.seeds import Split, market_seeds
 
@@ -96,6 +106,10 @@ class RandomTeam:
             monitor=Alert(*(of("monitor", field) for field in Alert._fields)),
             orchestrator=Directive(*(of("orchestrator", field) for field in Directive._fields)),
             premium_value_usd=of("creative", "premium_value_usd"),
+            creative_alert=CreativeAlert(
+                *(rng.integers(0, int(b.high) + 1, (1, *CREATIVES_SHAPE)) for b in BOUNDS["monitor"].values())
+            ),
+            creative_pause=CreativePause(rng.integers(0, 2, (1, *CREATIVES_SHAPE))),
         )
 
 

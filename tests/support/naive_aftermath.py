@@ -58,6 +58,16 @@ class NaiveAftermath:
         slot = self.struck(kind)
         return None if slot is None else int(self.m.incident_campaign[slot])
 
+    def struck_creative(self, kind: int) -> tuple[int, int] | None:
+        """Campaign and script that an incident of this kind strikes."""
+        slot = self.struck(kind)
+        if slot is None:
+            return None
+        campaign = int(self.m.incident_campaign[slot])
+        if self.m.incident_start[slot] == self.t:
+            return campaign, int(cat.ARMS[self.state.on_air[campaign][self.m.incident_segment[slot]], 1])
+        return campaign, int(self.state.struck_script[slot])
+
     # What the interval leaves behind.
 
     def update_listeners(self) -> None:
@@ -71,7 +81,8 @@ class NaiveAftermath:
                 st.memory_slow[c][i] = slow + (1 - slow) * res.memory_gain(z, res.RECALL_GAIN_SLOW, recent)
                 st.memory_fast[c][i] = fast + (1 - fast) * res.memory_gain(z, res.RECALL_GAIN_FAST, 0.0)
                 st.recent_exposure[c][i] = recent + shown
-                annoying = con.DISLIKED_ANNOYANCE if self.struck_campaign(con.DISLIKE_SURGE) == c else 1.0
+                offensive = self.struck_creative(con.DISLIKE_SURGE) == (c, cat.ARMS[arm, 1])
+                annoying = con.DISLIKED_ANNOYANCE if offensive else 1.0
                 annoyed = shown * cat.ARM_FATIGUE[arm] * annoying
                 st.annoyance[c][i] = st.annoyance[c][i] * k.annoyance_kept + annoyed
                 st.exposures[c][i] += shown
@@ -92,6 +103,11 @@ class NaiveAftermath:
 
     def settle(self, next_on_air: list[list[int]]) -> None:
         st = self.state
+        for slot, kind in enumerate(self.m.incident_kind):
+            named = cat.INCIDENT_KINDS[kind] in cat.INCIDENTS_ON_CREATIVES
+            if named and self.m.incident_start[slot] == self.t:
+                arm = st.on_air[self.m.incident_campaign[slot]][self.m.incident_segment[slot]]
+                st.struck_script[slot] = int(cat.ARMS[arm, 1])
         for c in self.campaigns:
             for s in range(cat.S):
                 for delay, pool in enumerate(st.conversion_pool[c][s]):

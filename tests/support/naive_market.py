@@ -251,9 +251,9 @@ class NaiveMarket(NaiveAftermath):
             mood += 1
             edge += self.m.mood_probability[self.t][o.segment][mood]
         worn = self.m.wear_out[c] * self.state.wear[c][o.segment][fmt][script]
-        if self.struck_campaign(con.CREATIVE_BURN_OUT) == c:
-            worn *= con.BURN_OUT_FACTOR
         log_effect = self.m.log_arm[c][o.segment][arm] - worn + self.m.log_mood[c][mood][fmt][script]
+        if self.struck_creative(con.CREATIVE_BURN_OUT) == (c, script):
+            log_effect += math.log(con.BURNT_OUT_RESPONSE)
         fit = float(cat.PLACEMENT_FIT[fmt, o.placement])
         spot = o.quality * fit * self.m.attention[self.t][o.placement] * math.exp(log_effect)
         z = lingering * spot
@@ -262,11 +262,11 @@ class NaiveMarket(NaiveAftermath):
         count("completions", done)
         count("skips", binomial(weight - done, res.SKIP_SHARE, u_skip))
         angry = res.DISLIKE_RATE * math.exp(min(4.0, self.state.annoyance[c][i])) / max(0.2, z)
-        if self.struck_campaign(con.DISLIKE_SURGE) == c:
+        if self.struck_creative(con.DISLIKE_SURGE) == (c, script):
             angry *= con.DISLIKE_FACTOR
         count("dislikes", binomial(weight, min(0.5, angry), u_dislike))
         factor = cat.ARM_CLICK[arm] * cat.ACTIVITY_CLICK[mood]
-        dead_link = self.struck_campaign(con.CTR_DROP) == c
+        dead_link = self.struck_creative(con.CTR_DROP) == (c, script)
         clicks = res.click_probability(z, factor, float(o.visible))
         count("clicks", binomial(weight, clicks * (con.DEAD_LINK_CLICKS if dead_link else 1.0), u_click))
         recall = res.recall_of(self.state.memory_slow[c][i], self.state.memory_fast[c][i])
