@@ -20,7 +20,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(tmp_path_factory.getbasetemp())[0]
 
 
-OF_NO_TEAM = {"collaborative", "sequence", "noisy", "oracle", "none", "critic", "learned-segments"}
+OF_NO_TEAM = {
+    *("collaborative", "sequence", "noisy", "learned-segments"),
+    *("oracle", "none", "critic", "equal-margins"),
+}
 
 
 def test_teams_and_policies_are_listed_for_people_and_machines(tmp_path: Path) -> None:

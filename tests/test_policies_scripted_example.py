@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from support.flights import flight
 
 from envs.catalogue import ARMS, PLACEMENTS, SEGMENTS, VIDEO
+from envs.market import Observations
 from envs.observation import Observation
 from envs.protocol import SegmentValue, log_records
 from envs.scenario import load_scenario
-from policies.policy import Flight, Policy
+from policies.policy import Flight, Policy, StateReader
 from policies.registry import make_team
 from policies.team import Team
 
@@ -37,6 +38,10 @@ class Discovery:
     def start(self, told: Flight) -> None:
         self.inner.start(told)
         self.interval = 0
+
+    def read_observations(self, observations: Observations) -> None:
+        if isinstance(self.inner, StateReader):
+            self.inner.read_observations(observations)
 
     def act(self, observation: Observation) -> SegmentValue:
         value: SegmentValue = self.inner.act(observation)
