@@ -27,8 +27,7 @@ from policies import load_team
 from policies.attribution.agent import TRUTH, make_attribution
 from policies.audience.agent import FOLDER as AUDIENCE
 from policies.audience.agent import load_audience
-from policies.critic_orchestrator import BY_CRITIC as BY_RUN_CRITIC
-from policies.critic_orchestrator import load_critic_orchestrator
+from policies.critic_orchestrator import OWN_CRITIC, load_critic_orchestrator
 from policies.policy import Policy
 from policies.registry import (
     is_policy,
@@ -243,7 +242,7 @@ class _Workshop:
             )
         team, manifest = load_team(directory), _manifest(directory)
         roles = {*manifest.get("learned_roles", ())}
-        if manifest.get("orchestrator") == BY_RUN_CRITIC:
+        if manifest.get("orchestrator") == OWN_CRITIC:
             roles.add("orchestrator")
         return Origin(
             name=directory.resolve().name,

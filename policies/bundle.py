@@ -35,7 +35,7 @@ from policies.arm_prior import ArmPrior
 from policies.audience.agent import FOLDER as AUDIENCE
 from policies.audience.agent import CollaborativeAudience
 from policies.audience.listener_model import ListenerModel, load_listener_model
-from policies.critic_orchestrator import BY_CRITIC, CriticOrchestrator, critic_of_model
+from policies.critic_orchestrator import OWN_CRITIC, CriticOrchestrator, critic_of_model
 from policies.desk import CampaignDesk
 from policies.exported import BundleError, ExportedModel, ExportedPolicy
 from policies.golden import take_credit, take_impressions
@@ -152,7 +152,7 @@ class Bundle:
             learned[role] = ExportedPolicy(
                 self.models[role], spec, desk, manifest.name, manifest.model_aware, claims
             )
-        if manifest.orchestrator == BY_CRITIC:
+        if manifest.orchestrator == OWN_CRITIC:
             critic = critic_of_model(self.models["critic"])
             learned["orchestrator"] = CriticOrchestrator(critic, desk, name=manifest.name)
         policies = {**self.base_team().policies, **learned}
@@ -195,7 +195,7 @@ def open_bundle(path: str | Path, *, verify: bool = True, whole_flights: bool = 
         for name in MODELS
         if f"{name}/model.onnx" in files
     }
-    needed = {*manifest.learned_roles} | ({BY_CRITIC} if manifest.orchestrator == BY_CRITIC else set())
+    needed = {*manifest.learned_roles} | ({OWN_CRITIC} if manifest.orchestrator == OWN_CRITIC else set())
     absent = sorted(needed - set(models))
     if absent:
         raise BundleError(f"{folder / MANIFEST} names no network {absent[0]!r}, which the team acts by")

@@ -23,7 +23,7 @@ Critic = Callable[[Arrays], Float]
 """Values in USD [N, C, 2 + S] of `observation` [N, C, ·], beliefs and `orchestrator` [N, ·]."""
 STEP: Final = 0.1
 """Share of the money left by which a budget is varied to see what the critic makes of it."""
-BY_CRITIC: Final = "critic"
+OWN_CRITIC: Final = "critic"
 """How configurations and manifests call an orchestrator that asks the run's own critic."""
 LEAST: Final = 0.1
 """A campaign's worth counts as this share of the mean at least: a critic may well say less than nothing."""

@@ -18,7 +18,7 @@ from envs.observation import SCHEMAS, Observation
 from envs.philox import normals, uniforms
 from envs.state import Bool, Float, Int
 from policies.arm_prior import ArmPrior
-from policies.critic_orchestrator import BY_CRITIC, CriticOrchestrator, critic_of_network
+from policies.critic_orchestrator import OWN_CRITIC, CriticOrchestrator, critic_of_network
 from policies.desk import BIDDING_ACTION, CampaignDesk, DeskPolicy
 from policies.encoder import Encoder, Extra
 from policies.folders import DamagedFileError, read_manifest
@@ -168,7 +168,6 @@ class LearnedBidding(_Learned):
         mean = by_block(self.actor.mean, plain, grouped, *memory)
         action = mean + self.actor.log_std.exp() * self._normal(observation.shape[1]) if self.sample else mean
         log_probability = gaussian_log_probability(action, mean, self.actor.log_std)
-        self.part_log_probability = part_log_probabilities(action, mean, self.actor.log_std)
         self.decision = Decision(plain, grouped, action, log_probability)
         self._interval += 1
         if self.actor.steps:
@@ -263,18 +262,8 @@ def allowed_arms(observation: Observation) -> Bool:
 
 def gaussian_log_probability(value: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """Log density [...] of values [..., n] under independent normals."""
-    return _log_densities(value, mean, log_std).sum(-1)
-
-
-def part_log_probabilities(action: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """The same [..., 1 + S] of a bidding agent's parts: what holds for all segments, then each segment."""
-    each = _log_densities(action, mean, log_std)
-    return torch.cat([each[..., :-S].sum(-1, keepdim=True), each[..., -S:]], -1)
-
-
-def _log_densities(value: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     standard = (value - mean) * (-log_std).exp()
-    return -0.5 * (standard**2 + float(np.log(2 * np.pi))) - log_std
+    return (-0.5 * (standard**2 + float(np.log(2 * np.pi))) - log_std).sum(-1)
 
 
 def desk_of_run(run_directory: str | Path) -> CampaignDesk:
@@ -309,7 +298,7 @@ def load_run_policies(
     learned: dict[str, Policy] = {
         role: learned_policy(actor, desk, **how) for role, actor in actors_of(networks).items()
     }
-    if read_manifest(run / "policies").get("orchestrator") == BY_CRITIC:
+    if read_manifest(run / "policies").get("orchestrator") == OWN_CRITIC:
         critic = critic_of_network(networks["critic"])
         learned["orchestrator"] = CriticOrchestrator(critic, desk, name=run.name)
     return learned

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from envs.output import plain
-from policies.critic_orchestrator import BY_CRITIC
+from policies.critic_orchestrator import OWN_CRITIC
 
 
 def model_card(manifest: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
@@ -46,7 +46,7 @@ def _what(facts: dict[str, Any]) -> str:
     )
     split = (
         " The orchestrator splits budgets by bids' margins and by the run's critic."
-        if facts["orchestrator"] == BY_CRITIC
+        if facts["orchestrator"] == OWN_CRITIC
         else ""
     )
     return (

@@ -8,7 +8,7 @@ import numpy as np
 
 from envs.market import Observations
 from envs.observation import SCHEMAS, Observation
-from envs.protocol import CreativePause, Directive
+from envs.protocol import CellCredit, CreativePause, Directive
 from envs.state import Float
 from policies.budget_split import weights_on_left
 from policies.desk import CampaignDesk, DeskPolicy
@@ -54,6 +54,11 @@ class ResidualOrchestrator(DeskPolicy):
         self.rules.read_observations(observations)
         self.desk.advance(observations.bidding)
         self.bidding = observations.bidding
+
+    def read_credit(self, credit: CellCredit) -> None:
+        """Hands the attribution agent's message to desk and rule book."""
+        super().read_credit(credit)
+        self.rules.read_credit(credit)
 
     @property
     def creative_pause(self) -> CreativePause | None:

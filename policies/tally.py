@@ -7,6 +7,7 @@ Axes as in `envs.catalogue`; an asset is a format with a script.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -76,7 +77,7 @@ class Tally:
         log[..., 0] = np.where(price > 0.0, np.log(np.maximum(price, 1e-9) / level_usd), 0.0)
         return np.clip(log, -MAX_MULTIPLIER_LOG, MAX_MULTIPLIER_LOG)
 
-    def _of_campaign(self, left: Float, view) -> Observation:  # type: ignore[no-untyped-def]
+    def _of_campaign(self, left: Float, view: Callable[[str], Float]) -> Observation:
         to_go = 1.0 - view("elapsed_fraction")
         pace = np.log((left + 0.01) / (to_go + 0.01))
         level = np.log(view("marginal_price_usd") + _LEAST)

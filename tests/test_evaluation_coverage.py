@@ -57,8 +57,8 @@ def test_a_handicap_is_detected_by_as_many_markets_as_said() -> None:
 
 
 def test_the_document_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["--scenario", "quick", "--markets", "12", "--repetitions", "4", "--resamples", "20"]
+    small = ["--scenario", "quick", "--markets", "24", "--repetitions", "4", "--resamples", "20"]
     assert main([str(tmp_path), *small]) == 0
     text = (tmp_path / "coverage.md").read_text(encoding="utf-8")
-    assert "J of 12 held-out markets of scenario quick" in text and "4 repetitions of 20 resamples" in text
+    assert "J of 24 held-out markets of scenario quick" in text and "4 repetitions of 20 resamples" in text
     assert main([str(tmp_path / "nowhere"), *small]) != 0 and "is not a folder" in capsys.readouterr().err

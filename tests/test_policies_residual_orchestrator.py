@@ -7,8 +7,9 @@ import pytest
 from support.flights import flight
 from support.markets import tiny
 
-from envs.catalogue import MAX_CAMPAIGNS
+from envs.catalogue import MAX_CAMPAIGNS, F, P
 from envs.observation import Observation
+from envs.protocol import CellCredit
 from envs.state import Float
 from policies.policy import Policy
 from policies.registry import learning_desk, make_policy, make_team
@@ -59,3 +60,20 @@ def test_a_claim_that_is_weighed_up_is_granted_more_often() -> None:
         moments = flight(team_of(Fixed((0.0, 0.0), claims)), SCENARIO, 2)
         granted.append(sum(int((m.actions.orchestrator.premium_grant == 1).sum()) for m in moments))
     assert granted[1] > granted[0]
+
+
+def test_credit_moves_money_as_the_rule_book_has_it() -> None:
+    """Campaign 0 is said to bring four times the purchases for the same money."""
+    orchestrator = Fixed((0.0, 0.0))
+    *_, before = flight(team_of(orchestrator), SCENARIO, 2)
+    orchestrator.rules.every = 1000  # margins stay out of it
+    seen, cells = before.observations, (2, MAX_CAMPAIGNS, P, F)
+    rate = np.zeros(cells)
+    rate[:, 0], rate[:, 1] = 0.04, 0.01
+    share = []
+    for credit in (None, CellCredit(rate, np.zeros(cells), np.ones(cells), np.zeros(cells[:2]))):
+        if credit is not None:
+            orchestrator.read_credit(credit)
+        share.append(orchestrator.act(seen.orchestrator).budget_share)
+    np.testing.assert_allclose(share[0], 1.0, rtol=1e-6)
+    assert (share[1][:, 0] > 1.05).all() and (share[1][:, 1] < 0.95).all()

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from envs.catalogue import K, P, S
-from policies.learned import gaussian_log_probability, part_log_probabilities
 from policies.networks import BiddingActor, CreativeActor, NetworkSettings
 from training.configuration import PpoSettings, TeacherSettings
 from training.losses import (
@@ -16,7 +15,6 @@ from training.losses import (
     explained_variance,
     generalised_advantages,
     normalise,
-    parted_bidding_loss,
     returns_to_go,
     taught_loss,
 )
@@ -68,29 +66,6 @@ def test_explained_variance() -> None:
 def test_the_surrogate_is_pessimistic(ratio: float, advantage: float, expected: float) -> None:
     found = clipped_surrogate(torch.tensor(math.log(ratio)), torch.tensor(advantage), 0.2)
     assert found == pytest.approx(expected)
-
-
-def test_a_part_of_a_bid_answers_for_its_own_advantage() -> None:
-    mean, log_std = torch.zeros(3, 1 + P + S, requires_grad=True), torch.zeros(1 + P + S)
-    action = torch.ones(3, 1 + P + S)
-    old = part_log_probabilities(action, mean, log_std).detach()
-    advantage = torch.zeros(3, 1 + S)
-    advantage[:, 2] = 1.0  # the second segment's
-    loss, diagnostics = parted_bidding_loss(mean, log_std, action, old, advantage, PpoSettings())
-    loss.backward()
-    assert mean.grad is not None
-    moved = mean.grad.abs().amax(0) > 0
-    assert moved.tolist() == [i == 1 + P + 1 for i in range(1 + P + S)]
-    assert (mean.grad[:, 1 + P + 1] < 0).all()  # towards what went well
-    assert diagnostics["kl"] == 0.0
-
-
-def test_the_parts_of_a_bid_make_the_whole() -> None:
-    torch.manual_seed(0)
-    action, mean, log_std = torch.randn(5, 1 + P + S), torch.randn(5, 1 + P + S), torch.randn(1 + P + S)
-    parts = part_log_probabilities(action, mean, log_std)
-    assert parts.shape == (5, 1 + S)
-    torch.testing.assert_close(parts.sum(-1), gaussian_log_probability(action, mean, log_std))
 
 
 def test_creative_loss_raises_the_probability_of_what_went_well() -> None:

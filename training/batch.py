@@ -18,7 +18,6 @@ from training.teacher import ARM_SCORE, LOG_MULTIPLIER, LOG_RESPONSE
 CRITIC: Final = "orchestrator_critic"
 CREATIVE: Final = ("plain", "grouped", "arm", "arm_log_probability", "arm_log_score", "arm_mask")
 BIDDING: Final = ("plain", "grouped", "action", "action_log_probability", "base_log_multiplier")
-BIDDING_PARTS: Final = "part_log_probability"
 CREATIVE_LABELS, BIDDING_LABELS = (ARM_SCORE, LOG_RESPONSE), (LOG_MULTIPLIER,)
 HEAD_PARTS: Final = {"creative": CREATIVE_HEAD, "bidding": BIDDING_HEAD, "segments": SEGMENT_HEADS}
 """Heads of the critic whose fit is told apart."""
@@ -61,12 +60,7 @@ def learning_batch(
         batch["creative"] = {name: data[name] for name in names} | {"arm_advantage": normalise(credit)}
     if "action" in data:
         advantage = normalise(advantages[..., BIDDING_HEAD])
-        if ppo.bidding_segment_credit:
-            segment = normalise(advantages[..., SEGMENT_HEADS])
-            share, whole = ppo.bidding_segment_credit, advantage[..., None]
-            segment = normalise((1.0 - share) * whole + share * segment)
-            advantage = torch.cat([whole, segment], -1)
-        names = (*BIDDING, *(name for name in (BIDDING_PARTS, *BIDDING_LABELS) if name in data))
+        names = (*BIDDING, *(name for name in BIDDING_LABELS if name in data))
         batch["bidding"] = {name: data[name] for name in names} | {"action_advantage": advantage}
     if "direction" in data:
         # Its numbers move all campaigns' money, so that each is credited with the team's advantage.

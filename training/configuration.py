@@ -56,8 +56,6 @@ class PpoSettings(_Part):
     """Largest norm of a network's gradient."""
     segment_credit: Fraction = 0.5
     """Share of a creative's advantage that comes from its own segment; the rest from the whole."""
-    bidding_segment_credit: Fraction = 0.0
-    """The same share for a bidding agent's multipliers of segments; 0 = one ratio for the whole bid."""
     team_reward_fraction: Fraction = 0.5
     """Share of the team's reward in every agent's; the rest is its own."""
     own_reward: Literal["campaign", "role", "difference"] = "campaign"

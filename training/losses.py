@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from policies.learned import gaussian_log_probability, part_log_probabilities
+from policies.learned import gaussian_log_probability
 from policies.networks import BiddingActor, CreativeActor
 from policies.orchestrator_actor import OrchestratorActor
 from training.configuration import PpoSettings, TeacherSettings
@@ -104,9 +104,6 @@ def actor_loss(
     if role == "creative":
         chosen = (columns["arm"], columns["arm_log_probability"], columns["arm_advantage"])
         loss, diagnostics = creative_loss(outputs["logits"], *chosen, ppo)
-    elif role == "bidding" and ppo.bidding_segment_credit:
-        chosen = (columns["action"], columns["part_log_probability"], columns["action_advantage"])
-        loss, diagnostics = parted_bidding_loss(outputs["mean"], outputs["log_std"], *chosen, ppo)
     else:
         what = "action" if role == "bidding" else "direction"
         chosen = (columns[what], columns[f"{what}_log_probability"], columns[f"{what}_advantage"])
@@ -183,32 +180,9 @@ def bidding_loss(
     """Loss of means and actions [..., n], of bidding agents or an orchestrator, for advantages [...]."""
     log_ratio = gaussian_log_probability(action, mean, log_std) - old_log_probability
     surrogate = clipped_surrogate(log_ratio, advantage, ppo.clip)
-    entropy = _gaussian_entropy(log_std)
+    entropy = (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
     loss = -surrogate.mean() - ppo.bidding_entropy * entropy
     return loss, _diagnostics(surrogate, entropy, log_ratio, ppo.clip)
-
-
-def parted_bidding_loss(
-    mean: Tensor,
-    log_std: Tensor,
-    action: Tensor,
-    old_log_probability: Tensor,
-    advantage: Tensor,
-    ppo: PpoSettings,
-) -> tuple[Tensor, Diagnostics]:
-    """Loss of means and actions [..., 1 + P + S] for log probabilities and advantages [..., 1 + S] of parts.
-
-    What a bid says of a segment is a decision of its own, as its creative is.
-    """
-    log_ratio = part_log_probabilities(action, mean, log_std) - old_log_probability
-    surrogate = clipped_surrogate(log_ratio, advantage, ppo.clip)
-    entropy = _gaussian_entropy(log_std)
-    loss = -surrogate.sum(-1).mean() - ppo.bidding_entropy * entropy
-    return loss, _diagnostics(surrogate, entropy, log_ratio, ppo.clip)
-
-
-def _gaussian_entropy(log_std: Tensor) -> Tensor:
-    return (log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
 
 
 def _diagnostics(surrogate: Tensor, entropy: Tensor, log_ratio: Tensor, clip: float) -> Diagnostics:

@@ -215,7 +215,6 @@ def _decisions(team: Team) -> Columns:
             columns |= {
                 "action": choice,
                 "action_log_probability": log_probability,
-                "part_log_probability": policy.part_log_probability.numpy(),
                 "base_log_multiplier": policy.base_log_multiplier,
             }
     return columns

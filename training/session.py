@@ -15,7 +15,7 @@ import numpy as np
 from envs.state import Float
 from evaluation.metrics import OBJECTIVE, mean_over_markets
 from evaluation.rollout import Course, play
-from policies.critic_orchestrator import BY_CRITIC, CriticOrchestrator, critic_of_network
+from policies.critic_orchestrator import OWN_CRITIC, CriticOrchestrator, critic_of_network
 from policies.registry import make_team
 from policies.weights import actors_of
 from training import checkpoint as store
@@ -185,7 +185,7 @@ class Session:
         )
         mine = play(team, course).metrics[OBJECTIVE]
         split = {}
-        if configuration.orchestrator == BY_CRITIC:
+        if configuration.orchestrator == OWN_CRITIC:
             director = CriticOrchestrator(critic_of_network(networks["critic"]), learned_desk(team))
             split_team = replace(team, policies={**team.policies, "orchestrator": director})
             split = {"by_critic_objective_usd": float(play(split_team, course).metrics[OBJECTIVE].mean())}
