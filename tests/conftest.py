@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.small_ray import start_ray
 
 from envs.paths import data_directory
 
@@ -15,6 +16,12 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real samples: {folder} does not exist (set INTERLUDE_DATA_DIR)")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_ray() -> None:
+    """One small Ray for all runs of a file, and of the files that follow in the same process."""
+    start_ray()
 
 
 @pytest.fixture(autouse=True)

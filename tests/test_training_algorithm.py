@@ -1,6 +1,5 @@
 """Faults in runners and learners, and that RLlib still calls what we override."""
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,10 +32,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> TrainingConfigura
 
 
 @pytest.fixture
-def algorithm(configuration: TrainingConfiguration) -> Iterator[MarketPPO]:
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    if not ray.is_initialized():
-        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
+def algorithm(one_ray: None, configuration: TrainingConfiguration) -> Iterator[MarketPPO]:
     built = build_algorithm(configuration, warm_up(configuration))
     yield built
     built.stop()

@@ -23,6 +23,7 @@ from training.session import Session
 from training.warm_up import warm_up
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.usefixtures("one_ray")
 
 
 def configured(folder: Path, **sampling: Any) -> TrainingConfiguration:
@@ -37,14 +38,6 @@ def configured(folder: Path, **sampling: Any) -> TrainingConfiguration:
             "iterations": 3,
         }
     )
-
-
-@pytest.fixture(autouse=True)
-def one_ray() -> None:
-    """One Ray for all runs of this file; it goes with the process."""
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    if not ray.is_initialized():
-        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ from training.run_directory import RunDirectory
 from training.session import Session
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.usefixtures("one_ray")
 
 SCENARIO = """
 name: tiny
@@ -57,14 +58,6 @@ ppo: {epochs: 2, minibatches: 2}
 sampling: {markets: 4}
 development: {every: 4, markets: 3}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> None:
-    """One Ray for all runs of this file; it goes with the process."""
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    if not ray.is_initialized():
-        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from training.run_directory import locked
 from training.study import FINISHED, StudyRun, TrainingUnit
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.usefixtures("one_ray")
 
 TRAINING = """
 name: tiny
@@ -49,14 +50,6 @@ variants:
   unwatched: {training: TRAINING, replace: {monitor: quiet}}
   alone: {training: TRAINING, overrides: {learned_roles: [bidding], critic: independent}}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_ray() -> None:
-    """One Ray for all runs of this file; it goes with the process."""
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    if not ray.is_initialized():
-        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
 
 
 @pytest.fixture(scope="module")

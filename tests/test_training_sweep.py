@@ -1,7 +1,6 @@
 """Sweeps on Ray Tune, every trial a real training run on a market of a few intervals."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from envs.errors import ConfigurationError, InterludeError
 from interlude import app
 from policies.learned import load_run_policies
 from tests.support.runs import a_scenario
+from tests.support.small_ray import start_ray
 from training import checkpoint
 from training.configuration import TrainingConfiguration, load_training
 from training.run_directory import locked
@@ -31,18 +31,6 @@ sampling: {markets: 4}
 development: {every: 1, markets: 3}
 """
 RATES = "ppo.creative_learning_rate=1e-4,1e-2"
-
-
-@pytest.fixture(autouse=True)
-def one_ray() -> None:
-    """One Ray for all sweeps of this file; it goes with the process."""
-    one_ray_again()
-
-
-def one_ray_again() -> None:
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    if not ray.is_initialized():
-        ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=100_000_000)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +92,7 @@ def test_the_table_ranks_and_what_failed_comes_last(configuration: TrainingConfi
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_a_sweep_trains_ranks_and_is_not_done_twice(file: Path, tmp_path: Path) -> None:
     command = ["sweep", "--config", str(file), "--parameter", RATES, "--scheduler", "none", "--workers", "2"]
     command += ["--directory", str(tmp_path / "sweep"), "--json", "-"]
@@ -138,6 +127,7 @@ def test_a_sweep_trains_ranks_and_is_not_done_twice(file: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_a_sweep_that_was_stopped_goes_on(configuration: TrainingConfiguration, tmp_path: Path) -> None:
     def stop(text: str) -> None:
         raise KeyboardInterrupt
@@ -146,7 +136,7 @@ def test_a_sweep_that_was_stopped_goes_on(configuration: TrainingConfiguration, 
     with pytest.raises(KeyboardInterrupt):
         Sweep(configuration, parameters, None, "none", tmp_path / "one", 1, stop).run()
     ray.shutdown()  # as at the end of the command
-    one_ray_again()
+    start_ray()
     assert not (tmp_path / "one" / RESULTS).exists()
     runs = list((tmp_path / "one" / "trials").iterdir())
     assert len(runs) == 1
@@ -157,6 +147,7 @@ def test_a_sweep_that_was_stopped_goes_on(configuration: TrainingConfiguration, 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_asha_stops_the_worse_trials_early(configuration: TrainingConfiguration, tmp_path: Path) -> None:
     longer = configuration.model_copy(update={"iterations": 9})
     parameters = parse_parameters(["ppo.creative_learning_rate=1e-5..1e-1"])
@@ -171,6 +162,7 @@ def test_asha_stops_the_worse_trials_early(configuration: TrainingConfiguration,
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 @pytest.mark.timeout(600)
 def test_a_population_takes_over_networks_and_learning_rates_at_once(
     configuration: TrainingConfiguration, tmp_path: Path
@@ -198,6 +190,7 @@ def test_a_population_takes_over_networks_and_learning_rates_at_once(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_ray")
 def test_a_trial_that_fails_is_named_and_the_others_go_on(
     configuration: TrainingConfiguration, tmp_path: Path
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from functools import cache
 from pathlib import Path
 
@@ -96,19 +98,27 @@ def exported(
     base_team: str = "certainty-equivalent",
     attribution: str | None = None,
 ) -> tuple[Path, Path]:
-    """A run under the folder and its bundle, made once a session; tests copy what they change.
+    """A run and its bundle, made once for all processes of a session; tests copy what they change.
 
     The one on `listener-aware` is directed by its critic, as `quick`'s is. With an attribution model the
     market has journeys, and networks see credit.
+
+    Args:
+        base: pytest's folder of this process, which under xdist lies in the one of all processes.
+        settings: of the networks.
+        base_team: whose roles are learned, or stay.
+        attribution: model of the sixth role.
     """
-    folder = base / f"exported-{base_team}-{settings.memory}-{attribution}"
-    if (folder / "bundle").is_dir():
-        return folder / "run", folder / "bundle"
-    folder.mkdir()
-    scenario = a_scenario(folder, SCENARIO if attribution is None else WITH_JOURNEYS)
-    settings = settings.model_copy(update={"credit": attribution is not None})
-    director = "critic" if base_team == "listener-aware" else "base"
-    roles = (*ROLES_OF_CAMPAIGNS,)
-    run = a_run(folder / "run", scenario, roles, settings, base_team, director, attribution)
-    export(run, folder / "bundle")
-    return run, folder / "bundle"
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / f"exported-{base_team}-{settings.memory}-{attribution}"
+    run, bundle = folder / "run", folder / "bundle"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        if not bundle.is_dir():
+            folder.mkdir()
+            scenario = a_scenario(folder, SCENARIO if attribution is None else WITH_JOURNEYS)
+            settings = settings.model_copy(update={"credit": attribution is not None})
+            director = "critic" if base_team == "listener-aware" else "base"
+            a_run(run, scenario, (*ROLES_OF_CAMPAIGNS,), settings, base_team, director, attribution)
+            export(run, bundle)
+    return run, bundle
