@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 from support.evidence import evidence
@@ -6,16 +8,20 @@ from support.markets import started, tiny
 
 from envs.catalogue import P, S
 from policies.pacing import MultiplicativePacer, Pacer, PacingKnobs
-from policies.policy import flight_of
+from policies.policy import Flight, flight_of
 from policies.registry import make_team
 
 SCENARIO = tiny(intervals=12)
-TOLD = flight_of(started(SCENARIO, 2))
+
+
+@cache
+def told() -> Flight:
+    return flight_of(started(SCENARIO, 2))
 
 
 def pacer(**knobs: float) -> Pacer:
     made = MultiplicativePacer(PacingKnobs(**knobs))
-    made.start(TOLD, evidence(rows=1))
+    made.start(told(), evidence(rows=1))
     return made
 
 
@@ -57,7 +63,7 @@ def test_the_integral_remembers() -> None:
 
 def test_a_plain_pacer_keeps_its_price() -> None:
     made = Pacer(1.7)
-    made.start(TOLD, evidence(rows=1))
+    made.start(told(), evidence(rows=1))
     assert spend(made, 900.0, 100.0) == spend(made, 0.0, 100.0) == 1.7
 
 

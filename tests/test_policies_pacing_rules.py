@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,10 +19,14 @@ from policies.pacing_rules import (
     LinearProgramPacer,
     linear_program_dual,
 )
-from policies.policy import flight_of
+from policies.policy import Flight, flight_of
 
 SCENARIO = tiny(intervals=48, opportunities_per_interval=192)
-TOLD = flight_of(started(SCENARIO, 2))
+
+
+@cache
+def told() -> Flight:
+    return flight_of(started(SCENARIO, 2))
 
 
 def go(pacer: Pacer, usd: float, left_usd: float, conversions: float = 0.0) -> float:
@@ -36,7 +42,7 @@ def go(pacer: Pacer, usd: float, left_usd: float, conversions: float = 0.0) -> f
 
 
 def begun(pacer: Pacer) -> Pacer:
-    pacer.start(TOLD, evidence(rows=1))
+    pacer.start(told(), evidence(rows=1))
     return pacer
 
 
@@ -103,7 +109,7 @@ def market(pacer: Pacer, budget_usd: float, price_sd: float = 0.5) -> tuple[floa
     flow = Pacer()
     first = evidence(rows=1, budget_usd=budget_usd, price_usd=mean)
     for one in (pacer, flow):
-        one.start(TOLD, first)
+        one.start(told(), first)
     pacer.plan(first, value)
     left, bought, before = budget_usd, 0.0, first
     shape = np.array(SCENARIO.placement_share) * SCENARIO.opportunities_per_interval / S

@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 from support.flights import flight
@@ -7,14 +9,16 @@ from envs.catalogue import ALERT_KINDS, MAX_CAMPAIGNS, S
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import quiet_board
 from envs.scenario import load_scenario
-from policies.policy import flight_of
+from policies.policy import Flight, flight_of
 from policies.registry import make_team
 from policies.scripted_audience import SegmentAverage, TrueAffinity
 
-TOLD = flight_of(started(tiny(), 1))
-
-
 FIRST_SEGMENT = np.eye(S)[0]
+
+
+@cache
+def told() -> Flight:
+    return flight_of(started(tiny(), 1))
 
 
 def seen(**fields: float | np.ndarray) -> Observation:
@@ -27,7 +31,7 @@ def seen(**fields: float | np.ndarray) -> Observation:
 
 def test_the_first_word_is_the_hint_without_confidence() -> None:
     policy = SegmentAverage()
-    policy.start(TOLD)
+    policy.start(told())
     value = policy.act(seen(affinity_hint=1.7))
     assert value.affinity.shape == value.confidence.shape == (1, MAX_CAMPAIGNS, S)
     np.testing.assert_allclose(value.affinity, 1.7, rtol=1e-6)
@@ -36,7 +40,7 @@ def test_the_first_word_is_the_hint_without_confidence() -> None:
 
 def test_clicks_correct_the_hint_as_a_gamma_posterior() -> None:
     policy = SegmentAverage(prior_clicks=40.0)
-    policy.start(TOLD)
+    policy.start(told())
     value = policy.act(seen(affinity_hint=1.0, clicks=20.0 + 10.0 * FIRST_SEGMENT, expected_clicks=20.0))
     np.testing.assert_allclose(value.affinity[..., 0] / value.affinity[..., 1], 70.0 / 60.0)
     np.testing.assert_allclose(np.log(value.affinity).mean(-1), 0.0, atol=1e-9)
@@ -46,14 +50,14 @@ def test_clicks_correct_the_hint_as_a_gamma_posterior() -> None:
 def test_a_flood_of_clicks_is_not_believed() -> None:
     """Invalid traffic: an interval counts at most thrice what was foretold."""
     policy = SegmentAverage()
-    policy.start(TOLD)
+    policy.start(told())
     value = policy.act(seen(affinity_hint=1.0, clicks=1.0 + 9_999.0 * FIRST_SEGMENT, expected_clicks=1.0))
     np.testing.assert_allclose(value.affinity[..., 0] / value.affinity[..., 1], 46.0 / 41.0)
 
 
 def test_what_all_segments_share_is_not_the_audiences_doing() -> None:
     policy = SegmentAverage()
-    policy.start(TOLD)
+    policy.start(told())
     value = policy.act(seen(affinity_hint=1.3, clicks=5.0, expected_clicks=20.0))
     np.testing.assert_allclose(value.affinity, 1.3, rtol=1e-6)
 

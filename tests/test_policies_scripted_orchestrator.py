@@ -1,3 +1,4 @@
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,15 @@ from support.markets import started, tiny
 from envs.catalogue import ADVICE, ALERT_KINDS, MAX_CAMPAIGNS, P, S
 from envs.observation import SCHEMAS, Observation
 from envs.protocol import MAX_AGGRESSION, Directive, quiet_board
-from policies.policy import flight_of
+from policies.policy import Flight, flight_of
 from policies.registry import make_policy, make_team
 from policies.scripted_orchestrator import RuleBook
 from policies.team import Team
 
-TOLD = flight_of(started(tiny(), 1))  # two campaigns
+
+@cache
+def told() -> Flight:
+    return flight_of(started(tiny(), 1))  # two campaigns
 
 
 def direct(rules: RuleBook, **changes: Any) -> Directive:
@@ -31,7 +35,7 @@ def direct(rules: RuleBook, **changes: Any) -> Directive:
 
 def rules(**settings: Any) -> RuleBook:
     made = RuleBook(**settings)
-    made.start(TOLD)
+    made.start(told())
     return made
 
 
@@ -144,7 +148,7 @@ def test_every_decision_carries_its_reason() -> None:
 
 def test_without_an_orchestrator_video_goes_by_turns_and_advice_is_not_followed() -> None:
     nobody, turns = make_policy("orchestrator", "none"), rules(rotate=True)
-    nobody.start(TOLD)
+    nobody.start(told())
     advice = np.full((MAX_CAMPAIGNS, P), ADVICE.index("pause"))
     directive = direct(nobody, alert_advice=advice)  # type: ignore[arg-type]
     assert (directive.throttle == 1.0).all()
