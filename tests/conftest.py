@@ -21,6 +21,7 @@ def data_dir() -> Path:
 @pytest.fixture(scope="module")
 def one_ray() -> None:
     """One small Ray for all runs of a file, and of the files that follow in the same process."""
+    pytest.importorskip("ray")
     start_ray()
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return exported(tmp_path_factory.getbasetemp())[1]
+
+
+@pytest.fixture(scope="module")
+def directed_by_critic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run and its bundle whose critic directs, and whose audience reads listeners."""
+    return exported(tmp_path_factory.getbasetemp(), base_team="listener-aware")
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +180,13 @@ def test_an_orchestrator_that_learned_alone_directs_from_its_bundle_as_from_its_
     assert not np.allclose(found[0], base)
 
 
-def test_a_run_whose_critic_directs_does_so_from_its_bundle_too(tmp_path: Path) -> None:
-    run = a_run(tmp_path / "run", a_scenario(tmp_path), orchestrator="critic")
-    export(run, tmp_path / "bundle")
-    scenario = load_scenario(str(tmp_path / "scenario.yaml"))
+def test_a_run_whose_critic_directs_does_so_from_its_bundle_too(
+    directed_by_critic: tuple[Path, Path],
+) -> None:
+    run, bundle = directed_by_critic
+    scenario = load_scenario(str(run.parent / "scenario.yaml"))
     course = Course(scenario, "held_out", num_markets=3)
-    entrants = [TeamSource(str(tmp_path / name)).resolve() for name in ("run", "bundle")]
+    entrants = [TeamSource(str(source)).resolve() for source in (run, bundle)]
     for entrant in entrants:
         assert isinstance(entrant.team.policies["orchestrator"], CriticOrchestrator)
         assert entrant.learned_roles == ("creative", "bidding", "orchestrator")
@@ -188,7 +196,7 @@ def test_a_run_whose_critic_directs_does_so_from_its_bundle_too(tmp_path: Path) 
     np.testing.assert_allclose(*found, rtol=1e-4)
     *_, last = flight(entrants[1].team, scenario, 3)
     assert not np.allclose(last.market.feed.budget_usd, last.market.parameters.budget_usd, rtol=1e-3)
-    assert "by the run's critic" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    assert "by the run's critic" in (bundle / "MODEL_CARD.md").read_text()
 
 
 def test_a_recurrent_bundle_says_so_and_its_golden_flight_carries_the_memory(
@@ -317,9 +325,8 @@ def test_the_model_card_tells_figures_and_limits(manifest: dict[str, object], bu
 
 
 @pytest.mark.parametrize("memory", [0, 4])
-def test_a_trained_run_of_one_role_from_scratch(memory: int, tmp_path: Path) -> None:
+def test_a_trained_run_of_one_role_from_scratch(memory: int, one_ray: None, tmp_path: Path) -> None:
     """End to end: training, export, and the team of the bundle."""
-    pytest.importorskip("ray")
     from training.configuration import load_training
     from training.run_directory import RunDirectory
     from training.session import Session
@@ -354,11 +361,12 @@ def test_a_trained_run_of_one_role_from_scratch(memory: int, tmp_path: Path) -> 
     assert not team.incapacities
 
 
-def test_a_bundle_whose_audience_reads_listeners_says_so_and_plays(tmp_path: Path) -> None:
-    run = a_run(tmp_path / "run", a_scenario(tmp_path), base_team="listener-aware")
-    export(run, tmp_path / "bundle")
-    assert "impressions=True" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
-    team, scenario = load_team(tmp_path / "bundle"), load_scenario(a_scenario(tmp_path))
+def test_a_bundle_whose_audience_reads_listeners_says_so_and_plays(
+    directed_by_critic: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, bundle = directed_by_critic
+    assert "impressions=True" in (bundle / "MODEL_CARD.md").read_text()
+    team, scenario = load_team(bundle), load_scenario(a_scenario(tmp_path))
     assert play(team, Course(scenario, num_markets=3)).incapacities == []
     market = VectorMarket(scenario, 2)
     observations = market.reset(market_seeds("train", 0, 0, 2))
@@ -368,13 +376,19 @@ def test_a_bundle_whose_audience_reads_listeners_says_so_and_plays(tmp_path: Pat
 
 
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_bundle_carries_what_its_audience_tells_listeners_apart_by(kept: bool, tmp_path: Path) -> None:
+def test_a_bundle_carries_what_its_audience_tells_listeners_apart_by(
+    kept: bool, directed_by_critic: tuple[Path, Path], tmp_path: Path
+) -> None:
     """Fitted at export, or as the run kept it: here the model that reads order."""
-    run = a_run(tmp_path / "run", a_scenario(tmp_path), base_team="listener-aware")
+    run, bundle = directed_by_critic
     scenario, shipped = load_scenario(a_scenario(tmp_path)), shipped_session_model()
     if kept:
+        run = a_run(tmp_path / "run", tmp_path / "scenario.yaml", base_team="listener-aware")
         save_artefact(run / "audience", artefact_of(shipped, data_of(scenario, ", their order and skips")))
-    manifest = export(run, tmp_path / "bundle")
+        export(run, tmp_path / "bundle")
+    else:
+        shutil.copytree(bundle, tmp_path / "bundle")
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
     assert {"audience/manifest.json", "audience/model.safetensors"} <= set(manifest["sha256"])
     listeners = open_bundle(tmp_path / "bundle").listeners
     assert listeners is not None and listeners.name == ("session" if kept else "taste")
