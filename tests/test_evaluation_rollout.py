@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +73,21 @@ def test_a_longer_course_begins_with_the_shorter_ones_markets() -> None:
     assert not np.array_equal(short.metrics["spend/spend_usd"], other.metrics["spend/spend_usd"])
 
 
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Executor]:
+    with worker_pool(2) as pool:
+        assert pool is not None
+        yield pool
+
+
 @pytest.mark.parametrize("kind", ["value-aware", "run"])
-def test_no_figure_depends_on_the_workers(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_no_figure_depends_on_the_workers(
+    kind: str, two_workers: Executor, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     argument = str(exported(tmp_path_factory.getbasetemp())[0]) if kind == "run" else kind
     source, course = TeamSource(argument), Course(QUICK, "train", 3, 7, batch_size=3)
     told: list[int] = []
-    with worker_pool(2) as pool:
-        assert pool is not None
-        shared = play_with_workers(pool, source, course, told.append)
+    shared = play_with_workers(two_workers, source, course, told.append)
     assert told == [3, 3, 1]
     assert same(shared, play(source(), course))
 
