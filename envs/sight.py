@@ -106,7 +106,7 @@ def look(market: VectorMarket, sight: Sight, crew: Crew) -> bool:
         market.market_state,
         market.brief,
         market.feed,
-        market.board,
+        market.board._replace(credit=None),  # no role sees it here; with it, all is compiled a second time
         market.last_outcome,
         market.aired,
         noise,
