@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from safetensors.numpy import load_file
 from support.flights import flight
-from support.runs import RECURRENT, SCENARIO, a_run, a_scenario, exported
+from support.runs import RECURRENT, SCENARIO, a_run, a_scenario, export_takes_networks_of, exported
 
 from envs.catalogue import ARMS
 from envs.errors import InterludeError
@@ -377,13 +377,14 @@ def test_a_bundle_whose_audience_reads_listeners_says_so_and_plays(
 
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_bundle_carries_what_its_audience_tells_listeners_apart_by(
-    kept: bool, directed_by_critic: tuple[Path, Path], tmp_path: Path
+    kept: bool, directed_by_critic: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fitted at export, or as the run kept it: here the model that reads order."""
     run, bundle = directed_by_critic
     scenario, shipped = load_scenario(a_scenario(tmp_path)), shipped_session_model()
     if kept:
-        run = a_run(tmp_path / "run", tmp_path / "scenario.yaml", base_team="listener-aware")
+        export_takes_networks_of(bundle, monkeypatch)
+        run = shutil.copytree(run, tmp_path / "run")
         save_artefact(run / "audience", artefact_of(shipped, data_of(scenario, ", their order and skips")))
         export(run, tmp_path / "bundle")
     else:

@@ -5,7 +5,7 @@ from typing import Any
 import onnx
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from support.runs import a_run, a_scenario
+from support.runs import export_takes_networks_of, exported
 
 from envs.paths import ROOT
 from policies.export import export
@@ -77,8 +77,11 @@ def test_a_configuration_is_what_triton_reads_and_what_the_network_takes(
             assert list(tensor.dims) == shape and tensor.data_type == kinds[found[tensor.name].elem_type]
 
 
-def test_a_run_is_exported_in_either_layout(tmp_path: Path) -> None:
-    run = a_run(tmp_path / "run", a_scenario(tmp_path))
+def test_a_run_is_exported_in_either_layout(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, bundle = exported(tmp_path_factory.getbasetemp())
+    export_takes_networks_of(bundle, monkeypatch)
     export(run, tmp_path / "triton", layout="triton")
     folders = {path.name for path in (tmp_path / "triton").iterdir() if path.is_dir()}
     assert folders == {"creative", "bidding", "critic"}
