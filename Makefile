@@ -24,7 +24,7 @@ export RAY_AUTH_MODE ?= disabled
 export RAY_USAGE_STATS_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test benchmark clean
+.PHONY: help install train test lint kernels benchmark clean
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3
@@ -48,10 +48,18 @@ train: install
 	@echo "TensorBoard  $(BIN)/tensorboard --logdir $(RUN)/tensorboard"
 	@echo "bundle       $(RUN)/bundle"
 
+# Every process of the tests that found no kernels would compile them for itself, so they are compiled
+# before; types are checked meanwhile, for both take one core and a minute.
 test: install
+	$(MAKE) --no-print-directory --jobs=2 lint kernels
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+
+kernels: install
+	$(BIN)/python tests/support/compile_kernels.py
 
 benchmark: install
 	$(BIN)/interlude benchmark
