@@ -17,6 +17,8 @@ from typing import Any, Final
 from envs.errors import InterludeError
 
 MANIFEST: Final = "manifest.json"
+OWN_SUM: Final = "manifest_sha256"
+"""Under which a manifest holds the sum of all else that it says."""
 
 
 class DamagedFileError(InterludeError):
@@ -24,9 +26,9 @@ class DamagedFileError(InterludeError):
 
 
 def with_manifest(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> dict[str, bytes]:
-    """A folder's files and the manifest with their SHA-256 sums, as `read_folder` wants them."""
-    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    text = json.dumps({**manifest, "sha256": sums}, indent=2, allow_nan=False) + "\n"
+    """A folder's files and the manifest with their SHA-256 sums and its own, as `read_folder` wants them."""
+    told = {**manifest, "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}}
+    text = json.dumps({**told, OWN_SUM: _own_sum(told)}, indent=2, allow_nan=False) + "\n"
     return {**files, MANIFEST: text.encode()}
 
 
@@ -83,20 +85,28 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder.
+    """The manifest of a folder; one from before manifests had a sum of their own is taken as it is.
 
     Raises:
-        DamagedFileError: it is missing or not ours.
+        DamagedFileError: it is missing, altered or not ours.
     """
     path = folder / MANIFEST
     try:
         manifest = json.loads(_read(path))
+        expected = manifest.pop(OWN_SUM, None)
+        if expected not in (None, _own_sum(manifest)):
+            raise ValueError("what it says does not have the SHA-256 that it gives")
         names = manifest["sha256"]
         if any(Path(name).name != name for name in names):
             raise ValueError("a file name leaves the folder")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedFileError(f"{path} is damaged: {error}") from error
     return dict(manifest)
+
+
+def _own_sum(manifest: Mapping[str, Any]) -> str:
+    as_read = json.loads(json.dumps(manifest, allow_nan=False))
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path) -> bytes:

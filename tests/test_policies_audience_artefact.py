@@ -17,7 +17,7 @@ from policies.audience.artefact import (
     save_artefact,
     take_tensor,
 )
-from policies.folders import DamagedFileError
+from policies.folders import DamagedFileError, read_folder, with_manifest
 
 DATA = DataDescription(file="x.dat", sha256="ab", listeners=2, items=3, events=4, note="drawn")
 ARTEFACT = Artefact("als", {"dimensions": 2}, DATA, {"a": np.arange(6.0).reshape(3, 2), "b": np.arange(4)})
@@ -62,7 +62,8 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
 def test_another_folder_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     save_artefact(tmp_path, ARTEFACT)
     path = tmp_path / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    manifest, files = read_folder(tmp_path)
+    path.write_bytes(with_manifest(files, {**manifest, **change})["manifest.json"])
     with pytest.raises(InterludeError, match=message) as caught:
         load_artefact(tmp_path)
     assert str(path) in str(caught.value)

@@ -135,6 +135,22 @@ def test_every_byte_of_the_tensors_is_under_the_sum(run: Path) -> None:
     folders.read_folder(run / NEWEST)
 
 
+def test_every_number_of_the_manifest_is_under_its_own_sum(run: Path) -> None:
+    path = run / NEWEST / "manifest.json"
+    data = path.read_bytes()
+    name = data.index(folders.OWN_SUM.encode())  # a sum by another name is none: such a folder is from before
+    digits = [i for i, byte in enumerate(data) if chr(byte).isdigit() and not 0 <= i - name < 15]
+    for i in random.Random(0).sample(digits, 25):
+        other = b"1" if data[i : i + 1] != b"1" else b"2"
+        path.write_bytes(data[:i] + other + data[i + 1 :])
+        with pytest.raises(folders.DamagedFileError, match=r"manifest\.json"):
+            folders.read_manifest(run / NEWEST)
+    manifest = json.loads(data)
+    del manifest[folders.OWN_SUM]  # as it was before
+    path.write_text(json.dumps(manifest))
+    folders.read_folder(run / NEWEST)
+
+
 class Bomb:
     """Writes a file where it is unpickled."""
 
@@ -149,11 +165,11 @@ class Bomb:
 def test_a_pickle_in_a_checkpoint_is_never_loaded(run: Path, name: str) -> None:
     exploded = run / "exploded"
     data = pickle.dumps(Bomb(exploded))
+    if name != "manifest.json":  # with sums that are right, as whoever plants one would give them
+        manifest, files = folders.read_folder(run / NEWEST)
+        planted = folders.with_manifest({**files, name: data}, manifest)
+        (run / NEWEST / "manifest.json").write_bytes(planted["manifest.json"])
     (run / NEWEST / name).write_bytes(data)
-    if name != "manifest.json":  # with a sum that is right, as whoever plants one would give it
-        manifest = json.loads((run / NEWEST / "manifest.json").read_text())
-        manifest["sha256"][name] = folders.hashlib.sha256(data).hexdigest()
-        (run / NEWEST / "manifest.json").write_text(json.dumps(manifest))
     found, faults = store.load(run)
     assert found.counters.iteration == 1
     assert str(run / NEWEST / name) in faults[0].replace("checkpoint.damaged", NEWEST)

@@ -34,10 +34,10 @@ def test_the_hash_names_the_experiment_and_not_the_seed() -> None:
     assert plain.hash != load_training("quick", ["ppo.gamma=0.9"]).hash
 
 
-def test_a_run_without_attribution_is_named_as_before_there_was_any() -> None:
+def test_a_run_without_attribution_or_overlap_is_named_as_before_there_was_any() -> None:
     plain = load_training("quick")
     settings = plain.model_dump(mode="json", exclude={"name", "description", "seed", "attribution"})
-    del settings["networks"]["credit"]
+    del settings["networks"]["credit"], settings["sampling"]["overlap"]
     before = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     assert plain.hash == before
     assert load_training("attribution").hash != load_training("attribution", ["attribution=last"]).hash
@@ -63,6 +63,7 @@ def test_a_run_without_attribution_is_named_as_before_there_was_any() -> None:
         ("ppo.own_reward=diference", "did you mean 'difference'"),
         ("ppo.minibatches=1024", "sampling.markets|rows"),
         ("sampling.markets=0", "sampling.markets"),
+        ("sampling.overlap=true", "wants remote runners, but sampling.num_env_runners is 0"),
     ],
 )
 def test_a_fault_names_the_key_and_what_is_valid(override: str, message: str) -> None:

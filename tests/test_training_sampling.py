@@ -121,6 +121,47 @@ def test_one_hangs_and_is_killed_and_started_again(algorithm: MarketPPO) -> None
     assert before[1] not in after
 
 
+def test_runners_play_ahead_with_the_weights_of_before_the_update(tmp_path: Path) -> None:
+    """The first two flights are those of the first weights, on the markets of any run of that seed."""
+    alone = configured(tmp_path)
+    overlapping = configured(tmp_path, num_env_runners=1, overlap=True)
+    stay, ahead = (build_algorithm(each, warm_up(each)) for each in (alone, overlapping))
+    try:
+        untrained = [play(stay.env_runner_group.local_env_runner, flight) for flight in (0, 1)]
+        played = []
+        for _ in range(3):
+            ahead.train()
+            played += ahead.rollouts
+        told = [answer.rollouts[0] for answer in untrained]
+        for column, values in told[0].columns.items():
+            np.testing.assert_array_equal(played[0].columns[column], values, err_msg=column)
+            np.testing.assert_array_equal(played[1].columns[column], told[1].columns[column], err_msg=column)
+        stay.train()
+        next_weights = play(stay.env_runner_group.local_env_runner, 1).rollouts[0]
+        assert not np.array_equal(played[1].columns["action"], next_weights.columns["action"])
+    finally:
+        stay.stop()
+        ahead.stop()
+
+
+@pytest.mark.slow
+def test_a_runner_that_dies_while_it_plays_ahead_is_told_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PROBE_EVERY_SECONDS", 0.0)
+    configuration = configured(tmp_path, num_env_runners=2, overlap=True, timeout_seconds=30)
+    built = build_algorithm(configuration, warm_up(configuration))
+    try:
+        built.train()
+        os.kill(processes(built)[0], signal.SIGKILL)
+        built.train()
+        assert len(built.rollouts) in (1, 2)  # its flight may have been over
+        until_all_play(built)
+        assert built._ahead is not None and built._ahead.flight == built.flight
+    finally:
+        built.stop()
+
+
 @pytest.mark.slow
 def test_all_hang_again_and_again_and_the_run_ends_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -150,7 +191,10 @@ class NoGroup:
     def healthy_worker_ids(self) -> list[int]:
         return []
 
-    def foreach_env_runner(self, *arguments: Any, **settings: Any) -> list[Any]:
+    def foreach_env_runner_async(self, *arguments: Any, **settings: Any) -> int:
+        return 0
+
+    def fetch_ready_async_reqs(self, **settings: Any) -> list[Any]:
         return []
 
     def probe_unhealthy_env_runners(self, timeout_seconds: float) -> list[int]:

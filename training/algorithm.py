@@ -25,7 +25,7 @@ from training.rllib import (
 )
 from training.rollout import Rollout, joined
 from training.runner import MarketRunner
-from training.sampling import Answer, Loss, ask, play
+from training.sampling import Answer, Asked, Loss, gather, play, request
 from training.warm_up import WarmUp
 
 BRIEF_PROBE_SECONDS: Final = 1.0
@@ -55,6 +55,8 @@ class MarketPPO(PPO):
         self.losses: list[Loss] = []
         """Runners lost in the iteration just played."""
         self.phases = Phases()
+        self._ahead: Asked | None = None
+        """The next flight, where it is played while the last one is learned from."""
         self._next_probe_seconds = 0.0
 
     def training_step(self) -> None:
@@ -88,14 +90,17 @@ class MarketPPO(PPO):
         self.flight += 1
 
     def _sample(self) -> list[Rollout]:
-        """One flight of every healthy runner."""
+        """One flight of every healthy runner, and with `sampling.overlap` the next one asked for."""
         group, sampling = self.env_runner_group, self.training.sampling
         if group.num_remote_workers() == 0:
             return self._taken([play(group.local_env_runner, self.flight)])
         for _ in range(sampling.max_failures + 1):
-            answers, losses = ask(group, self.flight, sampling.timeout_seconds)
+            asked, self._ahead = self._ahead or request(group, self.flight), None
+            answers, losses = gather(group, asked, sampling.timeout_seconds)
             self.losses += losses
             if answers:
+                if sampling.overlap:  # runners take the weights spread last before they play
+                    self._ahead = request(group, self.flight + 1)
                 return self._taken(answers)
             self.restore_env_runners(group)
         told = "; ".join(map(str, self.losses)) or "none of them is alive"

@@ -108,10 +108,23 @@ class Sampling(_Part):
     """Markets a runner plays at once; one iteration is one flight of all of them."""
     num_env_runners: Annotated[int, Field(ge=0, le=1024)] = 0
     """Remote runners; 0 samples in this process."""
+    overlap: bool = False
+    """Remote runners play the next flight while the last one is learned from, with the weights of before
+    it: sampling costs no time of its own where a core is free, and policies that learn are one update ahead
+    of those that play, which the clipped ratio allows for."""
     max_failures: Annotated[int, Field(ge=0, le=100)] = 3
     """How often in a row an iteration may lose all its runners before the run ends."""
     timeout_seconds: Positive = 120.0
     """How long a remote runner may take for a flight; one that takes longer is killed and started again."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Sampling:
+        if self.overlap and not self.num_env_runners:
+            raise ValueError(
+                "sampling.overlap wants remote runners, but sampling.num_env_runners is 0: "
+                "set it to 1 or more"
+            )
+        return self
 
 
 class Development(_Part):
@@ -216,6 +229,8 @@ class TrainingConfiguration(_Part):
         exclude: dict[str, Any] = dict.fromkeys(("name", "description", "seed"), True)
         if self.attribution is None:  # as before there was any
             exclude |= {"attribution": True, "networks": {"credit"}}
+        if not self.sampling.overlap:  # nor that
+            exclude |= {"sampling": {"overlap"}}
         settings = self.model_dump(mode="json", exclude=exclude)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 

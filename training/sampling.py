@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import ray
 
@@ -16,6 +16,9 @@ from training.rollout import Rollout
 
 if TYPE_CHECKING:
     from training.runner import MarketRunner
+
+TAG: Final = "flight"
+"""By which RLlib keeps these calls apart from those that spread weights."""
 
 
 @dataclass(frozen=True)
@@ -55,25 +58,40 @@ def play(runner: MarketRunner, flight: int) -> Answer:
         return Answer(runner.worker_index, [], fault=error)
 
 
-def ask(group: Any, flight: int, timeout_seconds: float) -> tuple[list[Answer], list[Loss]]:
-    """One flight of every healthy remote runner, and the runners that were lost over it.
+@dataclass(frozen=True)
+class Asked:
+    """A flight that remote runners are playing."""
+
+    flight: int
+    workers: list[int]
+
+
+def request(group: Any, flight: int) -> Asked:
+    """Has every healthy remote runner of RLlib's group play a flight, with the weights it then has."""
+    workers = group.healthy_worker_ids()
+    group.foreach_env_runner_async(
+        play, tag=TAG, kwargs={"flight": flight}, healthy_only=False, remote_worker_ids=workers
+    )
+    return Asked(flight, workers)
+
+
+def gather(group: Any, asked: Asked, timeout_seconds: float) -> tuple[list[Answer], list[Loss]]:
+    """What the runners played, by runner, and the runners that were lost over it.
 
     Args:
         group: RLlib's env runner group.
-        flight: which flight.
+        asked: what `request` said.
         timeout_seconds: after which a runner that has not answered counts as hanging, and is killed.
     """
-    asked = group.healthy_worker_ids()
-    answers: list[Answer] = group.foreach_env_runner(
-        play, kwargs={"flight": flight}, local_env_runner=False, timeout_seconds=timeout_seconds
-    )
+    ready = group.fetch_ready_async_reqs(tags=TAG, timeout_seconds=timeout_seconds)
+    answers: dict[int, Answer] = dict(sorted(ready))
     manager = group._worker_manager
     losses = []
-    for worker in sorted(set(asked) - {answer.worker for answer in answers}):
+    for worker in sorted(set(asked.workers) - set(answers)):
         reason = "died"
         if manager.is_actor_healthy(worker):
             reason = f"gave no answer in {timeout_seconds:g} s and was killed"
             ray.kill(manager.actors()[worker], no_restart=False)
             manager.set_actor_state(worker, healthy=False)
-        losses.append(Loss(worker, flight, reason))
-    return answers, losses
+        losses.append(Loss(worker, asked.flight, reason))
+    return list(answers.values()), losses
