@@ -55,7 +55,7 @@ def test_batches_of_1_64_and_512_are_alike_bit_for_bit(
     source = TeamSource(argument, sample=kind.endswith("sampled"))
     results = {
         size: play(source(), Course(load_scenario(str(scenario)), "held_out", 0, markets, batch_size=size))
-        for size, markets in ((512, 513), (64, 513), (1, 24))
+        for size, markets in ((512, 513), (64, 129), (1, 24))
     }
     for tag in KPIS:
         whole = results[512].metrics[tag]
