@@ -22,10 +22,10 @@ FALSE_ALARMS_PER_CAMPAIGN_WEEK: Final = 0.25
 """The default: one false alarm in four campaign-weeks, of all kinds together."""
 SHARE: Final[dict[str, float]] = {
     "invalid_traffic": 0.06,
-    "rival_surge": 0.20,
+    "rival_surge": 0.22,
     "tracking_outage": 0.02,
-    "creative_burn_out": 0.02,
-    "overspend": 0.20,
+    "creative_burn_out": 0.18,
+    "overspend": 0.02,
     "frequency_breach": 0.02,
     "dislike_surge": 0.18,
     "silent_agent": 0.12,
