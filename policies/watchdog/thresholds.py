@@ -22,14 +22,14 @@ FALSE_ALARMS_PER_CAMPAIGN_WEEK: Final = 0.25
 """The default: one false alarm in four campaign-weeks, of all kinds together."""
 SHARE: Final[dict[str, float]] = {
     "invalid_traffic": 0.06,
-    "rival_surge": 0.22,
+    "rival_surge": 0.24,
     "tracking_outage": 0.02,
-    "creative_burn_out": 0.18,
+    "creative_burn_out": 0.12,
     "overspend": 0.02,
     "frequency_breach": 0.02,
-    "dislike_surge": 0.18,
+    "dislike_surge": 0.20,
     "silent_agent": 0.12,
-    "ctr_drop": 0.16,
+    "ctr_drop": 0.18,
     "cpa_breach": 0.02,
 }
 """Of the false alarms: where they buy most recall on training flights, and the least rate that is calibrated
