@@ -240,7 +240,7 @@ def quiet_board(num_markets: int, campaigns: int) -> Board:
     return Board(
         SegmentValue(np.ones((b, n, S)), np.zeros((b, n, S))),
         CreativePlan(np.zeros((b, c, S), np.int64), *(np.zeros((b, c, S)) for _ in range(3))),
-        SpendPlan(*(np.zeros((b, c)) for _ in range(3)), np.zeros((b, c, S, P))),
+        SpendPlan(np.zeros((b, c)), np.zeros((b, c)), np.zeros((b, c)), np.zeros((b, c, S, P))),
         Alert(*(np.zeros((b, n, P), np.int64) for _ in range(3))),
         CreativeAlert(*(np.zeros((b, n, V), np.int64) for _ in range(3))),
         Directive(
