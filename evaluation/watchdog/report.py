@@ -202,10 +202,10 @@ an incident's intervals are needed to tell.
 
 Why pausing a creative saves little: what a dead link or an offensive spot takes from a creative is about
 what the next best one lacks, so that even an oracle gains nothing sure by it. Pausing a burnt-out one would
-pay, but few are found, and late. Robots and overspending are found as soon as news comes, an interval after
-the oracle: the first intervals cost most, for then bidders have not yet paced against what was lost, and
-that interval is most of what the watchdog saves less there. Longer holds than three intervals lost more on
-development flights than they saved: few incidents last so long.
+pay, but few are found, and late: that is the largest part of what the watchdog saves less than the oracle.
+Robots and overspending are found as soon as news comes, an interval after the oracle knows, and a desk heeds
+the alert an interval after it would the oracle's: the first intervals cost most, before bidders have paced
+against the loss. Holds of four or five intervals saved less than those of three on development flights.
 """
 REFERENCES: Final = """\
 Recall at false alarms a campaign-week, on the same signals of some of the flights, nothing enforced. Each
