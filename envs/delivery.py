@@ -25,7 +25,8 @@ _ARMS, _HAZARD = cat.ARMS, cat.ARM_HAZARD
 
 
 @kernel
-def _plan(out, affinity, brief, st, multiplier, level_usd, creative, spend, first, end):  # type: ignore[no-untyped-def]
+def _plan(out, affinity, brief, st, controls, level_usd, creative, spend, first, end):  # type: ignore[no-untyped-def]
+    multiplier, cap, throttle = controls.multiplier, controls.aggression_cap, controls.throttle
     _, campaigns, segments, placements = multiplier.shape
     opportunities, wins, fatigue, on_air, all_wear = (
         out.opportunities,
@@ -36,7 +37,7 @@ def _plan(out, affinity, brief, st, multiplier, level_usd, creative, spend, firs
     )
     log_format, log_script, wear_out = brief.log_format, brief.log_script, brief.wear_out
     formats, completion, worn, _ = creative
-    _, win_rate, marginal_price_usd = spend
+    _, win_rate, marginal_price_usd, bid_usd = spend
     for b in range(first, end):
         offered = 0.0
         for s in range(segments):
@@ -48,6 +49,8 @@ def _plan(out, affinity, brief, st, multiplier, level_usd, creative, spend, firs
                 for p in range(placements):
                     won += wins[b, c, s, p]
                     factor += multiplier[b, c, s, p]
+                    sent = min(multiplier[b, c, s, p], cap[b, c]) * throttle[b, c, p]
+                    bid_usd[b, c, s, p] = sent * level_usd
                 arm = on_air[b, c, s]
                 fmt, script = _ARMS[arm, 0], _ARMS[arm, 1]
                 wear = all_wear[b, c, s, fmt, script]
@@ -76,7 +79,7 @@ def deliver(
         outcome: what it brought.
         brief: what the platform expects of creatives.
         state: with the creatives that air next.
-        controls: multipliers with which it was played.
+        controls: with which it was played.
         pacing_error: [B, C] after it.
         price_level_usd: what a multiplier of 1 bids for a predicted value of 1.
     """
@@ -88,10 +91,10 @@ def deliver(
         np.empty(segment),
         np.zeros(segment) if claims is None else claims,
     )
-    spend = SpendPlan(pacing_error, np.empty_like(pacing_error), np.empty_like(pacing_error))
-    level_usd, multiplier = max(1e-9, price_level_usd), controls.multiplier
+    plan = (np.empty_like(pacing_error), np.empty_like(pacing_error), np.empty_like(controls.multiplier))
+    spend, level_usd = SpendPlan(pacing_error, *plan), max(1e-9, price_level_usd)
     _plan(
-        *(outcome, actions.audience.affinity, brief, state, multiplier, level_usd),
+        *(outcome, actions.audience.affinity, brief, state, controls, level_usd),
         *(creative, spend, 0, len(pacing_error)),
     )
     alert, pause = actions.creative_alert, actions.creative_pause

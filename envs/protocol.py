@@ -28,8 +28,9 @@ from envs.errors import InterludeError
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
-PROTOCOL_VERSION: Final = 2
-"""1: five roles and what they say of campaigns and placements; 2: alerts and pauses of single creatives."""
+PROTOCOL_VERSION: Final = 3
+"""1: five roles and what they say of campaigns and placements; 2: alerts and pauses of single creatives; 3:
+bids as they were sent."""
 MAX_MULTIPLIER_LOG: Final = 4.0
 MAX_AGGRESSION: Final = 50.0
 MAX_PREMIUM_VALUE_USD: Final = 1e7
@@ -61,6 +62,7 @@ class SpendPlan(NamedTuple):
     pacing_error: Float  # [B, C] share spent − share of the flight gone
     win_rate: Float  # [B, C] wins / opportunities
     marginal_price_usd: Float  # [B, C] price of the last opportunity worth winning, per predicted value of 1
+    bid_usd: Float  # [B, C, S, P] as sent, capped and throttled, per predicted value, fit and attention of 1
 
 
 class Alert(NamedTuple):
@@ -238,7 +240,7 @@ def quiet_board(num_markets: int, campaigns: int) -> Board:
     return Board(
         SegmentValue(np.ones((b, n, S)), np.zeros((b, n, S))),
         CreativePlan(np.zeros((b, c, S), np.int64), *(np.zeros((b, c, S)) for _ in range(3))),
-        SpendPlan(np.zeros((b, c)), np.zeros((b, c)), np.zeros((b, c))),
+        SpendPlan(np.zeros((b, c)), np.zeros((b, c)), np.zeros((b, c)), np.zeros((b, c, S, P))),
         Alert(*(np.zeros((b, n, P), np.int64) for _ in range(3))),
         CreativeAlert(*(np.zeros((b, n, V), np.int64) for _ in range(3))),
         Directive(

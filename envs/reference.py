@@ -121,7 +121,8 @@ def protocol_text() -> str:
     parts = [
         NOTE,
         "# Protocol\n",
-        f"Version {PROTOCOL_VERSION} (version 2 added alerts and pauses of single creatives).\n",
+        f"Version {PROTOCOL_VERSION} (version 2 added alerts and pauses of single creatives, version 3 "
+        "the bids as they were sent).\n",
         "Agents speak in typed messages, posted in interval t and delivered in t + 1: on the board "
         "(`envs.protocol.Board`), in observations, in logs and renderings. What audience, monitor and "
         "orchestrator post is their action; creative and spend plans follow from the actions of the "

@@ -14,21 +14,26 @@ from policies.evidence import Evidence
 
 HELD_BACK: Final = 0.05
 """Factor on bids where an alert of invalid traffic is new: the directive to pause comes an interval later."""
-_INVALID, _OUTAGE, _DEAD_LINK = (
-    ALERT_KINDS.index(name) for name in ("invalid_traffic", "tracking_outage", "ctr_drop")
+UNDONE: Final = 1.0 / 3.0
+"""Factor on bids where an alert of overspending is new: past faults tripled what was sent."""
+_INVALID, _OUTAGE, _DEAD_LINK, _OVERSPEND = (
+    ALERT_KINDS.index(name) for name in ("invalid_traffic", "tracking_outage", "ctr_drop", "overspend")
 )
 _PAUSE: Final = ADVICE.index("pause")
 _FEEDBACK: Final = ("wins", "predicted_won", "completions", "skips", "clicks")
 
 
 def caution(before: Evidence | None, now: Evidence) -> Float:
-    """[M, P] factor on bids: low in the one interval in which an alert of invalid traffic is new.
+    """[M, P] factor on bids: low in the one interval in which such an alert is new.
 
     From then on the orchestrator's directive holds; who went on holding back would leave the watchdog's
     probes nothing to see.
     """
-    known: Bool | bool = False if before is None else before.alert_kind == _INVALID
-    return np.where((now.alert_kind == _INVALID) & ~np.asarray(known), HELD_BACK, 1.0)
+    factor = np.ones_like(now.alert_kind)
+    for kind, lowered in ((_INVALID, HELD_BACK), (_OVERSPEND, UNDONE)):
+        known = False if before is None else before.alert_kind == kind
+        factor = np.where((now.alert_kind == kind) & ~np.asarray(known), lowered, factor)
+    return factor
 
 
 def believable(before: Evidence, now: Evidence, broken: Bool) -> Evidence:

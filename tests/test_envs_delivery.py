@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from support.markets import RandomTeam, quiet, started, tiny, with_bids
 from support.naive_step import plans
 
+from envs.catalogue import ARM_FIT
+
 
 @settings(max_examples=15, deadline=None)
 @given(campaigns=st.integers(1, 4), seed=st.integers(0, 1000))
@@ -29,6 +31,21 @@ def test_a_multiplier_of_one_bids_the_price_level() -> None:
     market.step(with_bids(quiet(market), 0.0))
     level_usd = market.scenario.auction.price_level_usd
     assert (market.board.spend_plan.marginal_price_usd == level_usd).all()
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_what_won_was_bid_as_it_was_sent(seed: int) -> None:
+    market, team = (
+        started(tiny(budget_fraction=100.0, incidents={"incident_probability": 0.0}), 2, seed),
+        RandomTeam(seed),
+    )
+    for t in range(4):
+        arm = market.market_state.on_air.copy()
+        out = market.step(team(market)).outcome
+        there = ARM_FIT[arm] * market.parameters.attention[:, None, t, None] * out.predicted_won
+        np.testing.assert_allclose(out.won_bid_usd, market.board.spend_plan.bid_usd * there, rtol=1e-9)
+        assert (out.spend_usd <= out.won_bid_usd * (1.0 + 1e-9)).all()
 
 
 def test_a_board_once_delivered_never_changes() -> None:

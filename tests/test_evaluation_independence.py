@@ -125,9 +125,17 @@ def test_a_muted_plan_is_seen_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None
         seen.append(row)
         return act(row)
 
+    bids = []
     monkeypatch.setattr(team.policies["orchestrator"], "act", watched)
+    monkeypatch.setattr(
+        team.policies["monitor"],
+        "read_observations",
+        lambda observations: bids.append(observations.board.spend_plan.bid_usd),
+    )
     for _ in range(3):
         observations = market.step(team.act(observations)).observations
+    assert len(bids) == 3 and not any(bid.any() for bid in bids)
+    assert observations.board is not None and observations.board.spend_plan.bid_usd.any()
     schema = SCHEMAS["orchestrator"]
     assert not any(schema.view(row, "win_rate").any() for row in seen)
     assert schema.view(observations.orchestrator, "win_rate").any()

@@ -11,6 +11,7 @@ from envs.protocol import quiet_board
 from policies.evidence import Evidence
 from policies.heeding import (
     HELD_BACK,
+    UNDONE,
     avoided,
     believable,
     broken,
@@ -20,8 +21,9 @@ from policies.heeding import (
     untracked,
 )
 
-QUIET, FRAUD, OUTAGE, SURGE = (
-    ALERT_KINDS.index(name) for name in ("none", "invalid_traffic", "tracking_outage", "rival_surge")
+QUIET, FRAUD, OUTAGE, SURGE, OVERSPEND = (
+    ALERT_KINDS.index(name)
+    for name in ("none", "invalid_traffic", "tracking_outage", "rival_surge", "overspend")
 )
 
 
@@ -37,6 +39,12 @@ def test_bids_are_held_back_only_while_an_alert_of_fraud_is_new() -> None:
     np.testing.assert_array_equal(caution(None, alerted), [[HELD_BACK, 1.0, 1.0]])
     np.testing.assert_array_equal(caution(alerted, alerted), np.ones((1, P)))
     np.testing.assert_array_equal(caution(alerted, quiet), np.ones((1, P)))
+
+
+def test_tripled_bids_are_undone_while_the_alert_is_new() -> None:
+    before, alerted = told(QUIET, FRAUD, OVERSPEND), told(OVERSPEND, FRAUD, OVERSPEND)
+    np.testing.assert_array_equal(caution(before, alerted), [[UNDONE, 1.0, 1.0]])
+    np.testing.assert_array_equal(caution(None, alerted), [[UNDONE, HELD_BACK, UNDONE]])
 
 
 def test_feedback_of_a_placement_full_of_robots_is_not_believed() -> None:

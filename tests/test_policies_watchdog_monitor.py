@@ -107,7 +107,6 @@ ON_ONE = {(c, 2) for c in range(2)}
         ("invalid_traffic", {"completions": at(2, WEIGHT), "clicks": at(2, 15.0)}, ON_ONE),
         ("tracking_outage", {"completions": at(2, 0.0), "clicks": at(2, 0.0)}, ON_ONE),
         ("rival_surge", {"price_usd": 6.8}, EVERYWHERE),
-        ("overspend", {"spend_usd": only(1, 3.5), "wins": only(1, 2.0)}, OF_ONE),
         (
             "silent_agent",
             {name: only(1, 0.0) for name in OF_CAMPAIGNS if name not in ("price_usd", "conversions")},

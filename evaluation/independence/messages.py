@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from envs.impressions import ImpressionLog
 from envs.market import Observations
@@ -26,6 +26,8 @@ class Message(NamedTuple):
     """What is posted without it; None where the environment makes it of actions."""
     unseen: Seen = MappingProxyType({})
     """Where it is made by the environment: fields that are 0, as before anybody has spoken."""
+    unread: tuple[str, ...] = ()
+    """What of the board is then as before anybody has spoken, too."""
     untold: bool = False
     """Whether nobody but the orchestrator hears what the monitor says on the board."""
 
@@ -80,7 +82,7 @@ MESSAGES: Final[dict[str, Message]] = {
     "segment values and listener table": Message("audience", lambda actions: _table(_audience(actions))),
     "creative plan: claims on video": Message("creative", _claims),
     "creative plan, all of it": Message("creative", None, _PLAN),
-    "spend plan": Message("bidding", None, _SPEND),
+    "spend plan": Message("bidding", None, _SPEND, unread=("spend_plan",)),
     "alerts": Message("monitor", _alerts),
     "alerts of creatives": Message("monitor", lambda actions: actions._replace(creative_alert=None)),
     "alerts, by campaigns and audience": Message(
@@ -110,7 +112,7 @@ class MutedTeam(Team):
         """What the roles do who never hear it, without what nobody is to hear."""
         message = MESSAGES[self.muted]
         self._untold = message.untold
-        actions = super().act(_without(observations, message.unseen), impressions)
+        actions = super().act(_without(observations, message), impressions)
         return actions if message.unsaid is None else message.unsaid(actions)
 
     def _tell(self, policy: Policy) -> None:
@@ -131,12 +133,16 @@ def _quiet_alerts(board: Board) -> Board:
     return board._replace(alert=quiet.alert, creative_alert=quiet.creative_alert)
 
 
-def _without(observations: Observations, unseen: Seen) -> Observations:
-    """Observations in which some fields are 0."""
-    changed = {}
-    for role, fields in unseen.items():
+def _without(observations: Observations, message: Message) -> Observations:
+    """Observations in which fields that carry a message are 0, and its part of the board is quiet."""
+    changed: dict[str, Any] = {}
+    for role, fields in message.unseen.items():
         rows = getattr(observations, role).copy()
         for name in fields:
             rows[..., SCHEMAS[role].slices[name]] = 0.0
         changed[role] = rows
+    board = observations.board
+    if board is not None and message.unread:
+        quiet = quiet_board(*board.spend_plan.win_rate.shape)
+        changed["board"] = board._replace(**{name: getattr(quiet, name) for name in message.unread})
     return observations._replace(**changed)

@@ -35,7 +35,7 @@ FLIGHTS: Final = 192
 SEED: Final = 7001
 LEAST: Final = 1.0
 """No threshold lies below: where nothing ever alarms on clean flights, any would do."""
-SEASONAL: Final = ("rival_surge", "overspend", "dislike_surge", "silent_agent", "ctr_drop")
+SEASONAL: Final = ("rival_surge", "dislike_surge", "silent_agent", "ctr_drop")
 """Kinds whose expected counts go with the hour beyond what traffic and briefs tell."""
 Streams = Mapping[str, Signal]
 """By kind, counts of whole flights: [T, B, places] each."""
@@ -80,7 +80,8 @@ class Recorder:
     def add(self, observations: Observations) -> None:
         """What is seen of an interval."""
         let = np.ones((len(observations.monitor), PLACES["campaign"], PLACES["placement"]))
-        counts = self._cells.read(observations.creative)
+        assert observations.board is not None
+        counts = self._cells.read(observations.creative, observations.board.spend_plan.bid_usd)
         self._heard.append(self._signals.read(observations.monitor, let, self._calm, counts))
 
     def streams(self) -> Streams:

@@ -24,8 +24,8 @@ DETECTORS: Final[dict[str, Callable[[], Detector]]] = {
     "invalid_traffic": lambda: Cusum(20.0),
     "rival_surge": lambda: Cusum(1.4, shape=40.0),
     "tracking_outage": lambda: Cusum(10.0),
-    "creative_burn_out": lambda: Cusum(1.4, shape=20.0),
-    "overspend": lambda: Cusum(2.0, shape=4.0),
+    "creative_burn_out": lambda: Cusum(1.65),
+    "overspend": lambda: Cusum(10.0),
     "frequency_breach": lambda: Cusum(3.0),
     "dislike_surge": lambda: Cusum(4.0, shape=4.0),
     "silent_agent": lambda: Cusum(0.02, shape=1.0),
@@ -38,7 +38,7 @@ RESPONSE: Final[dict[str, tuple[str, str]]] = {
     "rival_surge": ("none", "notice"),
     "tracking_outage": ("none", "notice"),
     "creative_burn_out": ("pause", "notice"),
-    "overspend": ("throttle", "warning"),
+    "overspend": ("throttle", "critical"),
     "frequency_breach": ("throttle", "critical"),
     "dislike_surge": ("pause", "warning"),
     "silent_agent": ("none", "warning"),
@@ -49,9 +49,6 @@ RESPONSE: Final[dict[str, tuple[str, str]]] = {
 one creative advise of that creative, never of placements."""
 OF_CREATIVES: Final = INCIDENTS_ON_CREATIVES
 """Kinds that are told creative by creative; the campaign hears of them on all placements, too."""
-AHEAD: Final = 0.1
-"""Share of the budget spent ahead of plan from which on overspending is throttled: by the time that it is
-enforced, a bidder that paces has made up for less."""
 URGENCY: Final = (
     *("invalid_traffic", "tracking_outage", "frequency_breach", "overspend", "dislike_surge"),
     *("cpa_breach", "ctr_drop", "silent_agent", "rival_surge", "creative_burn_out"),
@@ -157,7 +154,10 @@ class SequentialMonitor:
 
     def read_observations(self, observations: Observations) -> None:
         """What campaigns see is the evidence of their creatives."""
-        self._counts = self._cells.read(observations.creative)
+        board = observations.board
+        self._counts = self._cells.read(
+            observations.creative, None if board is None else board.spend_plan.bid_usd
+        )
 
     def act(self, observation: Observation) -> Alert:
         """Alerts for every campaign and placement; `creative_alert` holds those of creatives."""
@@ -169,10 +169,8 @@ class SequentialMonitor:
             {kind: spread(kind, getattr(one, what), self._campaigns) for kind, one in self.episodes.items()}
             for what in ("open", "alarmed")
         )
-        ahead = _SCHEMA.view(observation[:, 0], "pacing_error") > AHEAD
         exists = _SCHEMA.view(observation[:, 0], "campaign_mask") > 0.5
         running["silent_agent"] = running["silent_agent"] | (exists[..., None] & (self._told > 0))
-        alarmed["overspend"] = alarmed["overspend"] & ahead[..., None]
         self.creative_alert = CreativeAlert(*self._of_creatives.advise(*self._by_creative()))
         alert = self._advisor.advise(running, alarmed)
         self._let.append(np.choose(alert.advice, [_LET[name] for name in ADVICE]))

@@ -13,7 +13,15 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from envs.catalogue import ALERT_KINDS, INCIDENTS_ON_CREATIVES, INCIDENTS_ON_PLACEMENTS, MAX_CAMPAIGNS, P, V
+from envs.catalogue import (
+    ALERT_KINDS,
+    ARMS,
+    INCIDENTS_ON_CREATIVES,
+    INCIDENTS_ON_PLACEMENTS,
+    MAX_CAMPAIGNS,
+    P,
+    V,
+)
 from envs.observation import SCHEMAS, Observation
 from envs.response import DELAY_HOURS, DELAY_SHARE, SKIP_SHARE, kept
 from envs.scenario import Scenario
@@ -42,21 +50,24 @@ PLACES: Final[dict[Scope, int]] = {
 _SCHEMA = SCHEMAS["monitor"]
 _CLICKS_OF_INVALID: Final = 5.0
 """Clicks of an invalid impression of weight 250, as past cases showed: robots click twice in a hundred."""
-_EVENT_BIDS: Final = 1.6
-"""How much more is bought while the announced event lasts: attention, and so every bid, is higher."""
 _PRICED: Final = np.array([0.12, 0.29, 0.69])
 """[P] about which share of a placement's opportunities has a price that could be met."""
 _PRICE_JUMP: Final = 0.5
 """Log factor at which a placement's price is cut: a mean of few prices is wild."""
 _DISLIKES_OF_LOSS, _CLICKS_OF_LOSS = 2.2, -1.2
 """How dislikes and clicks go with skips: a weak response brings more dislikes and skips, and fewer clicks."""
-ALIKE: Final = {"dislikes": 100.0, "clicks": 60.0, "skips": 5000.0}
-"""How far creatives of one campaign are taken to be alike, in units of exposure: wins, clicks, skips."""
+ALIKE: Final = {"dislikes": 100.0, "clicks": 60.0, "response": 5.0}
+"""How far creatives of one campaign are taken to be alike, in units of exposure: wins, clicks, and responses
+of variance 1."""
+_SPREAD: Final = (0.2, 1.0)
+"""Variance of a cell's log response: of the cell, and over impressions heard of each, on clean flights."""
+_JUMP: Final = 1.0
+"""Where a cell's log response is cut, from what is usual: it may be one listener's."""
 _SUSPECT: Final = 0.3
 """Share of a placement's impressions that robots clicked, or that left no trace, beyond which it tells of
 nothing else."""
-_IN_WINS: Final = 4.0
-"""USD that about one impression costs: money in units of counts."""
+_OVER_BID: Final = 1.01
+"""Factor on what bids allow beyond which more was paid: what is seen is rounded."""
 
 
 class Signal(NamedTuple):
@@ -77,32 +88,27 @@ class Signals:
             season: by kind, coefficients of `harmonics` in the log of what is to be expected by hour.
         """
         self.weight, self.listeners = float(scenario.impression_weight), float(scenario.listeners.count)
-        self.intervals = scenario.intervals
         self.season = {kind: np.array(coefficients) for kind, coefficients in (season or {}).items()}
         hours = scenario.hours_per_interval
         self._released = 1.0 - np.asarray(kept(hours, np.array(DELAY_HOURS)))
         self._price = Baseline(0.0, 0.0, memory=0.8, lag=4)
         self._wins = Baseline(0.0, 0.0)
-        self._money = Baseline(0.0, 0.0, cap=4.0)
         self._dislikes = Baseline(0.5, 4.0, cap=4.0, alike=ALIKE["dislikes"], axis=2)
         self._clicks = Baseline(1.0, 3.0, cap=3.0, alike=ALIKE["clicks"], axis=2)
-        self._skips = Baseline(1.0, 10.0, cap=3.0, alike=ALIKE["skips"], axis=2)
+        self._response = Baseline(1.0, 1.0, memory=1.0, alike=ALIKE["response"], axis=2)
         self._conversions = Baseline(0.1, 5.0, memory=0.95)
 
     def start(self, markets: int) -> None:
         """A new flight of so many markets."""
         cells, campaigns = (markets, MAX_CAMPAIGNS, P), (markets, MAX_CAMPAIGNS)
         self._price.start((markets, P))
-        for baseline in (self._wins, self._money):
-            baseline.start(cells)
+        self._wins.start(cells)
         for baseline in (self._dislikes, self._clicks):
             baseline.start((*campaigns, V, P))
-        self._skips.start((*campaigns, V))
+        self._response.start((*campaigns, V))
         self._conversions.start(campaigns)
         self._pool = np.zeros((*campaigns, len(DELAY_HOURS)))
-        self._frequency, self._spent = np.zeros(campaigns), np.zeros(campaigns)
-        self._left, self._traffic = np.ones(campaigns), np.zeros(markets)
-        self._interval = -1
+        self._frequency, self._left = np.zeros(campaigns), np.ones(campaigns)
 
     def read(
         self,
@@ -129,12 +135,12 @@ class Signals:
         found = {
             **frauds,
             "rival_surge": self._prices(seen, troubled["rival_surge"]),
-            **self._spending(seen, let, held),
+            "silent_agent": self._bought(seen, let, held),
+            "overspend": _overpaid(counts, len(dark)),
             "frequency_breach": self._hearings(seen),
             **self._answers(counts, dark, troubled),
             "cpa_breach": self._purchases(seen, troubled["cpa_breach"]),
         }
-        self._interval += 1
         factor = harmonics(seen["hour_sine"], seen["hour_cosine"])
         return {
             kind: Signal(found[kind].observed, found[kind].expected * self._seasonal(kind, factor))
@@ -167,32 +173,14 @@ class Signals:
         self._price.learn(log * weight, weight, np.broadcast_to(troubled, weight.shape))
         return Signal((number * relative).sum(1, keepdims=True), number.sum(1, keepdims=True))
 
-    def _spending(self, seen: _Seen, let: Float, held: Bool) -> dict[str, Signal]:
-        """By campaign, money spent against plan and habit; impressions won against habit."""
-        wins, money = seen["wins"], seen["spend_usd"] / _IN_WINS
-        event = np.where(seen["event_active"] > 0.5, _EVENT_BIDS, 1.0)[:, None]
+    def _bought(self, seen: _Seen, let: Float, held: Bool) -> Signal:
+        """By campaign, impressions won against habit."""
+        wins = seen["wins"]
         offered = np.broadcast_to(seen["opportunities"][:, None], wins.shape)
-        cells = np.broadcast_to(held[..., None], wins.shape)
-        able = self._left > 0.01
-        usual_wins = (self._wins.usual(offered) * let).sum(2)
-        usual_money = self._money.usual(offered * event[..., None])
-        habit = (usual_money * let).sum(2)
-        traffic = seen["opportunities"].sum(1)
-        share = traffic / np.where(self._traffic > 0.0, self._traffic, np.maximum(1.0, traffic))
-        spent_fraction = 1.0 - self._left
-        known = (spent_fraction > 0.02) & (habit > 0.0)
-        budget = self._spent / np.maximum(1e-6, spent_fraction)
-        plan = budget * self._left / max(1, self.intervals - self._interval) * share[:, None] * event
-        expected = np.where(known, np.sqrt(habit * np.maximum(0.0, plan)), habit)
-        found = {
-            "silent_agent": Signal(wins.sum(2), np.where(able, usual_wins, 0.0)),
-            "overspend": Signal(self._money.cut(money, offered * event[..., None], 1.0).sum(2), expected),
-        }
-        self._wins.learn(wins, offered, cells)
-        self._money.learn(money, offered * event[..., None], cells)
-        self._spent = self._spent + money.sum(2)
+        usual = (self._wins.usual(offered) * let).sum(2)
+        found = Signal(wins.sum(2), np.where(self._left > 0.01, usual, 0.0))
+        self._wins.learn(wins, offered, np.broadcast_to(held[..., None], wins.shape))
         self._left = seen["budget_left_fraction"]
-        self._traffic = np.where(self._traffic > 0.0, 0.9 * self._traffic + 0.1 * traffic, traffic)
         return found
 
     def _hearings(self, seen: _Seen) -> Signal:
@@ -218,24 +206,40 @@ class Signals:
 
         wins, clicks, dislikes = of(counts.wins), of(counts.clicks), of(counts.dislikes)
         foretold = np.maximum(0.0, self.weight * wins - of(counts.expected_completions))
-        skips, usual_skips = of(counts.skips), SKIP_SHARE * foretold
-        weaker = (skips + 5.0) / (usual_skips + 5.0)  # responses than foretold
+        weaker = (of(counts.skips) + 5.0) / (SKIP_SHARE * foretold + 5.0)  # responses than foretold
         heard = wins * np.clip(weaker**_DISLIKES_OF_LOSS, 0.1, 20.0)
         answering = of(counts.expected_clicks) * np.clip(weaker**_CLICKS_OF_LOSS, 0.2, 4.0)
-        skipped, might_skip, shown = skips.sum(3), usual_skips.sum(3), wins.sum(3)
-        usual = self._skips.usual(might_skip)
-        per_impression = usual / np.where(shown > 0.0, shown, 1.0)
         found = {
             "dislike_surge": _cut(self._dislikes, dislikes, heard),
             "ctr_drop": _cut(self._clicks, clicks, answering),
-            "creative_burn_out": Signal(
-                _flat(skipped / np.where(per_impression > 0.0, per_impression, 1.0)), _flat(shown)
-            ),
+            "creative_burn_out": self._responses(counts, light, troubled["creative_burn_out"]),
         }
         self._dislikes.learn(dislikes, heard, _cells(troubled["dislike_surge"], wins.shape))
         self._clicks.learn(clicks, answering, _cells(troubled["ctr_drop"], wins.shape))
-        burnt = troubled["creative_burn_out"].reshape(-1, MAX_CAMPAIGNS, V)
-        self._skips.learn(skipped, might_skip, burnt)
+        return found
+
+    def _responses(self, counts: CellCounts, light: Bool, burnt: Bool) -> Signal:
+        """By creative, lost response in counts: the usual ones are what evidence weighs, and their variance.
+
+        A cell's log response r, of variance v, counts (1 + usual − r) / v against 1 / v.
+        """
+        of_cell, of_impression = _SPREAD
+        known = light & (counts.heard > 0.0)
+        heard = np.where(known, counts.heard, 1.0)
+        weight = np.where(known, heard / (of_cell * heard + of_impression), 0.0)
+        whole = (len(weight), MAX_CAMPAIGNS, V)
+        usual = 1.0 - self._response.rate  # of log responses
+        at = np.take_along_axis(usual[:, : weight.shape[1]], ARMS[counts.arm, 1], 2)[..., None]
+        lost = np.clip(at - counts.response, -_JUMP, _JUMP)
+
+        def of(cells: Float) -> Float:
+            found = np.zeros(whole)
+            found[:, : cells.shape[1]] = counts.of_scripts(cells).sum(3)
+            return found
+
+        exposure = of(weight)
+        found = Signal(_flat(of(weight * (1.0 + lost))), _flat(exposure))
+        self._response.learn(of(weight * (1.0 - counts.response)), exposure, burnt.reshape(whole))
         return found
 
     def _purchases(self, seen: _Seen, troubled: Bool) -> Signal:
@@ -254,6 +258,20 @@ _Seen = Mapping[str, Float]
 def harmonics(sine: Float, cosine: Float) -> Float:
     """[B, 4] the day's first two harmonics of the clock's sine and cosine [B]."""
     return np.stack([sine, cosine, 2.0 * sine * cosine, cosine**2 - sine**2], -1)
+
+
+def _overpaid(counts: CellCounts | None, markets: int) -> Signal:
+    """By campaign, impressions of cells that cost more than was bid for them: nobody pays more than he bids.
+
+    One of them is proof, whatever is usual; nothing is known where bids are not told.
+    """
+    over, known = np.zeros((markets, MAX_CAMPAIGNS)), np.zeros((markets, MAX_CAMPAIGNS))
+    if counts is not None:
+        campaigns, told = counts.wins.shape[1], counts.most_usd > 0.0
+        beyond = told & (counts.spend_usd > _OVER_BID * counts.most_usd)
+        over[:, :campaigns] = (counts.wins * beyond).sum((2, 3))
+        known[:, :campaigns] = (counts.wins * told).sum((2, 3))
+    return Signal(over, 0.01 * known)
 
 
 def _cut(baseline: Baseline, count: Float, exposure: Float) -> Signal:

@@ -21,19 +21,19 @@ from envs.paths import configs_directory
 FALSE_ALARMS_PER_CAMPAIGN_WEEK: Final = 0.25
 """The default: one false alarm in four campaign-weeks, of all kinds together."""
 SHARE: Final[dict[str, float]] = {
-    "invalid_traffic": 0.06,
-    "rival_surge": 0.20,
+    "invalid_traffic": 0.02,
+    "rival_surge": 0.46,
     "tracking_outage": 0.02,
-    "creative_burn_out": 0.02,
-    "overspend": 0.20,
+    "creative_burn_out": 0.04,
+    "overspend": 0.02,
     "frequency_breach": 0.02,
-    "dislike_surge": 0.18,
+    "dislike_surge": 0.16,
     "silent_agent": 0.12,
-    "ctr_drop": 0.16,
+    "ctr_drop": 0.12,
     "cpa_breach": 0.02,
 }
-"""Of the false alarms: where they buy most recall on training flights, and the least rate that is calibrated
-for kinds that are plain to see at any rate, or that counts hardly show at any price."""
+"""Of the false alarms: most where a false one costs nothing, since its advice is none; less where it pauses a
+creative; the least rate that is calibrated for kinds that are plain to see, or that counts hardly show."""
 
 
 def calibration_file() -> Path:

@@ -51,7 +51,7 @@ def accounts(feed: Feed, out: Outcome) -> Feed:
 
 
 def plans(actions: Actions, out: Outcome, brief: Brief, wear: Float, arm: Int, level_usd: float) -> Any:
-    """Creative plan and spend plan (without its pacing error) on the board."""
+    """Creative plan and spend plan (without pacing error and bids) on the board."""
     arms, take = ARMS[arm], np.take_along_axis
     fmt, script = arms[..., 0][..., None], arms[..., 1][..., None]
     effect = (take(brief.log_format, fmt, -1) + take(brief.log_script, script, -1))[..., 0]
@@ -62,4 +62,4 @@ def plans(actions: Actions, out: Outcome, brief: Brief, wear: Float, arm: Int, l
     creative = CreativePlan(arms[..., 0], completion_probability(z, cat.ARM_HAZARD[arm]), worn, claims)
     offered = np.maximum(1.0, out.opportunities.sum((1, 2)))[:, None]
     factor = multipliers(actions.bidding).mean((-1, -2))
-    return creative, SpendPlan(np.empty(0), out.wins.sum((-1, -2)) / offered, factor * level_usd)
+    return creative, SpendPlan(np.empty(0), out.wins.sum((-1, -2)) / offered, factor * level_usd, np.empty(0))
