@@ -75,13 +75,14 @@ most) and none may be higher than three times the mean told (`aggression_cap`), 
 watchdog's advice holds beside it: the lower factor counts.
 """
 IN_TRIALS: Final = """\
-It is the default of no team. In trials (DECISIONS.md has the figures) no rule found anything to win by a
-split over placements: desks already bid by value on every placement, and no response is hidden by placement
-but that of robots; even throttles by which a desk's bids on placements become those of an oracle's desk
-gained nothing. Of caution, throttling an overrun was the one form that paid. Caps cost, and more as they
-are tighter (near the mean bid: at the start, ahead of plan, or where the watchdog has only told of
-something); at three times the mean they did no harm. Holding back where the watchdog doubts but does not
-advise cost too: it then sees no more whether a fault is over.
+It is the default of no team, for it earns nothing sure and may cost: the table is of held-out markets. In
+trials on development markets (DECISIONS.md has the figures) no rule found anything to win by a split over
+placements: desks already bid by value on every placement, and no response is hidden by placement but that
+of robots; even throttles by which a desk's bids on placements become those of an oracle's desk gained
+nothing. Of caution, throttling an overrun was the one form that seemed to pay, which held-out markets do
+not bear out. Caps cost, and more as they are tighter (near the mean bid: at the start, ahead of plan, or
+where the watchdog has only told of something); at three times the mean they did no harm. Holding back where
+the watchdog doubts but does not advise cost too: it then sees no more whether a fault is over.
 """
 LIMITS: Final = """\
 The market keeps these itself, whatever any role says (`tests/test_envs_hard_limits.py` tries random actions):

@@ -34,7 +34,7 @@ class Arbitrating(EqualMargins):
     its bids are throttled by the excess and capped near what it stated, from the first interval on: sooner
     than the watchdog, which waits for evidence, advises. Both are over as soon as spending is as stated.
     Advice is followed as the rule book follows it: the lower factor holds. It reads what the monitor sees;
-    where nobody shows it that, it is `EqualMargins`.
+    where nobody shows it that, it is `EqualMargins`. It earns no more than that (docs/orchestrators.md).
     """
 
     def __init__(self, *, name: str = "arbitrating") -> None:
