@@ -29,7 +29,8 @@ def seen(completions: list[float], foretold: list[float]) -> Float:
 def split(completions: list[float], foretold: list[float], untracked: Bool = NOWHERE) -> Float:
     one = PlacementSplit()
     one.start(1)
-    return one.throttle(seen(completions, foretold), untracked)[0]
+    (found,) = one.throttle(seen(completions, foretold), untracked)
+    return np.asarray(found)
 
 
 def test_factors_follow_the_closed_form() -> None:
