@@ -14,6 +14,7 @@ from typing import Any, Final
 from envs.errors import ConfigurationError, UnknownNameError
 from envs.paths import configs_directory
 from envs.protocol import ATTRIBUTION
+from policies.arbitrating_orchestrator import Arbitrating
 from policies.arm_prior import ArmPrior
 from policies.attribution.agent import make_attribution
 from policies.audience.agent import CollaborativeAudience
@@ -51,6 +52,7 @@ LEARNED_SEGMENTS: Final = "learned-segments"
 _ORCHESTRATORS: Final[Mapping[str, Callable[[], Policy]]] = {
     "none": NoOrchestrator,
     "equal-margins": EqualMargins,
+    "arbitrating": Arbitrating,
 }
 """Orchestrators that no team has of its own."""
 
@@ -91,6 +93,7 @@ _POLICY_SOURCES: dict[str, dict[str, tuple[str, str]]] = {
         "rotation": ("siloed", MODEL_FREE),
         "rule-book": ("value-aware", MODEL_FREE),
         "equal-margins": ("value-aware", MODEL_FREE),
+        "arbitrating": ("value-aware", MODEL_FREE),
     },
 }
 """Policies of teams by role and name: the team whose tuned knobs each takes, and what it knows alone."""

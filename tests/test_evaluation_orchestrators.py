@@ -28,8 +28,9 @@ def test_the_critic_of_a_run_or_a_bundle_splits_budgets(
 
 def test_the_table_has_a_row_for_each(tmp_path: Path) -> None:
     course = Course(load_scenario(str(a_scenario(tmp_path))), "development", num_markets=2)
-    told = text(compared(list(DESCRIBED), course), course, "this")
-    assert all(f"| `{name}` |" in told for name in DESCRIBED)
+    results = compared(list(DESCRIBED), course)
+    told = text(results, course, "this", {"elsewhere": results})
+    assert all(f"| `{name}` |" in told for name in (*DESCRIBED, "elsewhere"))
     assert "failed" not in told
 
 

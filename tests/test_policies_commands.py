@@ -22,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 OF_NO_TEAM = {
     *("collaborative", "sequence", "noisy", "learned-segments"),
-    *("oracle", "none", "critic", "equal-margins"),
+    *("oracle", "none", "critic", "equal-margins", "arbitrating"),
 }
 
 
