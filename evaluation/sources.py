@@ -34,6 +34,7 @@ from policies.registry import (
     is_team,
     make_policy,
     make_team,
+    of_no_team,
     policy_knowledge,
     policy_names,
     rule_names,
@@ -167,7 +168,7 @@ class _Workshop:
         if role == ATTRIBUTION and ":" not in source:
             known: Knowledge = "privileged" if source == TRUTH else "model-free"
             return Origin(source, {role: make_attribution(source)}, known)
-        scripted = source not in TEAMS and is_policy(role, source)
+        scripted = is_policy(role, source) and (source not in TEAMS or of_no_team(role, source))
         if role == "orchestrator" and source.startswith(BY_CRITIC):
             directory = _directory(source.removeprefix(BY_CRITIC))
             split = load_critic_orchestrator(directory)

@@ -135,12 +135,17 @@ def make_policy(role: str, name: str) -> Policy:
         return CollaborativeAudience(name=SEQUENCE, model=shipped_session_model())
     if role == "audience" and name == LEARNED_SEGMENTS:
         return LearnedSegments()
-    if role == "monitor" and name == "oracle":  # of no team: the oracle's has the monitor of all
+    if of_no_team(role, name):
         return OracleMonitor()
     if role == "orchestrator" and name in _ORCHESTRATORS:
         return _ORCHESTRATORS[name]()
     team = name if name in RULES else _POLICY_SOURCES[role][name][0]
     return make_team(team).policies[role]
+
+
+def of_no_team(role: str, name: str) -> bool:
+    """Whether a policy is another than that of the team of its name: team `oracle` has everybody's watchdog."""
+    return (role, name) == ("monitor", "oracle")
 
 
 def _numbered_audience(name: str) -> Policy:

@@ -7,6 +7,7 @@ from envs.errors import ConfigurationError, UnknownNameError
 from envs.observation import ROLES
 from evaluation.sources import STAND_IN_TEAM, TeamSource, expand
 from policies.registry import make_team, rule_names, team_names
+from policies.watchdog.oracle import OracleMonitor
 
 
 @pytest.mark.parametrize("name", [*team_names(), *rule_names()])
@@ -36,6 +37,12 @@ def test_a_role_is_replaced_and_the_knowledge_follows() -> None:
     assert TeamSource("siloed+audience=oracle").resolve().knowledge == "privileged"
     assert TeamSource("pid+bidding=online-lp").resolve().knowledge == "part model-aware"
     assert TeamSource("pid+creative=linucb").resolve().knowledge == "model-free"
+
+
+def test_the_watchdog_that_knows_is_not_that_of_the_team_of_its_name() -> None:
+    entrant = TeamSource("certainty-equivalent+monitor=oracle").resolve()
+    assert isinstance(entrant.team.policies["monitor"], OracleMonitor)
+    assert entrant.knowledge == "privileged"
 
 
 def test_roles_of_one_source_share_its_desk() -> None:
