@@ -144,7 +144,7 @@ def make_policy(role: str, name: str) -> Policy:
 
 
 def of_no_team(role: str, name: str) -> bool:
-    """Whether a policy is another than that of the team of its name: team `oracle` has everybody's watchdog."""
+    """Whether a policy is not that of the team of its name: team `oracle` has everybody's watchdog."""
     return (role, name) == ("monitor", "oracle")
 
 
