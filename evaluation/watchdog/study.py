@@ -35,7 +35,8 @@ from policies.watchdog.thresholds import FALSE_ALARMS_PER_CAMPAIGN_WEEK, season,
 
 TEAM: Final = "shadow-price"
 FLIGHTS: Final = 500
-SEED: Final = 7100
+SEED: Final = 7200
+"""Not 7100, on whose flights the split of false alarms over kinds was chosen."""
 BATCH: Final = 125
 SCENARIO: Final = "default"
 CLEAN: Final = "clean"
