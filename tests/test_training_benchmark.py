@@ -11,6 +11,7 @@ from training.checkpoint import Counters, capture
 from training.configuration import TrainingConfiguration
 from training.modules import actor_path
 from training.plain import PlainTrainer
+from training.stock import build_stock
 from training.warm_up import warm_up
 
 ray = pytest.importorskip("ray")
@@ -61,12 +62,14 @@ def test_rllib_learns_what_the_plain_loop_learns(monolithic: bool, scenario: Pat
 
 def test_the_benchmark_runs(scenario: Path) -> None:
     said: list[str] = []
-    plan = Plan(stock_environments=(2,), markets=(4,), recurrent_markets=(6,), seconds=0.0)
+    plan = Plan((2,), (4,), (7,), (6,), seconds=0.0)
     speed = measure(plan, str(scenario), said.append)
     assert [set(speeds) for speeds in (speed.stock, speed.ours, speed.plain)] == [{2}, {4}, {4}]
     assert speed.ours_over_stock > 1
     assert [set(speeds) for speeds in (speed.ours_recurrent, speed.plain_recurrent)] == [{6}, {6}]
-    assert len(said) == 5
+    assert set(speed.stock_recurrent) == {7}
+    assert speed.recurrent_ours_over_stock > 1
+    assert len(said) == 6
 
 
 def test_ratios_are_of_the_best_sizes() -> None:
@@ -74,12 +77,38 @@ def test_ratios_are_of_the_best_sizes() -> None:
         stock={1: 10.0, 8: 20.0},
         ours={1: 160.0, 2: 200.0},
         plain={1: 250.0, 2: 100.0},
+        stock_recurrent={1: 5.0, 2: 4.0},
         ours_recurrent={1: 45.0},
         plain_recurrent={1: 50.0},
     )
     assert speed.ours_over_stock == 10.0
     assert speed.ours_over_plain == 0.8
+    assert speed.recurrent_ours_over_stock == 9.0
     assert speed.recurrent_ours_over_plain == 0.9
+
+
+def test_stock_recurrent_actors_take_a_memory_into_account(scenario: Path) -> None:
+    """The same observation after another past is another action."""
+    configuration = TrainingConfiguration.model_validate(
+        {"name": "tiny", "scenario": str(scenario), "networks": {"memory": 8}}
+    )
+    algorithm = build_stock(configuration, 2, 2 * configuration.load_scenario().intervals)
+    try:
+        algorithm.train()
+        for role in ("creative", "bidding"):
+            module = algorithm.get_module(role)
+            assert module.is_stateful()
+            empty = {"memory": module.get_initial_state()["memory"][None]}
+            seen = torch.randn(1, 3, module.observation_space.shape[0])
+            whole = module._forward({"obs": seen, "state_in": empty})
+            first = module._forward({"obs": seen[:, :2], "state_in": empty})
+            last = module._forward({"obs": seen[:, 2:], "state_in": first["state_out"]})
+            forgetful = module._forward({"obs": seen[:, 2:], "state_in": empty})
+            key = "action_dist_inputs"
+            torch.testing.assert_close(last[key][:, 0], whole[key][:, 2])
+            assert not torch.allclose(forgetful[key], last[key])
+    finally:
+        algorithm.stop()
 
 
 def test_the_first_iteration_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,8 @@
 
 `stock` is RLlib as it comes on the PettingZoo environment; `ours` is RLlib with the native runner and the
 trimmed learner; `plain` is the same learning in one PyTorch loop: the practical ceiling. Networks act on
-observations alone (no desk), so that all three do the same work; recurrent actors are measured on the last
-two. A market-step is one interval of one market, all of its agents acting, learning included.
+observations alone (no desk), so that all three do the same work; so do recurrent actors. A market-step is
+one interval of one market, all of its agents acting, learning included.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Plan:
 
     stock_environments: tuple[int, ...] = (1, 8, 32, 64)
     markets: tuple[int, ...] = (48, 128, 256)
+    recurrent_stock_environments: tuple[int, ...] = (8, 32)
     recurrent_markets: tuple[int, ...] = (48, 128)
     seconds: float = 12.0
     """Of measurement a size, after one iteration that is not counted."""
@@ -44,7 +45,7 @@ class Plan:
     @classmethod
     def quick(cls) -> Plan:
         """A smoke test: one small size each."""
-        return cls(stock_environments=(4,), markets=(8,), recurrent_markets=(8,), seconds=1.0)
+        return cls((4,), (8,), (8,), (8,), seconds=1.0)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Speed:
     """Market-steps/s with learning, by environments."""
     ours: dict[int, float]
     plain: dict[int, float]
+    stock_recurrent: dict[int, float]
     ours_recurrent: dict[int, float]
     plain_recurrent: dict[int, float]
 
@@ -67,6 +69,11 @@ class Speed:
     def ours_over_plain(self) -> float:
         """Ratio of the best sizes."""
         return max(self.ours.values()) / max(self.plain.values())
+
+    @property
+    def recurrent_ours_over_stock(self) -> float:
+        """Ratio of the best sizes, actors with memory."""
+        return max(self.ours_recurrent.values()) / max(self.stock_recurrent.values())
 
     @property
     def recurrent_ours_over_plain(self) -> float:
@@ -83,6 +90,7 @@ def measure(plan: Plan, scenario: str = "quick", say: Callable[[str], None] = la
             ("stock", plan.stock_environments, _stock, 0),
             ("ours", plan.markets, _ours, 0),
             ("plain", plan.markets, _plain, 0),
+            ("stock_recurrent", plan.recurrent_stock_environments, _stock, MEMORY_UNITS),
             ("ours_recurrent", plan.recurrent_markets, _ours, MEMORY_UNITS),
             ("plain_recurrent", plan.recurrent_markets, _plain, MEMORY_UNITS),
         ):

@@ -1,7 +1,8 @@
 """The same learning on stock RLlib: the PettingZoo environment, RLlib's own runner, connectors and learner.
 
 What `interlude benchmark` compares with. The networks have the sizes of ours; the value function is one
-per policy, since stock PPO knows no shared critic.
+per policy, since stock PPO knows no shared critic. Recurrent actors have PyTorch's GRU, whose states RLlib's
+connectors carry, cut and pad.
 """
 
 from __future__ import annotations
@@ -93,23 +94,50 @@ class StockMarket(MultiAgentEnv):
 
 
 class _StockModule(TorchRLModule, ValueFunctionAPI):
-    """An actor and its own value function on raw observations."""
+    """An actor and its own value function on raw observations; with `networks.memory` a recurrent actor."""
+
+    remembers: tuple[int, ...] = ()
+    """Shape of what has a memory of its own."""
 
     def setup(self) -> None:
         settings = NetworkSettings.model_validate(self.model_config["networks"])
         self.encoder = campaign_encoder(belief=False)
         own = self.encoder.plain_size + S * self.encoder.grouped_size
         self.value = ValueNetwork(own, 0, settings.critic_hidden, 1, others=False)
-        self.build(settings, own)
+        hidden = self.build(settings, own)
+        self.units = settings.memory
+        if self.units:
+            self.memory = torch.nn.GRU(hidden, self.units, batch_first=True)
+            self.recalled = linear(self.units, hidden, bias=False)
 
-    def build(self, settings: NetworkSettings, own: int) -> None:
+    def build(self, settings: NetworkSettings, own: int) -> int:
         raise NotImplementedError
 
-    def act(self, plain: Tensor, grouped: Tensor) -> Tensor:
+    def seen(self, plain: Tensor, grouped: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def _forward(self, batch: dict[str, Tensor], **kwargs: Any) -> dict[str, Tensor]:
-        return {Columns.ACTION_DIST_INPUTS: self.act(*self.encoder(batch[Columns.OBS]))}
+    def act(self, hidden: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def get_initial_state(self) -> dict[str, Tensor]:
+        """An empty memory, where there is one: what RLlib takes for a stateful module."""
+        return {"memory": torch.zeros(*self.remembers, self.units)} if self.units else {}
+
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        hidden = self.seen(*self.encoder(batch[Columns.OBS]))
+        if not self.units:
+            return {Columns.ACTION_DIST_INPUTS: self.act(hidden)}
+        memories, last = self._remember(hidden, batch[Columns.STATE_IN]["memory"])
+        outputs = self.act(hidden + self.recalled(memories))
+        return {Columns.ACTION_DIST_INPUTS: outputs, Columns.STATE_OUT: {"memory": last}}
+
+    def _remember(self, hidden: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Memories [N, T, ..., units] over hidden [N, T, ..., H], and the last one [N, ..., units]."""
+        alone = hidden.movedim(1, -2)  # [N, ..., T, H]
+        rows = alone.flatten(0, -3)
+        memories, _ = self.memory(rows, memory.reshape(1, len(rows), self.units).contiguous())
+        memories = memories.reshape(*alone.shape[:-1], self.units)
+        return memories.movedim(-2, 1), memories[..., -1, :]
 
     def compute_values(self, batch: dict[str, Tensor], embeddings: Any = None) -> Tensor:
         plain, grouped = self.encoder(batch[Columns.OBS])
@@ -120,7 +148,9 @@ class _StockModule(TorchRLModule, ValueFunctionAPI):
 class StockCreative(_StockModule):
     """Format, script, length and call to action of each segment, as the environment's space has them."""
 
-    def build(self, settings: NetworkSettings, own: int) -> None:
+    remembers = (S,)
+
+    def build(self, settings: NetworkSettings, own: int) -> int:
         """The layers of `CreativeActor`."""
         hidden = settings.creative_hidden
         self.campaign = linear(self.encoder.plain_size, hidden, 1.0)
@@ -128,10 +158,14 @@ class StockCreative(_StockModule):
         self.hidden, self.output = linear(hidden, hidden), linear(hidden, sum(CREATIVE_CHOICES), 0.01)
         lengths = list(CREATIVE_CHOICES) * S
         self.action_dist_cls = TorchMultiCategorical.get_partial_dist_cls(input_lens=lengths)
+        return hidden
 
-    def act(self, plain: Tensor, grouped: Tensor) -> Tensor:
+    def seen(self, plain: Tensor, grouped: Tensor) -> Tensor:
+        """First layer [..., S, hidden]."""
+        return torch.relu(self.campaign(plain).unsqueeze(-2) + self.segment(grouped))
+
+    def act(self, hidden: Tensor) -> Tensor:
         """Logits [..., S * 10]."""
-        hidden = torch.relu(self.campaign(plain).unsqueeze(-2) + self.segment(grouped))
         logits: Tensor = self.output(torch.relu(self.hidden(hidden))).flatten(-2)
         return logits
 
@@ -139,25 +173,30 @@ class StockCreative(_StockModule):
 class StockBidding(_StockModule):
     """Log-multipliers."""
 
-    def build(self, settings: NetworkSettings, own: int) -> None:
+    def build(self, settings: NetworkSettings, own: int) -> int:
         """The layers of `BiddingActor`."""
         hidden, actions = settings.bidding_hidden, self.action_space.shape[0]
         self.first, self.hidden = linear(own, hidden), linear(hidden, hidden)
         self.output = linear(hidden, actions, 0.01)
         self.log_std = torch.nn.Parameter(torch.full((actions,), settings.log_std))
         self.action_dist_cls = TorchDiagGaussian
+        return hidden
 
-    def act(self, plain: Tensor, grouped: Tensor) -> Tensor:
+    def seen(self, plain: Tensor, grouped: Tensor) -> Tensor:
+        """First layer [..., hidden]."""
+        return torch.relu(self.first(torch.cat([plain, grouped.flatten(-2)], -1)))
+
+    def act(self, hidden: Tensor) -> Tensor:
         """Mean and log standard deviation [..., 2 * (1 + P + S)]."""
-        features = torch.cat([plain, grouped.flatten(-2)], -1)
-        mean = self.output(torch.relu(self.hidden(torch.relu(self.first(features)))))
+        mean = self.output(torch.relu(self.hidden(hidden)))
         return torch.cat([mean, self.log_std.expand_as(mean)], -1)
 
 
 def build_stock(configuration: TrainingConfiguration, environments: int, market_steps: int) -> Any:
     """Stock PPO on `environments` copies of the PettingZoo market, `market_steps` an iteration."""
     ppo, campaigns = configuration.ppo, configuration.load_scenario().campaigns
-    model = {"networks": configuration.networks.model_dump()}
+    intervals = configuration.load_scenario().intervals  # a memory is learned over whole flights
+    model = {"networks": configuration.networks.model_dump(), "max_seq_len": intervals}
     modules = {"creative": StockCreative, "bidding": StockBidding}
     specs = {
         role: RLModuleSpec(module_class=modules[role], model_config=model)
