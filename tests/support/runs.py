@@ -101,7 +101,7 @@ def exported(
     The one on `listener-aware` is directed by its critic, as `quick`'s is. With an attribution model the
     market has journeys, and networks see credit.
     """
-    folder = base / f"exported-{base_team}-{settings.memory}-{attribution}"
+    folder = base / f"exported-{base_team}-{settings.memory}-{settings.tally}-{attribution}"
     if (folder / "bundle").is_dir():
         return folder / "run", folder / "bundle"
     folder.mkdir()
