@@ -42,6 +42,7 @@ from policies.golden import take_credit, take_impressions
 from policies.policy import Flight, Policy
 from policies.registry import make_team
 from policies.residual_orchestrator import ExportedOrchestrator
+from policies.tally import Tally
 from policies.team import Team
 from policies.teams import filter_desk
 from policies.tensors import (
@@ -54,6 +55,7 @@ from policies.tensors import (
     disagreements,
     flat,
     model_spec,
+    tally_tensors,
 )
 
 MANIFEST: Final = "manifest.json"
@@ -82,8 +84,9 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     kind: Literal["interlude-bundle"]
-    format: Literal[1, 2, 3]
-    """2: recurrent actors, which who reads only 1 could not run; 3: a team with attribution."""
+    format: Literal[1, 2, 3, 4]
+    """2: recurrent actors, which who reads only 1 could not run; 3: a team with attribution; 4: actors that
+    stand on a tally."""
     name: str
     schema_hash: str
     schema_hashes: dict[str, str]
@@ -104,6 +107,8 @@ class Manifest(BaseModel):
     """The model of its sixth role; None where nobody attributes."""
     credit: bool = False
     """Whether its networks see what that role says."""
+    tally: bool = False
+    """Whether its actors stand on a tally in place of the desk's beliefs and bids."""
     stand_in_team: ScriptedSource
     sha256: dict[str, str]
 
@@ -137,7 +142,12 @@ class Bundle:
 
     def spec(self, name: str) -> ModelSpec:
         """Inputs and outputs of one of its networks."""
-        return model_spec(name, self.manifest.memory, credit=self.manifest.credit)
+        manifest = self.manifest
+        return model_spec(name, manifest.memory, credit=manifest.credit, tally=manifest.tally)
+
+    def tally(self) -> Tally | None:
+        """A fresh tally, if its actors stand on one."""
+        return Tally() if self.manifest.tally else None
 
     def team(self) -> Team:
         """A fresh team: learned roles on one desk, the others and the stand-ins by their rules."""
@@ -149,9 +159,8 @@ class Bundle:
                 continue
             spec = self.spec(role)
             claims = role == "creative" and manifest.claims_video
-            learned[role] = ExportedPolicy(
-                self.models[role], spec, desk, manifest.name, manifest.model_aware, claims
-            )
+            how = (desk, manifest.name, manifest.model_aware, claims, self.tally())
+            learned[role] = ExportedPolicy(self.models[role], spec, *how)
         if manifest.orchestrator == OWN_CRITIC:
             critic = critic_of_model(self.models["critic"])
             learned["orchestrator"] = CriticOrchestrator(critic, desk, name=manifest.name)
@@ -199,14 +208,14 @@ def open_bundle(path: str | Path, *, verify: bool = True, whole_flights: bool = 
     absent = sorted(needed - set(models))
     if absent:
         raise BundleError(f"{folder / MANIFEST} names no network {absent[0]!r}, which the team acts by")
-    for name, model in models.items():
-        model.check(model_spec(name, manifest.memory, credit=manifest.credit))
     try:
         reads = f"{AUDIENCE}/{MANIFEST}" in files
         listeners = load_listener_model(folder / AUDIENCE) if reads else None
     except InterludeError as error:
         raise BundleError(str(error)) from error
     bundle = Bundle(folder, manifest, scenario, models, listeners)
+    for name, model in models.items():
+        model.check(bundle.spec(name))
     try:
         bundle.team()
     except (KeyError, TypeError, ValueError) as error:
@@ -261,7 +270,9 @@ def _checked(path: Path, expected: str) -> bytes:
 
 
 def _verify(bundle: Bundle, data: bytes, intervals: int | None) -> None:
-    """Replays flights' first intervals, or all of them: desk and networks must give what they gave at export.
+    """Replays flights' first intervals, or all of them.
+
+    Desk, tally and networks must give what they gave at export.
 
     Memories are those of the replay, not the golden ones.
     """
@@ -273,8 +284,10 @@ def _verify(bundle: Bundle, data: bytes, intervals: int | None) -> None:
     except (SafetensorError, KeyError) as error:
         raise BundleError(f"{path}: not golden pairs: {error}") from error
     flight = Flight(bundle.scenario, len(seeds), shape[2], seeds)
-    desk = bundle.desk()
+    desk, tally = bundle.desk(), bundle.tally()
     desk.start(flight)
+    if tally is not None:
+        tally.start()
     rows = int(np.prod(shape[1:3]))
     specs = {name: bundle.spec(name) for name in bundle.models}
     memory = {name: spec.empty_memory(rows) for name, spec in specs.items()}
@@ -286,6 +299,9 @@ def _verify(bundle: Bundle, data: bytes, intervals: int | None) -> None:
             desk.credited.read(credit[interval])
         desk.advance(expected["observation"])
         _agree(path, "the desk", expected, desk_tensors(desk, expected["observation"]))
+        if tally is not None:
+            level_usd = bundle.scenario.auction.price_level_usd
+            _agree(path, "the tally", expected, tally_tensors(tally, expected["observation"], level_usd))
         for name, model in bundle.models.items():
             fed = memory[name]
             found = model((expected if "C" in specs[name].axes else flat(expected)) | fed)

@@ -51,6 +51,7 @@ from policies.tensors import (
     desk_tensors,
     message_schema,
     role_schema,
+    tally_tensors,
 )
 from policies.triton import triton_files
 from policies.weights import load_networks
@@ -133,13 +134,15 @@ def record(
     """
     scenario = bundle.scenario
     count = -(-PARITY_OBSERVATIONS // (scenario.intervals * scenario.campaigns))
-    team, desk = bundle.base_team(), bundle.desk()
+    team, desk, tally = bundle.base_team(), bundle.desk(), bundle.tally()
     reads = team.reads_listeners
     market = VectorMarket(scenario, count, split="development", impressions=reads)
     observations = market.reset(market_seeds("development", 0, 0, count))
     flight = flight_of(market, listening=reads, order=team.reads_order)
     team.start(flight)
     desk.start(flight)
+    if tally is not None:
+        tally.start()
     specs = {role: spec_of(role, networks[role]) for role in ROLES_OF_CAMPAIGNS if role in networks}
     memory: Arrays = {}
     for spec in specs.values():
@@ -155,6 +158,8 @@ def record(
             desk.credited.read(credit[-1])
         desk.advance(observations.bidding)
         fed = desk_tensors(desk, observations.bidding) | memory
+        if tally is not None:
+            fed |= tally_tensors(tally, observations.bidding, scenario.auction.price_level_usd)
         for name, array in {**fed, "orchestrator": observations.orchestrator[:, 0]}.items():
             rows.setdefault(name, []).append(array.copy())
         learned: dict[str, Any] = {}
@@ -191,10 +196,9 @@ def _draft(
 ) -> dict[str, Any]:
     """The manifest without parity and sums."""
     trained = read_manifest(run / "policies")
-    memory, credit = int(trained["networks"].get("memory", 0)), bool(trained["networks"].get("credit"))
+    memory = int(trained["networks"].get("memory", 0))
+    credit, tally = (bool(trained["networks"].get(key)) for key in ("credit", "tally"))
     attribution = config.get("attribution")
-    if trained["networks"].get("tally", False):
-        raise InterludeError(f"{run} keeps a tally (networks.tally), which a bundle cannot hold yet")
     about = _json_file(run / MANIFEST)
     learned = [role for role in LEARNED_ROLES if role in networks]
     base = str(config.get("base_team", DESK_TEAM))
@@ -206,7 +210,7 @@ def _draft(
     method = {key: value for key, value in config.items() if key not in {"seed", "run_directory", "name"}}
     return {
         "kind": "interlude-bundle",
-        "format": 3 if attribution else 2 if memory else 1,
+        "format": 4 if tally else 3 if attribution else 2 if memory else 1,
         "name": run.resolve().name,
         "learned_roles": learned,
         "model_aware": aware,
@@ -216,13 +220,14 @@ def _draft(
         "schema_hashes": {role: schema.hash for role, schema in SCHEMAS.items()},
         "scenario": scenario.name,
         "memory": memory,
-        "models": {name: describe(name, memory, credit=credit) for name in networks},
+        "models": {name: describe(name, memory, credit=credit, tally=tally) for name in networks},
         "desk": trained.get("desk_knobs", tuned_knobs(DESK_TEAM)),
         "arm_prior": trained.get("arm_prior"),
         "base_team": {"name": base, "knobs": tuned_knobs(base)},
         "reads_listeners": make_team(base).reads_listeners,
         "attribution": attribution,
         "credit": credit,
+        "tally": tally,
         "stand_in_team": {"name": STAND_IN_TEAM, "knobs": tuned_knobs(STAND_IN_TEAM)},
         "golden": "leading axes: intervals of a flight, markets; then campaigns. Actors take them as rows N",
         "training": {

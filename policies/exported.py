@@ -15,7 +15,8 @@ from envs.observation import Observation
 from envs.state import Float
 from policies.desk import CampaignDesk, DeskPolicy
 from policies.policy import Flight
-from policies.tensors import Arrays, ModelSpec, desk_tensors, flat
+from policies.tally import Tally
+from policies.tensors import Arrays, ModelSpec, desk_tensors, flat, tally_tensors
 
 
 class BundleError(InterludeError):
@@ -57,7 +58,7 @@ class ExportedModel:
             told = {tensor.name: tensor.shape for tensor in expected}
             if {name: shape[len(shape) - len(told.get(name, ())) :] for name, shape in found.items()} != told:
                 raise BundleError(
-                    f"{self.path} {verb} {_listed(found)}; by the manifest's memory it would be "
+                    f"{self.path} {verb} {_listed(found)}; by the manifest it would be "
                     f"{_listed(told)}: export the run again"
                 )
 
@@ -81,20 +82,31 @@ class ExportedPolicy(DeskPolicy):
         name: str,
         model_aware: bool,
         claims_video: bool = False,
+        tally: Tally | None = None,
     ) -> None:
         """The first output is the role's action; the desk is shared with the other learned role.
 
-        `claims_video`: a creative agent that claims video at the desk's worth.
+        Args:
+            model: the network.
+            spec: its inputs and outputs.
+            desk: that feeds it.
+            name: of the team.
+            model_aware: whether the network reads what the desk makes of the simulator's equations.
+            claims_video: a creative agent that claims video at the desk's worth.
+            tally: the role's own, where the network stands on one.
         """
         super().__init__(desk, name)
         self.model, self.spec, self.model_aware = model, spec, model_aware
-        self.claims_video = claims_video
+        self.claims_video, self.tally = claims_video, tally
         self.premium_value_usd: Float | None = None
 
     def start(self, flight: Flight) -> None:
         """A new flight."""
         super().start(flight)
         self._memory = self.spec.empty_memory(flight.num_markets * flight.num_campaigns)
+        self._level_usd = flight.scenario.auction.price_level_usd
+        if self.tally is not None:
+            self.tally.start()
 
     def act(self, observation: Observation) -> NDArray[Any]:
         """Actions [B, C, …] for observations [B, C, ·]: creatives as integers, log-multipliers as floats.
@@ -103,7 +115,10 @@ class ExportedPolicy(DeskPolicy):
         """
         self.desk.advance(observation)
         self.premium_value_usd = self.desk.premium_value_usd if self.claims_video else None
-        answer = self.model(flat(desk_tensors(self.desk, observation)) | self._memory)
+        fed = desk_tensors(self.desk, observation)
+        if self.tally is not None:
+            fed |= tally_tensors(self.tally, observation, self._level_usd)
+        answer = self.model(flat(fed) | self._memory)
         self._memory = self.spec.carried(answer)
         rows = answer[self.spec.outputs[0].name]
         action = rows.reshape(*observation.shape[:2], *rows.shape[1:])

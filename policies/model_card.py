@@ -79,9 +79,14 @@ def _tensors(facts: dict[str, Any]) -> str:
         " The actors are recurrent: a memory starts at zero with a flight, and what an interval gives as "
         "`…_memory_next` goes in as `…_memory` in the next; `load_team` sees to it."
     )
+    tally = (
+        " The actors stand on a tally: what each asset brought so far in the flight, summed from "
+        "observations (`policies/tally.py`) from an empty one at its start; `load_team` sees to it."
+    )
+    beside = (recurrent if facts["memory"] else "") + (tally if facts.get("tally") else "")
     return (
         "## Networks\n\nN: campaigns of any number of markets; C: campaigns of one market. Normalisation, "
-        f"masks and decoding are in the graph.{recurrent if facts['memory'] else ''}\n\n{table}\n\n"
+        f"masks and decoding are in the graph.{beside}\n\n{table}\n\n"
         f"Observation schema `{facts['schema_hash']}`; "
         "fields and bounds in `schema/`. What the desk computes comes from Interlude's `CampaignDesk` with "
         "the knobs in `manifest.json`."

@@ -71,8 +71,12 @@ class NetworkSettings(BaseModel):
             raise ValueError("networks.tally and networks.belief stand in the same place: switch one off")
         if self.tally and (self.memory or self.monolithic):
             raise ValueError("networks.tally wants neither networks.memory nor networks.monolithic")
-        if self.bidding_steps and (self.bidding_residual or not self.tally):
-            raise ValueError("networks.bidding_steps wants networks.tally, and no networks.bidding_residual")
+        if self.tally and (self.creative_residual or self.bidding_residual):
+            raise ValueError(
+                "networks.tally stands on no desk: switch creative_residual and bidding_residual off"
+            )
+        if self.bidding_steps and not self.tally:
+            raise ValueError("networks.bidding_steps wants networks.tally")
         return self
 
 

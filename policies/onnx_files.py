@@ -58,7 +58,8 @@ def spec_of(name: str, network: nn.Module) -> ModelSpec:
     memory = getattr(actor, "memory", None)
     units = memory.units if isinstance(memory, GatedMemory) else 0
     encoders = [part for part in actor.children() if isinstance(part, Encoder)]  # the campaign's comes first
-    return model_spec(name, units, credit=encoders[0].extra[0] > CAMPAIGN_BELIEF)
+    seen = encoders[0]
+    return model_spec(name, units, credit=seen.extra[0] > CAMPAIGN_BELIEF, tally=seen.tallies)
 
 
 @torch.inference_mode()

@@ -25,6 +25,7 @@ from envs.protocol import (
 )
 from policies.credited import CREDIT
 from policies.desk import BIDDING_ACTION, CAMPAIGN_BELIEF, SEGMENT_BELIEF, CampaignDesk
+from policies.tally import CAMPAIGN_TALLY, SEGMENT_TALLY, Tally
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -90,6 +91,18 @@ _ARM_MASK = TensorSpec("arm_mask", "bool", (S, K), "flag", 0, 1, "desk: arms tha
 _BASE_LOG_MULTIPLIER = TensorSpec(
     "base_log_multiplier", "float32", (BIDDING_ACTION,), *_LOG_FACTOR, "desk: the rule's bid"
 )
+_TALLIED: Final = {
+    "campaign_belief": TensorSpec(
+        "campaign_tally", "float32", (CAMPAIGN_TALLY,), "mixed", None, None, "tally: the campaign"
+    ),
+    "segment_belief": TensorSpec(
+        "segment_tally", "float32", (S, SEGMENT_TALLY), "mixed", None, None, "tally: its segments"
+    ),
+    "base_log_multiplier": TensorSpec(
+        "own_log_multiplier", "float32", (BIDDING_ACTION,), *_LOG_FACTOR, "tally: the level bid last"
+    ),
+}
+"""What actors with a tally are fed in the place of what comes from a desk."""
 _CREATIVE = TensorSpec(
     "creative",
     "int64",
@@ -128,15 +141,18 @@ MODELS: Final[Mapping[str, ModelSpec]] = {
 """Feed-forward networks by name; an input `orchestrator` has no campaign axis."""
 
 
-def model_spec(name: str, memory: int = 0, *, credit: bool = False) -> ModelSpec:
+def model_spec(name: str, memory: int = 0, *, credit: bool = False, tally: bool = False) -> ModelSpec:
     """Inputs and outputs of a network.
 
     Args:
         name: key of `MODELS`.
         memory: units that the run's actors remember; 0 = feed-forward.
         credit: whether beliefs on the campaign end with what the attribution agent says.
+        tally: whether the run's actors stand on a tally.
     """
     spec = MODELS[name]
+    if tally and name in ROLES_OF_CAMPAIGNS:
+        return spec._replace(inputs=tuple(_TALLIED.get(one.name, one) for one in spec.inputs))
     if credit:
         inputs = tuple(
             one._replace(shape=(CAMPAIGN_BELIEF + CREDIT,), meaning=f"{one.meaning}, and its credit by cell")
@@ -155,9 +171,9 @@ def model_spec(name: str, memory: int = 0, *, credit: bool = False) -> ModelSpec
     return ModelSpec(spec.axes, (*spec.inputs, held), (*spec.outputs, next_), (held,))
 
 
-def describe(name: str, memory: int = 0, *, credit: bool = False) -> dict[str, Any]:
+def describe(name: str, memory: int = 0, *, credit: bool = False, tally: bool = False) -> dict[str, Any]:
     """Inputs and outputs of a network as plain data, free axes by their letters."""
-    spec = model_spec(name, memory, credit=credit)
+    spec = model_spec(name, memory, credit=credit, tally=tally)
 
     def one(tensor: TensorSpec) -> dict[str, Any]:
         free = spec.axes[:1] if tensor.name == "orchestrator" else spec.axes
@@ -225,6 +241,13 @@ def desk_tensors(desk: CampaignDesk, observation: Observation) -> Arrays:
         "arm_mask": desk.arm_mask,
         "base_log_multiplier": desk.base_log_multiplier,
     }
+
+
+def tally_tensors(tally: Tally, observation: Observation, price_level_usd: float) -> Arrays:
+    """What actors with a tally are fed beside, of an interval's observation: [B, C, …]; once an interval."""
+    campaign, segment = tally.advance(observation)
+    own = tally.own_level(observation, price_level_usd)
+    return {"campaign_tally": campaign, "segment_tally": segment, "own_log_multiplier": own}
 
 
 def flat(tensors: Mapping[str, NDArray[Any]]) -> Arrays:

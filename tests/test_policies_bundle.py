@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from support.runs import RECURRENT, exported
+from support.runs import RECURRENT, TALLYING, exported
 
 from envs.catalogue import K, P, S
 from envs.errors import InterludeError
@@ -226,7 +226,7 @@ def test_a_manifest_that_tells_another_memory_is_refused(
     if not recurrent and not memory:
         load_team(bundle)
         return
-    with pytest.raises(BundleError, match=r"model\.onnx takes .*; by the manifest's memory it would be"):
+    with pytest.raises(BundleError, match=r"model\.onnx takes .*; by the manifest it would be"):
         load_team(bundle, verify=False)
     rewrite(bundle, lambda manifest: manifest.update(memory=-1))
     with pytest.raises(BundleError, match=r"manifest\.json is not the manifest of a bundle: memory"):
@@ -245,6 +245,30 @@ def test_golden_memories_are_those_of_a_replay(
     resign(bundle, "golden.safetensors")
     with pytest.raises(BundleError, match=f"no longer gives the golden '{name}'"):
         load_team(bundle)
+
+
+@pytest.mark.parametrize("name", ["campaign_tally", "segment_tally", "own_log_multiplier"])
+def test_golden_tallies_are_those_of_a_replay(
+    name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    original = exported(tmp_path_factory.getbasetemp(), TALLYING)[1]
+    bundle = Path(shutil.copytree(original, tmp_path / "bundle"))
+    golden = load_file(bundle / "golden.safetensors")
+    golden[name][1] += np.float32(0.01)
+    save_file(golden, bundle / "golden.safetensors")
+    resign(bundle, "golden.safetensors")
+    with pytest.raises(BundleError, match=f"the tally no longer gives the golden '{name}'"):
+        load_team(bundle)
+
+
+def test_a_manifest_that_denies_the_tally_is_refused(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    original = exported(tmp_path_factory.getbasetemp(), TALLYING)[1]
+    bundle = Path(shutil.copytree(original, tmp_path / "bundle"))
+    rewrite(bundle, lambda manifest: manifest.update(tally=False))
+    with pytest.raises(BundleError, match=r"model\.onnx takes .*campaign_tally"):
+        load_team(bundle, verify=False)
 
 
 def test_bytes_that_are_no_network() -> None:

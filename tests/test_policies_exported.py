@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.flights import flight
-from support.runs import RECURRENT, exported
+from support.runs import RECURRENT, TALLYING, exported
 
 from envs.scenario import Scenario
 from policies import load_team
@@ -45,6 +45,31 @@ def test_a_recurrent_bundle_plays_whole_flights_as_the_run_does(
             np.testing.assert_allclose(claims, other.actions.premium_value_usd, rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(one.market.feed.spend_usd, other.market.feed.spend_usd, rtol=1e-5)
     assert not any(team.incapacities for team in (mine, theirs))
+
+
+def test_a_bundle_with_a_tally_plays_whole_flights_as_the_run_does(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    run, folder = exported(tmp_path_factory.getbasetemp(), TALLYING)
+    opened = open_bundle(folder, whole_flights=True)
+    assert (opened.manifest.format, opened.manifest.tally, opened.manifest.model_aware) == (4, True, False)
+    assert "stand on a tally" in (folder / "MODEL_CARD.md").read_text()
+    base = make_team("certainty-equivalent")
+    mine, theirs = Team("run", {**base.policies, **load_run_policies(run)}), load_team(folder)
+    for seed in (3, 4):  # the second flight on the same teams
+        flights = (
+            flight(team, opened.scenario, count=5, seed=seed, split="held_out") for team in (mine, theirs)
+        )
+        for one, other in zip(*flights, strict=True):
+            np.testing.assert_array_equal(one.actions.creative, other.actions.creative)
+            np.testing.assert_allclose(one.actions.bidding, other.actions.bidding, atol=1e-5)
+            assert one.actions.premium_value_usd is other.actions.premium_value_usd is None
+    assert not any(team.incapacities for team in (mine, theirs))
+    for role in ("creative", "bidding"):
+        policy = theirs.policies[role]
+        assert isinstance(policy, ExportedPolicy)
+        assert policy.tally is not None
+        assert policy.tally._wins.sum() > 0.0
 
 
 def test_memory_is_forgotten_at_a_new_flight(bundle: Bundle, scenario: Scenario) -> None:

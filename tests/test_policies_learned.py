@@ -7,7 +7,6 @@ from support.flights import flight
 from support.runs import RECURRENT, SETTINGS, TALLYING, a_run, a_scenario
 from torch import Tensor
 
-from envs.errors import InterludeError
 from envs.scenario import Scenario, load_scenario
 from policies import load_team
 from policies.export import export
@@ -75,11 +74,6 @@ def test_what_was_tallied_matters_and_is_forgotten_between_flights(tallying: Pat
         apart.append(np.abs(used.actions.bidding - forgot.actions.bidding).max())
     assert apart[0] == 0.0
     assert max(apart) > 1e-3
-
-
-def test_a_tally_cannot_be_exported_yet(tallying: Path, tmp_path: Path) -> None:
-    with pytest.raises(InterludeError, match="keeps a tally"):
-        export(tallying, tmp_path / "bundle")
 
 
 def test_a_creative_that_reads_no_desk_claims_no_video(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_a_step_leaves_the_last_level_by_little() -> None:
         {"memory": 4},
         {"monolithic": True},
         {"bidding_residual": True},
+        {"creative_residual": True},
         {"tally": False},
     ],
 )

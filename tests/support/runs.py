@@ -111,12 +111,12 @@ def exported(
         attribution: model of the sixth role.
     """
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    folder = shared / f"exported-{base_team}-{settings.memory}-{attribution}"
+    folder = shared / f"exported-{base_team}-{settings.memory}-{settings.tally}-{attribution}"
     run, bundle = folder / "run", folder / "bundle"
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
         if not bundle.is_dir():
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             scenario = a_scenario(folder, SCENARIO if attribution is None else WITH_JOURNEYS)
             settings = settings.model_copy(update={"credit": attribution is not None})
             director = "critic" if base_team == "listener-aware" else "base"
