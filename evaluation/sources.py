@@ -172,7 +172,8 @@ class _Workshop:
         if role == "orchestrator" and source.startswith(BY_CRITIC):
             directory = _directory(source.removeprefix(BY_CRITIC))
             split = load_critic_orchestrator(directory)
-            return Origin(f"{BY_CRITIC}{directory.resolve().name}", {role: split}, "model-aware")
+            known = _policy_knowledge(split, "model-aware")
+            return Origin(f"{BY_CRITIC}{directory.resolve().name}", {role: split}, known)
         if not scripted and re.fullmatch(r"[\w.]+:\w+", source):
             return Origin(source, {role: _own_policy(source)}, "model-free")
         if scripted:

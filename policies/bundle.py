@@ -163,7 +163,9 @@ class Bundle:
             learned[role] = ExportedPolicy(self.models[role], spec, *how)
         if manifest.orchestrator == OWN_CRITIC:
             critic = critic_of_model(self.models["critic"])
-            learned["orchestrator"] = CriticOrchestrator(critic, desk, name=manifest.name)
+            learned["orchestrator"] = CriticOrchestrator(
+                critic, desk, name=manifest.name, model_aware=manifest.model_aware
+            )
         policies = {**self.base_team().policies, **learned}
         if self.listeners is not None:
             name = policies["audience"].name

@@ -24,6 +24,7 @@ class ObservableCritic(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         """Builds both encoders and the network."""
         super().__init__()
+        self.model_aware = settings.belief
         self.campaign_encoder = campaign_encoder(belief=settings.belief, credit=settings.credit)
         self.market_encoder = Encoder(SCHEMAS["orchestrator"], MARKET_COLUMNS)
         own = self.campaign_encoder.plain_size + S * self.campaign_encoder.grouped_size

@@ -39,7 +39,7 @@ class CriticOrchestrator(EqualMargins):
     tell of the next interval, the critic of all that are left.
     """
 
-    privileged, model_aware = False, True
+    privileged = False
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class CriticOrchestrator(EqualMargins):
         gain: float = 0.25,
         smoothing: float = 0.5,
         name: str = "critic",
+        model_aware: bool = True,
     ) -> None:
         """Of a critic and a desk that comes to the beliefs which the critic reads.
 
@@ -60,9 +61,10 @@ class CriticOrchestrator(EqualMargins):
             gain: 0 leaves budgets as they are.
             smoothing: weight of the past in the log of a campaign's worth.
             name: how tables call it.
+            model_aware: whether the critic reads the desk's beliefs.
         """
         super().__init__(every=every, gain=gain, smoothing=smoothing, name=name)
-        self.critic, self.desk = critic, desk
+        self.critic, self.desk, self.model_aware = critic, desk, model_aware
 
     @property
     def reads_listeners(self) -> bool:
@@ -160,21 +162,23 @@ def load_critic_orchestrator(directory: Path) -> CriticOrchestrator:
     """
     name = f"critic:{directory.resolve().name}"
     if (directory / "policies").is_dir():
-        return CriticOrchestrator(*_of_run(directory), name=name)
+        critic, desk, aware = _of_run(directory)
+        return CriticOrchestrator(critic, desk, name=name, model_aware=aware)
     from policies.bundle import open_bundle
 
     bundle = open_bundle(directory)
     if "critic" not in bundle.models:
         raise InterludeError(f"{directory} holds no critic")
     model = bundle.models["critic"]
-    return CriticOrchestrator(critic_of_model(model), bundle.desk(), name=name)
+    aware = bundle.manifest.model_aware
+    return CriticOrchestrator(critic_of_model(model), bundle.desk(), name=name, model_aware=aware)
 
 
-def _of_run(directory: Path) -> tuple[Critic, CampaignDesk]:
+def _of_run(directory: Path) -> tuple[Critic, CampaignDesk, bool]:
     from policies.learned import desk_of_run
     from policies.weights import load_networks
 
     network = load_networks(directory / "policies").get("critic")
     if network is None:
         raise InterludeError(f"{directory / 'policies'} holds no critic")
-    return critic_of_network(network), desk_of_run(directory)
+    return critic_of_network(network), desk_of_run(directory), bool(network.model_aware)

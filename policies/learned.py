@@ -299,6 +299,8 @@ def load_run_policies(
         role: learned_policy(actor, desk, **how) for role, actor in actors_of(networks).items()
     }
     if read_manifest(run / "policies").get("orchestrator") == OWN_CRITIC:
-        critic = critic_of_network(networks["critic"])
-        learned["orchestrator"] = CriticOrchestrator(critic, desk, name=run.name)
+        critic, aware = networks["critic"], bool(networks["critic"].model_aware)
+        learned["orchestrator"] = CriticOrchestrator(
+            critic_of_network(critic), desk, name=run.name, model_aware=aware
+        )
     return learned

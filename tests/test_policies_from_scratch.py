@@ -13,6 +13,7 @@ from envs.seeds import market_seeds
 from evaluation.rollout import Course, play
 from evaluation.sources import TeamSource
 from policies.bundle import open_bundle
+from policies.critic_orchestrator import CriticOrchestrator
 from policies.export import export
 from policies.policy import flight_of
 from serving.rehearsal import rehearse
@@ -51,6 +52,10 @@ def test_its_bundle_earns_what_the_run_does(run: Path, bundle: Path) -> None:
     found = [result.metrics["market/objective_usd"] for result in results]
     np.testing.assert_allclose(*found, rtol=1e-4)
     assert not open_bundle(bundle).manifest.model_aware
+    for path in (run, bundle):
+        entrant = TeamSource(str(path)).resolve()
+        assert entrant.knowledge == "model-free"
+        assert isinstance(entrant.team.policies["orchestrator"], CriticOrchestrator)
 
 
 def test_its_bundle_is_rehearsed_and_answers_when_served_as_its_team_does(run: Path, bundle: Path) -> None:
