@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from evaluation.aggregates import POWER
 from evaluation.comparison import Absolute, Comparison, Headline, Standing
 from evaluation.intervals import MIN_RUNS, Interval
@@ -40,8 +42,8 @@ def percent(interval: Interval | None, digits: int = 1) -> str:
 
 
 def share(interval: Interval) -> str:
-    """A share with its interval, in percent."""
-    if interval.estimate != interval.estimate:
+    """A share with its interval, in percent; undefined where what it is a share of may be nothing."""
+    if not np.isfinite([interval.estimate, interval.low, interval.high]).all():
         return "undefined"
     return f"{100 * interval.estimate:.0f} % [{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
 

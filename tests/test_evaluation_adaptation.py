@@ -12,8 +12,10 @@ from envs.output import plain
 from envs.scenario import Scenario, load_scenario
 from evaluation.adaptation import KINDS, Adaptation, Earned, Learner, earned, joined
 from evaluation.adaptation_report import markdown, picture
+from evaluation.intervals import Interval
 from evaluation.metrics import OBJECTIVE
 from evaluation.rollout import Course, play
+from evaluation.table import share
 from policies.registry import make_team
 
 QUICK = load_scenario("quick")
@@ -97,3 +99,12 @@ def test_the_report_names_every_learner_and_marks_those_that_saw_what_they_are_t
     assert [learner["name"] for learner in told["learners"]] == [one.name for one in found.learners]
     unseen = told["learners"][2]["kinds"]["unseen"]
     assert len(unseen["objective_usd_per_campaign_and_interval"]) == QUICK.intervals
+
+
+def test_a_share_of_what_may_be_nothing_is_undefined() -> None:
+    assert share(Interval(0.5, 0.25, 0.75, "over_markets", 9)) == "50 % [25, 75]"
+    for unsure in (
+        Interval(-4.4, np.nan, np.nan, "over_markets", 9),
+        Interval(*[np.nan] * 3, "over_markets", 9),
+    ):
+        assert share(unsure) == "undefined"
