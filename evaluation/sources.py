@@ -26,7 +26,8 @@ from envs.protocol import ATTRIBUTION
 from policies import load_team
 from policies.attribution.agent import TRUTH, make_attribution
 from policies.audience.agent import FOLDER as AUDIENCE
-from policies.audience.agent import load_audience
+from policies.audience.agent import CollaborativeAudience
+from policies.audience.listener_model import load_listener_model
 from policies.critic_orchestrator import OWN_CRITIC, load_critic_orchestrator
 from policies.policy import Policy
 from policies.registry import (
@@ -223,8 +224,9 @@ class _Workshop:
         learned = load_run_policies(directory, sample=self.sample)
         name = str(config.get("base_team", "certainty-equivalent"))
         base = dict(make_team(name, attribution=config.get("attribution")).policies)
-        if (directory / AUDIENCE).is_dir():
-            base["audience"] = load_audience(directory / AUDIENCE)
+        audience = base["audience"]
+        if isinstance(audience, CollaborativeAudience) and (directory / AUDIENCE).is_dir():
+            audience.embed_by(load_listener_model(directory / AUDIENCE))
         seed = config.get("seed")
         return Origin(
             name=directory.resolve().name,

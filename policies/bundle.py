@@ -167,9 +167,9 @@ class Bundle:
                 critic, desk, name=manifest.name, model_aware=manifest.model_aware
             )
         policies = {**self.base_team().policies, **learned}
-        if self.listeners is not None:
-            name = policies["audience"].name
-            policies["audience"] = CollaborativeAudience(name=name, model=self.listeners)
+        audience = policies["audience"]
+        if self.listeners is not None and isinstance(audience, CollaborativeAudience):
+            audience.embed_by(self.listeners)
         return Team(
             name=manifest.name,
             policies=policies,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from policies.audience.engagement import EngagementAudience
+from policies.audience.taste_belief import Noise
 from policies.pacing import MultiplicativePacer, Pacer
 from policies.pacing_rules import (
     AdaptivePacer,
@@ -51,10 +53,27 @@ def _bandit(rule: BanditRule) -> Callable[[Knobs], Policy]:
     return build
 
 
+def _engagement(knobs: Knobs) -> Policy:
+    noise = Noise(knobs["taste_variance"], knobs["intercept_variance"], knobs["impression_variance"])
+    return EngagementAudience(noise, knobs["steepness"])
+
+
 _BANDIT: Final = {"reach": Knob(-0.5, 1.0, 0.2), "click_completions": Knob(10.0, 5000.0, 200.0, log=True)}
 _EXPLORATION: Final = {"arm_exploration": Knob(0.02, 3.0, 0.3, log=True)}
 
 RULES: Final[dict[str, RuleSpec]] = {
+    "engagement": RuleSpec(
+        "audience",
+        MODEL_FREE,
+        _engagement,
+        {
+            "taste_variance": Knob(0.02, 1.0, 0.2, log=True),
+            "intercept_variance": Knob(0.05, 2.0, 0.35, log=True),
+            "impression_variance": Knob(0.02, 2.0, 0.2, log=True),
+            "steepness": Knob(0.2, 2.0, 0.65, log=True),
+        },
+        "tells listeners apart by who hears ads out: logistic regression on what they play",
+    ),
     "truthful": RuleSpec(
         "bidding",
         PART_MODEL_AWARE,

@@ -16,7 +16,7 @@ from envs.errors import UnknownNameError
 from envs.scenario import Scenario, load_scenario, with_all_verticals
 from policies.attribution.models import MODELS
 from policies.networks import NetworkSettings
-from policies.registry import team_names
+from policies.registry import rule_names, team_names
 from policies.tensors import ROLES_OF_CAMPAIGNS
 from training.reserved_markets import MOST_PRIOR_MARKETS
 
@@ -180,8 +180,8 @@ class TrainingConfiguration(_Part):
             )
         if self.orchestrator == "critic" and "orchestrator" in self.learned_roles:
             raise ValueError("orchestrator is 'critic', but learned_roles has one that learns: choose one")
-        if self.base_team not in team_names():
-            raise ValueError(str(UnknownNameError("team", self.base_team, team_names())))
+        if self.base_team not in (names := [*team_names(), *rule_names()]):
+            raise ValueError(str(UnknownNameError("team", self.base_team, names)))
         self._check_attribution()
         if (self.teacher.foretelling > 0.0) != self.networks.foretells:
             raise ValueError("teacher.foretelling and networks.foretells want one another")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,7 +19,6 @@ from policies.audience.listener_model import (
     artefact_of,
     data_of,
     embed_listeners,
-    load_listener_model,
 )
 from policies.audience.taste_belief import (
     Noise,
@@ -66,6 +64,10 @@ class CollaborativeAudience:
         self.reads_order = model is not None and model.session is not None
         self._average = SegmentAverage()
         self.listener_affinity: Float
+
+    def embed_by(self, model: ListenerModel) -> None:
+        """Embeds listeners by a fitted model from the next flight on."""
+        self.model, self.reads_order = model, model.session is not None
 
     def fitted_model(self, scenario: Scenario) -> ListenerModel:
         """What embeds the listeners of a scenario's markets."""
@@ -115,12 +117,15 @@ class CollaborativeAudience:
     def _learn(self, impressions: ImpressionLog) -> None:
         if self.belief is None:
             return
-        noise = self.noise
-        weight = float(self._flight.scenario.impression_weight)
         trusted = impressions if self._board is None else trusted_impressions(impressions, self._board)
-        learn_impressions(self.belief, self.embedding, trusted, weight, noise.nuisance, noise.excess)
+        self._read(self.belief, trusted)
         age_annoyance(self.belief.annoyance, impressions, self._kept)
-        conclude(self.belief, FACTORS / noise.taste, noise.nuisance)
+        conclude(self.belief, FACTORS / self.noise.taste, self.noise.nuisance)
+
+    def _read(self, belief: TasteBelief, trusted: ImpressionLog) -> None:
+        """Adds to the belief what impressions tell."""
+        weight, noise = float(self._flight.scenario.impression_weight), self.noise
+        learn_impressions(belief, self.embedding, trusted, weight, noise.nuisance, noise.excess)
 
     def act(self, observation: Observation) -> SegmentValue:
         """Affinity and confidence of segments; the table of listeners is `listener_affinity`."""
@@ -131,8 +136,7 @@ class CollaborativeAudience:
         campaigns, listeners = self._flight.num_campaigns, self._flight.scenario.listeners.count
         if self.belief is None:
             hint = _SCHEMA.view(observation[:, 0].astype(np.float64), "affinity_hint")[:, :campaigns]
-            level = np.log(np.maximum(hint, 0.05)) - 0.5 * self.noise.taste
-            self.belief = new_belief(campaigns, listeners, level, self.noise)
+            self.belief = new_belief(campaigns, listeners, self._level(hint), self.noise)
         listener_table(
             self.belief,
             self._by_factor,
@@ -142,6 +146,11 @@ class CollaborativeAudience:
             self.listener_affinity,
         )
         return value
+
+    def _level(self, hint: Float) -> Float:
+        """[B, C, S] where responses are expected before any, by the affinities that were hinted at."""
+        level: Float = np.log(np.maximum(hint, 0.05)) - 0.5 * self.noise.taste
+        return level
 
     def expected_deviation(self) -> Float:
         """[B, C, L] log affinity by which a listener's taste departs from the segment's, as believed now."""
@@ -160,14 +169,3 @@ class CollaborativeAudience:
         of_campaign = np.einsum("bld,bcde,ble->bcl", self.embedding, covariance, self.embedding)
         found: Float = of_campaign + self._doubt[:, None] * strength[..., None]
         return found
-
-
-def load_audience(folder: Path) -> CollaborativeAudience:
-    """The audience agent of a stored model.
-
-    Raises:
-        DamagedFileError: a file is missing, damaged or does not fit; it is named.
-        InterludeError: the folder holds another kind of model.
-    """
-    model = load_listener_model(folder)
-    return CollaborativeAudience(name="sequence" if model.session else "collaborative", model=model)

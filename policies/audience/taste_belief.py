@@ -13,6 +13,7 @@ nuisances are integrated out exactly: sums of each (c, s, k) suffice.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from policies.audience.taste_embedding import FACTORS
 from policies.impression_likelihood import known_log_response, score_counts
 
 _LARGEST_STEP = 2.0
+_LIKELIEST = 0.998
 
 
 class TasteBelief(NamedTuple):
@@ -66,6 +68,31 @@ def new_belief(campaigns: int, listeners: int, level: Float, noise: Noise) -> Ta
     )
 
 
+@inlined
+def _expected(belief, x, b, c, i, s, k, nuisance):  # type: ignore[no-untyped-def]
+    """What creative and segment are believed to do, and what the listener's taste."""
+    liked, along = 0.0, 0.0
+    for d in range(x.shape[2]):
+        liked += x[b, i, d] * belief.taste[b, c, d]
+        along += belief.direction[b, c, s, k, d] * belief.taste[b, c, d]
+    trust = belief.weight[b, c, s, k] + 1.0 / nuisance
+    return (belief.total[b, c, s, k] - along) / trust, liked
+
+
+@inlined
+def _add(belief, x, b, c, i, s, k, y, precision):  # type: ignore[no-untyped-def]
+    """Adds an observation y of both together."""
+    size = x.shape[2]
+    belief.weight[b, c, s, k] += precision
+    belief.total[b, c, s, k] += precision * y
+    for d in range(size):
+        px = precision * x[b, i, d]
+        belief.direction[b, c, s, k, d] += px
+        belief.evidence[b, c, d] += px * y
+        for j in range(size):
+            belief.precision[b, c, d, j] += px * x[b, i, j]
+
+
 @kernel
 def learn_impressions(belief, x, log, impressions, nuisance, excess):  # type: ignore[no-untyped-def]
     """Adds an interval's impressions to the sums of the belief.
@@ -78,7 +105,6 @@ def learn_impressions(belief, x, log, impressions, nuisance, excess):  # type: i
         nuisance: Noise.nuisance.
         excess: Noise.excess.
     """
-    size = x.shape[2]
     for n in range(log.market.shape[0]):
         b, c, i = log.market[n], log.campaign[n], log.listener[n]
         s, k = log.segment[n], log.arm[n]
@@ -86,27 +112,34 @@ def learn_impressions(belief, x, log, impressions, nuisance, excess):  # type: i
         if completions + skips + dislikes == 0.0:  # nobody was there: invalid traffic, a muted device
             continue
         own, known = belief.annoyance[b, c, i], known_log_response(log, n, belief.annoyance)
-        liked, along = 0.0, 0.0
-        for d in range(size):
-            liked += x[b, i, d] * belief.taste[b, c, d]
-            along += belief.direction[b, c, s, k, d] * belief.taste[b, c, d]
-        trust = belief.weight[b, c, s, k] + 1.0 / nuisance
-        aired = (belief.total[b, c, s, k] - along) / trust
+        aired, liked = _expected(belief, x, b, c, i, s, k, nuisance)
         log_z = known + belief.level[b, c, s] + aired + liked
         score, information = score_counts(
             log_z, k, log.visible[n], completions, skips, dislikes, float(log.clicks[n]), own, impressions
         )
         step = min(_LARGEST_STEP, max(-_LARGEST_STEP, score / information))
-        y = aired + liked + step
-        precision = 1.0 / (1.0 / information + excess)
-        belief.weight[b, c, s, k] += precision
-        belief.total[b, c, s, k] += precision * y
-        for d in range(size):
-            px = precision * x[b, i, d]
-            belief.direction[b, c, s, k, d] += px
-            belief.evidence[b, c, d] += px * y
-            for j in range(size):
-                belief.precision[b, c, d, j] += px * x[b, i, j]
+        _add(belief, x, b, c, i, s, k, aired + liked + step, 1.0 / (1.0 / information + excess))
+
+
+@kernel
+def learn_completions(belief, x, log, impressions, nuisance, excess, steepness):  # type: ignore[no-untyped-def]
+    """The same by a logistic regression of completions: no curve of the market's is read.
+
+    `steepness` is how far the log odds of hearing an ad out move with log response; the rest as above.
+    """
+    for n in range(log.market.shape[0]):
+        completions = float(log.completions[n])
+        if completions == 0.0:  # tracking is out, or nobody was there
+            continue
+        b, c, i = log.market[n], log.campaign[n], log.listener[n]
+        s, k = log.segment[n], log.arm[n]
+        aired, liked = _expected(belief, x, b, c, i, s, k, nuisance)
+        p = 1.0 / (1.0 + math.exp(-steepness * (belief.level[b, c, s] + aired + liked)))
+        p = min(_LIKELIEST, max(1.0 - _LIKELIEST, p))
+        information = impressions * p * (1.0 - p) * steepness * steepness
+        step = (completions - impressions * p) * steepness / information
+        step = min(_LARGEST_STEP, max(-_LARGEST_STEP, step))
+        _add(belief, x, b, c, i, s, k, aired + liked + step, 1.0 / (1.0 / information + excess))
 
 
 @allocating_kernel
