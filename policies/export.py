@@ -41,8 +41,7 @@ from policies.model_card import model_card
 from policies.networks import CreativeActor
 from policies.onnx_files import OPSET, ServedCreative, check_parity, onnx_bytes, run_torch, spec_of
 from policies.policy import flight_of, policy_seeds
-from policies.registry import DESK_TEAM, make_team, tuned_knobs
-from policies.teams import TEAMS
+from policies.registry import DESK_TEAM, make_team, team_knowledge, tuned_knobs
 from policies.tensors import (
     LEARNED_ROLES,
     ROLES_OF_CAMPAIGNS,
@@ -202,11 +201,11 @@ def _draft(
     about = _json_file(run / MANIFEST)
     learned = [role for role in LEARNED_ROLES if role in networks]
     base = str(config.get("base_team", DESK_TEAM))
-    if TEAMS[base].knowledge == "privileged":
+    if team_knowledge(base) == "privileged":
         raise InterludeError(f"{run} stands on {base!r}, which reads the hidden truth: it cannot be served")
     aware = any(_model_aware(networks[role]) for role in learned)
     if not {*ROLES_OF_CAMPAIGNS} <= {*learned}:
-        aware = aware or TEAMS[base].knowledge != "model-free"
+        aware = aware or team_knowledge(base) != "model-free"
     method = {key: value for key, value in config.items() if key not in {"seed", "run_directory", "name"}}
     return {
         "kind": "interlude-bundle",

@@ -12,6 +12,7 @@ from envs.scenario import load_scenario
 from envs.seeds import market_seeds
 from evaluation.rollout import Course, play
 from evaluation.sources import TeamSource
+from policies.audience.engagement import EngagementAudience
 from policies.bundle import open_bundle
 from policies.critic_orchestrator import CriticOrchestrator
 from policies.export import export
@@ -30,8 +31,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("from-scratch")
     scenario = a_scenario(folder, SCENARIO)
-    overrides = (f"scenario={scenario}", "iterations=2", "sampling.markets=4", "development.every=0")
-    opened = RunDirectory.create(folder / "run", load_training("from-scratch", overrides))
+    overrides = (f"scenario={scenario}", "iterations=2", "development.every=0")
+    alone = ("sampling.markets=4", "sampling.num_env_runners=0", "sampling.overlap=false")
+    opened = RunDirectory.create(folder / "run", load_training("from-scratch", overrides + alone))
     try:
         Session(opened).train()
     finally:
@@ -56,14 +58,15 @@ def test_its_bundle_earns_what_the_run_does(run: Path, bundle: Path) -> None:
         entrant = TeamSource(str(path)).resolve()
         assert entrant.knowledge == "model-free"
         assert isinstance(entrant.team.policies["orchestrator"], CriticOrchestrator)
+        assert isinstance(entrant.team.policies["audience"], EngagementAudience)
 
 
 def test_its_bundle_is_rehearsed_and_answers_when_served_as_its_team_does(run: Path, bundle: Path) -> None:
     opened = open_bundle(bundle)
     rehearse(opened)
-    market = VectorMarket(opened.scenario, 1)
+    market = VectorMarket(opened.scenario, 1, impressions=True)
     observations = market.reset(market_seeds("held_out", 0, 0, 1))
-    history = History("flight", flight_of(market))
+    history = History("flight", flight_of(market, listening=True))
     alone = opened.team()
     alone.start(history.flight)
 
@@ -74,8 +77,8 @@ def test_its_bundle_is_rehearsed_and_answers_when_served_as_its_team_does(run: P
 
     cast = local_cast(opened.team, 30.0)
     for _ in range(opened.scenario.intervals):
-        history.deliveries.append(Seen(observations))
-        actions = alone.act(observations)
+        history.deliveries.append(Seen(observations, market.impressions))
+        actions = alone.act(observations, market.impressions)
         served = asyncio.run(answer(history))
         np.testing.assert_array_equal(served[0], actions.creative)
         np.testing.assert_allclose(served[1], actions.bidding, atol=1e-6)  # type: ignore[call-overload]
