@@ -46,7 +46,10 @@ NOTE: Final = "<!-- written by `python -m evaluation.affinity docs`: change the 
 BASE: Final = "certainty-equivalent"
 AUDIENCES: Final = ("segment-average", "collaborative", "sequence")
 TOLD: Final = "evaluation.affinity:ToldTaste"
-LADDER: Final = ("segment-average", "learned-segments", "collaborative", "sequence", TOLD, "oracle")
+LADDER: Final = (
+    *("segment-average", "learned-segments", "engagement"),
+    *("collaborative", "sequence", TOLD, "oracle"),
+)
 RUNGS: Final = (*AUDIENCES, "oracle")
 PLAYS: Final = ((0, 0), (1, 4), (5, 19), (20, 49), (50, 99), (100, 199), (200, 499), (500, None))
 """Ranges of plays known of a listener, both ends within."""
