@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from envs.errors import InterludeError
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator, row_count
 from training.configuration import TrainingConfiguration
 from training.critic import critic_loss
-from training.losses import Diagnostics, actor_loss
+from training.losses import Columns, Diagnostics, actor_loss
+from training.proximal import from_here
 from training.rllib import (
     ALL_MODULES,
     NUM_MODULE_STEPS_TRAINED_LIFETIME,
@@ -23,6 +24,8 @@ from training.rllib import (
 )
 from training.rollout import joined
 
+CHUNK: Final = 512
+"""Rows whose ratios are found at once."""
 ITERATION, PROGRESS = "iteration", "progress"
 """What the algorithm tells the learner beside the batch, in `timesteps`."""
 
@@ -83,12 +86,27 @@ class MarketLearner(PPOTorchLearner):
                 raise InterludeError(
                     f"the {distribution} actor's probabilities are not finite: it has diverged"
                 )
+        if self.training.sampling.overlap:
+            batch |= {id: self._from_here(id, part) for id, part in batch.items() if id != CRITIC}
         self._rows = 0
         generator = permutation_generator(self.training.seed, self._iteration)
         for part in minibatches(batch, num_epochs, self.training.ppo.minibatches, generator):
             rows = row_count(part)
             self._rows += rows
             yield MultiAgentBatch({id: SampleBatch(columns) for id, columns in part.items()}, rows)
+
+    @torch.no_grad()
+    def _from_here(self, module_id: str, columns: Columns) -> Columns:
+        """Rows of an actor that measure ratios from its weights as they are now."""
+        parts = zip(*(torch.split(column, CHUNK) for column in columns.values()), strict=True)
+        found = []
+        for values in parts:
+            part = dict(zip(columns, values, strict=True))
+            outputs = self.module[module_id].unwrapped()._forward(part)
+            for role in self.training.actor_modules[module_id]:
+                part = from_here(role, outputs, part)
+            found.append(part)
+        return {name: torch.cat([part[name] for part in found]) for name in columns}
 
     def _uncompiled_update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
         """One gradient step of every module."""
