@@ -111,7 +111,7 @@ class Sampling(_Part):
     overlap: bool = False
     """Remote runners play the next flight while the last one is learned from, with the weights of before
     it: sampling costs no time of its own where a core is free, and policies that learn are one update ahead
-    of those that play, which the clipped ratio allows for."""
+    of those that play, which `training.proximal` allows for."""
     max_failures: Annotated[int, Field(ge=0, le=100)] = 3
     """How often in a row an iteration may lose all its runners before the run ends."""
     timeout_seconds: Positive = 120.0

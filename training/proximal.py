@@ -2,7 +2,8 @@
 
 PPO's ratio does two things: it corrects for who chose, and it keeps a step near where it began. Where runners
 play ahead these are two policies: the one that played, and the one that the update starts from. Measured
-against the former, four in ten decisions would be clipped before the first step.
+against the former, all that the last update left outside the clipped range would be there before the first
+step.
 
 Source: Hilton, Cobbe & Schulman, "Batch size-invariance for policy optimization", NeurIPS 2022, where it is
 called decoupled PPO.
