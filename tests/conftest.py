@@ -10,7 +10,22 @@ from support.small_ray import start_ray
 
 from envs.paths import data_directory
 
+FIRST = (
+    *("test_serving_ray_app", "test_training_cluster"),  # they end the Ray of their process
+    *("test_training_session", "test_policies_export", "test_evaluation_rollout", "test_training_benchmark"),
+    *("test_training_ladder", "test_evaluation_report", "test_evaluation_orchestrators"),
+    *("test_policies_from_scratch", "test_policies_bundle", "test_serving_replay", "test_serving_crash"),
+    *("test_evaluation_handicap", "test_training_adaptation", "test_envs_naive", "test_policies_learned"),
+)
+"""Files that run before the others: what takes long must not begin when the other processes are done."""
+
 gc.disable()  # until all modules are there
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts by file; the order within one stays."""
+    rank = {name: n for n, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(FIRST)))
 
 
 def pytest_collection_finish() -> None:
