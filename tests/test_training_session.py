@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
 from support.flights import flight
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -335,24 +334,9 @@ def test_a_resumed_monolithic_run_equals_the_unbroken_one(
     assert_same(monolithic, tmp_path / "broken")
 
 
-def test_a_monolithic_run_is_exported_like_any_other(
-    monolithic: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its networks are built as those of any run, of whose ONNX files other tests tell."""
-    built = [
-        {
-            name: (type(network), {key: array.shape for key, array in network.state_dict().items()})
-            for name, network in load_networks(run / "policies").items()
-        }
-        for run in (monolithic, trained)
-    ]
-    assert built[0] == built[1]
-    monkeypatch.setattr("policies.export.onnx_bytes", lambda *_: b"")
-    monkeypatch.setattr("policies.export.check_parity", lambda *_: {})
+def test_a_monolithic_run_is_exported_like_any_other(monolithic: Path, tmp_path: Path) -> None:
     manifest = export(monolithic, tmp_path / "bundle")
     assert manifest["learned_roles"] == ["creative", "bidding"]
-    golden = load_file(tmp_path / "bundle" / "golden.safetensors")
-    assert {"logits", "log_multiplier", "value_usd"} <= golden.keys()
 
 
 def test_a_run_may_ask_what_each_campaign_was_worth(config: Path, tmp_path: Path) -> None:
