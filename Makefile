@@ -52,7 +52,7 @@ train: install
 # before; types are checked meanwhile, for both take one core and a minute.
 test: install
 	$(MAKE) --no-print-directory --jobs=2 lint kernels
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,12 +1,38 @@
 from __future__ import annotations
 
+import gc
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 from support.small_ray import start_ray
 
 from envs.paths import data_directory
+
+FIRST = (
+    *("test_serving_ray_app", "test_training_cluster"),  # they end the Ray of their process
+    *("test_training_session", "test_policies_export", "test_evaluation_rollout", "test_training_benchmark"),
+    *("test_training_ladder", "test_evaluation_report", "test_evaluation_orchestrators"),
+    *("test_policies_from_scratch", "test_policies_bundle", "test_serving_replay", "test_serving_crash"),
+    *("test_evaluation_handicap", "test_training_adaptation", "test_envs_naive", "test_policies_learned"),
+)
+"""Files that run before the others: what takes long must not begin when the other processes are done."""
+
+gc.disable()  # until all modules are there
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts by file; the order within one stays."""
+    rank = {name: n for n, name in enumerate(FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(FIRST)))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +49,16 @@ def one_ray() -> None:
     """One small Ray for all runs of a file, and of the files that follow in the same process."""
     pytest.importorskip("ray")
     start_ray()
+
+
+@pytest.fixture(autouse=True)
+def one_onnx_registry() -> None:
+    """The exporter's table of operations, which it makes anew for every network, is made once a process."""
+    registration = sys.modules.get("torch.onnx._internal.exporter._registration")
+    if registration is not None:
+        made = registration.ONNXRegistry.from_torchlib.__func__
+        if not hasattr(made, "cache_info"):
+            registration.ONNXRegistry.from_torchlib = classmethod(cache(made))
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +57,11 @@ def test_figures_are_told_with_their_unit() -> None:
 
 def test_a_shortfall_is_named_with_its_figure_everywhere() -> None:
     short = [Comparison(FACT, 0.05), Comparison(FACT._replace(key="a.c", quantity="another"), 0.075)]
-    for told in (text(short), markdown(short), page(short)):
+    shown = page(short, b"a picture")
+    for told in (text(short), markdown(short), shown):
         assert "1 of 2 rows hold" in told and "another (7.5 %; source: 5 %)" in told
         assert "FALLS SHORT" in told
-    shown = page(short)
-    assert "a thing &lt;&amp;&gt;" in shown and "data:image/png;base64," in shown
+    assert "a thing &lt;&amp;&gt;" in shown and "data:image/png;base64,YSBwaWN0dXJl" in shown
     assert all(what in markdown(short) for what in NOT_EXPRESSED)
 
 
@@ -88,7 +89,8 @@ def test_the_command_compares_and_exits_0_with_shortfalls_named(tmp_path: Path) 
     for row in result["rows"]:
         assert row["key"] in run.stdout and row["holds"] == (row["low"] <= row["simulated"] <= row["high"])
     assert files["c.png"].read_bytes().startswith(b"\x89PNG")
-    assert "<table>" in files["c.html"].read_text()
+    shown = files["c.html"].read_text()
+    assert "<table>" in shown and b64encode(files["c.png"].read_bytes()).decode() in shown
 
 
 def test_a_line_is_straight_and_a_bend_is_not() -> None:

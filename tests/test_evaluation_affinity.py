@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from envs.scenario import load_scenario
 from evaluation import affinity
 from evaluation.predicted_affinity import plays_label
 
@@ -29,11 +30,14 @@ def test_a_folder_that_is_none_is_named(arguments: list[str], capsys: pytest.Cap
 
 
 def test_the_document_tells_all(tmp_path: Path) -> None:
-    arguments = [str(tmp_path), "--scenario", "quick", "--markets", "2", "--ladder-markets", "3"]
+    short = load_scenario("quick").model_copy(update={"intervals": 14})  # groups are learned anew after a day
+    (tmp_path / "short.yaml").write_text(short.model_dump_json())
+    arguments = [str(tmp_path), "--scenario", str(tmp_path / "short.yaml")]
+    arguments += ["--markets", "1", "--ladder-markets", "2"]
     assert affinity.main(arguments) == 0
     text = (tmp_path / affinity.DOCUMENT).read_text()
     assert text.startswith(affinity.NOTE)
     for name in affinity.LADDER[:4]:
         assert f"`{name}`" in text
     assert "true taste told" in text and "16 groups by predictions" in text and "votes" in text
-    assert "from 500" in text and "of the oracle's gain" in text and "3 markets, paired" in text
+    assert "from 500" in text and "of the oracle's gain" in text and "2 markets, paired" in text

@@ -15,12 +15,13 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """An evaluation's event log."""
-    folder = tmp_path / "log"
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluation's event log, beside the file of its scenario; nobody may change it."""
+    beside = tmp_path_factory.mktemp("evaluated")
+    folder = beside / "log"
     code, _, errors = run(
-        *("evaluate", "pid", "--scenario", a_scenario(tmp_path), "--episodes", 3, "--event-log", folder)
+        *("evaluate", "pid", "--scenario", a_scenario(beside), "--episodes", 3, "--event-log", folder)
     )
     assert code == 0, errors
     return folder
@@ -30,7 +31,7 @@ def test_a_log_and_markets_played_tell_the_same(log: Path, tmp_path: Path) -> No
     whole = ["bid-landscape", "pid", "--campaign", 1, "--multipliers", "0.5,1,2", "--json", "-"]
     code, read, _ = run(*whole, "--event-log", log, "--report", tmp_path / "page.html")
     assert code == 0
-    code, played, _ = run(*whole, "--scenario", tmp_path / "scenario.yaml", "--markets", 3)
+    code, played, _ = run(*whole, "--scenario", log.parent / "scenario.yaml", "--markets", 3)
     assert code == 0
     found = json.loads(read)
     assert found == json.loads(played)
@@ -56,10 +57,10 @@ def test_the_table_is_read_by_people(log: Path) -> None:
     assert "multiplier" in text and "never won" in text
 
 
-def test_a_log_starts_in_a_new_folder(log: Path, tmp_path: Path) -> None:
+def test_a_log_starts_in_a_new_folder(log: Path) -> None:
     before = sorted(log.rglob("*"))
     code, _, errors = run(
-        *("evaluate", "pid", "--scenario", tmp_path / "scenario.yaml", "--episodes", 1, "--event-log", log)
+        *("evaluate", "pid", "--scenario", log.parent / "scenario.yaml", "--episodes", 1, "--event-log", log)
     )
     assert code == 1 and "is not empty" in errors
     assert sorted(log.rglob("*")) == before

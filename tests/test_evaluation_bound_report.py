@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import evaluation.bound_report as report
+from envs.scenario import load_scenario
 from evaluation.best_known import BestKnown
 from interlude import app
 
@@ -17,9 +18,23 @@ def evaluated(*arguments: str) -> str:
     return result.stdout
 
 
-def test_shares_of_the_exact_bound_stand_under_the_table_and_in_the_json(tmp_path: Path) -> None:
+def test_shares_of_the_exact_bound_stand_under_the_table_and_in_the_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluation.report.image", lambda draw, alt: alt)  # figures have tests of their own
     file, page = tmp_path / "e.json", tmp_path / "e.html"
-    text = evaluated("--scenario", "linear", "--bound", "exact", "--json", str(file), "--report", str(page))
+    short = load_scenario("linear").model_copy(update={"intervals": 12})
+    (tmp_path / "linear.yaml").write_text(short.model_dump_json())
+    text = evaluated(
+        "--scenario",
+        str(tmp_path / "linear.yaml"),
+        "--bound",
+        "exact",
+        "--json",
+        str(file),
+        "--report",
+        str(page),
+    )
     assert "J against the clairvoyant bound (exact), duality gap 0.00" in text
     bound = json.loads(file.read_text())["bound"]
     assert bound["kind"] == "exact" and len(bound["usd_per_market"]) == 2

@@ -20,7 +20,10 @@ def short(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_evaluate_writes_table_json_report_and_runs(tmp_path: Path, short: str) -> None:
+def test_evaluate_writes_table_json_report_and_runs(
+    tmp_path: Path, short: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evaluation.tensorboard_runs.png", lambda draw: bytes(24))  # the report draws them
     arguments = ["evaluate", "pid", "--scenario", short, "--split", "development", "--episodes", "3"]
     outputs = ["--json", str(tmp_path / "e.json"), "--report", str(tmp_path / "e.html")]
     outputs += ["--tensorboard", str(tmp_path / "runs"), "--marl-eval", str(tmp_path / "m.json")]

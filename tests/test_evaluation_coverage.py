@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from envs.scenario import load_scenario
 from evaluation.coverage import (
     AGGREGATES,
     MARKETS,
@@ -57,8 +58,14 @@ def test_a_handicap_is_detected_by_as_many_markets_as_said() -> None:
 
 
 def test_the_document_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["--scenario", "quick", "--markets", "24", "--repetitions", "4", "--resamples", "20"]
+    short = load_scenario("quick").model_copy(update={"intervals": 12})
+    (tmp_path / "quick.yaml").write_text(short.model_dump_json())
+    small = ["--scenario", str(tmp_path / "quick.yaml"), "--markets", "24"]
+    small += ["--repetitions", "4", "--resamples", "20"]
     assert main([str(tmp_path), *small]) == 0
     text = (tmp_path / "coverage.md").read_text(encoding="utf-8")
-    assert "J of 24 held-out markets of scenario quick" in text and "4 repetitions of 20 resamples" in text
+    assert (
+        f"J of 24 held-out markets of scenario {tmp_path / 'quick.yaml'}" in text
+        and "4 repetitions of 20 resamples" in text
+    )
     assert main([str(tmp_path / "nowhere"), *small]) != 0 and "is not a folder" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from envs.catalogue import SEGMENTS, VERTICALS
 from envs.errors import InterludeError
 from envs.scenario import load_scenario
-from evaluation import projector
+from evaluation import projector, tensorboard_runs
 from evaluation.compare import compare
 from evaluation.replay import Listeners
 from evaluation.rollout import Course
@@ -62,7 +62,10 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         projector.write_projector(tmp_path / "file", drawn())
 
 
-def test_a_comparison_writes_it_for_the_teams_that_embed(tmp_path: Path) -> None:
+def test_a_comparison_writes_it_for_the_teams_that_embed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorboard_runs, "png", lambda draw: bytes(24))  # figures have tests of their own
     scenario = load_scenario("quick").model_copy(update={"intervals": 6})
     comparison = compare(["pid", "listener-aware"], Course(scenario, "train", num_markets=2))
     for folder in write_comparison(comparison, tmp_path):

@@ -1,4 +1,5 @@
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from envs.scenario import load_scenario
+from evaluation import tensorboard_runs
 from evaluation.compare import Comparison, compare
 from evaluation.metrics import KPIS, OBJECTIVE
+from evaluation.report_style import png
 from evaluation.rollout import Course
 from evaluation.tensorboard import COMPARED, FLIGHT_PREFIX, SERIES
 from evaluation.tensorboard_runs import run_name, write_comparison
@@ -113,9 +116,14 @@ def test_the_name_tells_configurations_apart(comparison: Comparison) -> None:
     assert run_name(comparison, first, "now") == run_name(comparison, first, "now")
 
 
-def test_where_people_have_journeys_credit_and_their_paths_are_shown(tmp_path: Path) -> None:
+def test_where_people_have_journeys_credit_and_their_paths_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scenario = tiny(journeys={"people": 16})
     compared = compare(["pid"], Course(scenario, "train", num_markets=2))
+    monkeypatch.setattr(  # the others are drawn above
+        tensorboard_runs, "png", lambda draw: png(draw) if isinstance(draw, partial) else bytes(24)
+    )
     for folder in write_comparison(compared, tmp_path, until=100):
         events = EventAccumulator(str(folder), size_guidance={"images": 0})
         events.Reload()

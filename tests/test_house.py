@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,15 @@ MODULES = sorted(path for name in PACKAGES for path in (HOME / name).rglob("*.py
 NAMES = [path.relative_to(HOME).as_posix() for path in MODULES]
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All that a file is made of."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Top-level names of all that a file imports, wherever in it; a relative import counts as its package."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -72,7 +79,7 @@ def test_no_module_is_named_like_one_of_the_standard_library(name: str) -> None:
 def test_nothing_is_pickled_or_evaluated(name: str) -> None:
     used = set(imports(HOME / name))
     assert name in MAY_PICKLE or not used & PICKLES
-    for node in ast.walk(ast.parse((HOME / name).read_text(encoding="utf-8"))):
+    for node in nodes(HOME / name):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             assert called not in {"eval", "exec", "compile", "os.system", "torch.load", "yaml.unsafe_load"}

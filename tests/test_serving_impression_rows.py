@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.asgi import Client, listeners
+from support.asgi import Client, a_bundle, listeners
 
 from serving.impression_rows import ANSWERS, ImpressionRows
 from serving.ledger import Ledger
@@ -102,7 +102,8 @@ def test_no_answer_is_lost_and_no_row_has_more_than_its_weight(
 
 def taught(folder: Path, parts: int) -> Client:
     """A served team that was shown the same answers, each row of them in so many impressions."""
-    client, draw = Client(folder, deadline_seconds=60.0), np.random.default_rng(1)
+    bundle, draw = a_bundle(folder.parent), np.random.default_rng(1)
+    client = Client(folder, bundle=bundle, deadline_seconds=60.0)
     campaigns = [{"name": f"c{c}", "vertical": "retail", "budget_usd": 1e6} for c in range(2)]
     brief = {"id": "taught", "campaigns": campaigns, "listeners": listeners()}
     assert client("POST", "/flights", brief).status == 200

@@ -52,8 +52,7 @@ def test_the_profile_is_written_whatever_ends_the_run(tmp_path: Path) -> None:
     assert table["all"] == pytest.approx(table["sampling"] + table["other"], abs=0.02)
 
 
-def test_train_profiles_on_demand(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
+def test_train_profiles_on_demand(one_ray: None, tmp_path: Path) -> None:
     config = tmp_path / "tiny.yaml"
     config.write_text(TRAINING.replace("SCENARIO", str(a_scenario(tmp_path))))
     command = ["train", "--config", str(config), "--json", "-", "--run-dir"]

@@ -19,10 +19,12 @@ def compare_with_sources(
         InterludeError: an output that cannot be written.
     """
     comparisons = compare_all()
-    if report is not None:
-        write_text_atomically(report, page(comparisons))
-    if drawing is not None:
-        write_bytes_atomically(drawing, picture())
+    if report is not None or drawing is not None:
+        drawn = picture()
+        if report is not None:
+            write_text_atomically(report, page(comparisons, drawn))
+        if drawing is not None:
+            write_bytes_atomically(drawing, drawn)
     rows = [{**c.row._asdict(), "simulated": c.simulated, "holds": c.holds} for c in comparisons]
     short = [c.row.key for c in comparisons if not c.holds]
     result = {"rows": rows, "short": short, "not_expressed": NOT_EXPRESSED}

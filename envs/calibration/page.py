@@ -101,8 +101,8 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def page(comparisons: Sequence[Comparison]) -> str:
-    """One HTML page, its picture inside it."""
+def page(comparisons: Sequence[Comparison], drawing: bytes) -> str:
+    """One HTML page, with the picture, a PNG, inside it."""
     head = "".join(f"<th>{html.escape(name)}</th>" for name in HEADER)
     body = []
     for comparison in comparisons:
@@ -113,7 +113,7 @@ def page(comparisons: Sequence[Comparison]) -> str:
         f"<tr><td>{html.escape(what)}</td><td>{html.escape(why)}</td></tr>"
         for what, why in NOT_EXPRESSED.items()
     )
-    encoded = base64.b64encode(picture()).decode("ascii")
+    encoded = base64.b64encode(drawing).decode("ascii")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         "<title>Calibration of the market</title>"

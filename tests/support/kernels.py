@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from envs import listeners
+from envs.kernel import kernel
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel
 def update_listeners(m, st, k, scratch, b, t):  # type: ignore[no-untyped-def]
     listeners.update_listeners(m, st, k, scratch, b, t)
 
 
-@njit(nogil=True, error_model="numpy")
+@kernel
 def survey(m, st, out, b):  # type: ignore[no-untyped-def]
     listeners.survey(m, st, out, b)
