@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,6 +57,27 @@ def _digest() -> str:
 SOURCE_DIGEST: Final = _digest()
 """Numba's cache notices a change of a kernel's own file only, and would keep the constants and helpers
 that a kernel took from another module: so cache files are named and stamped after the sources of all."""
+_MARK: Final = b"envs.kernel"
+
+
+@cache
+def _stamp(home: Path) -> str:
+    """Of what kernels in a package or a file are compiled from: the market's sources, and their own.
+
+    In a package these are all files that have kernels, for one may call another's.
+    """
+    if home == Path(__file__).parent:
+        return SOURCE_DIGEST
+    files = [home] if home.is_file() else sorted(home.rglob("*.py"))
+    own = b"".join(source for source in (path.read_bytes() for path in files) if _MARK in source)
+    return hashlib.sha256(SOURCE_DIGEST.encode() + own).hexdigest()
+
+
+def _home(function: Callable[..., Any]) -> Path:
+    """Folder of the top package that a function is in, or its file where there is none."""
+    file = Path(function.__code__.co_filename)
+    depth = function.__module__.count(".")
+    return file.parents[depth - 1] if depth else file
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -91,9 +113,9 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     compiled = njit(**options)(function)
     cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
     if cache_file is not None:  # there is none under NUMBA_DISABLE_JIT
-        cache_file._source_stamp = SOURCE_DIGEST
+        cache_file._source_stamp = stamp = _stamp(_home(function))
         # An index of other sources may name classes that are gone, and then could not even be read.
-        name = f"{cache_file._index_name.removesuffix('.nbi')}-{SOURCE_DIGEST[:12]}"
+        name = f"{cache_file._index_name.removesuffix('.nbi')}-{stamp[:12]}"
         cache_file._index_name = f"{name}.nbi"
         cache_file._index_path = str(Path(cache_file._cache_path) / cache_file._index_name)
         cache_file._data_name_pattern = f"{name}.{{number:d}}.nbc"

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gc
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -49,16 +48,6 @@ def one_ray() -> None:
     """One small Ray for all runs of a file, and of the files that follow in the same process."""
     pytest.importorskip("ray")
     start_ray()
-
-
-@pytest.fixture(autouse=True)
-def one_onnx_registry() -> None:
-    """The exporter's table of operations, which it makes anew for every network, is made once a process."""
-    registration = sys.modules.get("torch.onnx._internal.exporter._registration")
-    if registration is not None:
-        made = registration.ONNXRegistry.from_torchlib.__func__
-        if not hasattr(made, "cache_info"):
-            registration.ONNXRegistry.from_torchlib = classmethod(cache(made))
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,9 @@ import numpy as np
 
 from envs import kernel as house
 from envs.kernel import COMPILED_FROM, SOURCE_DIGEST, kernel
+from envs.listeners import update_listeners
 from envs.paths import ROOT
+from policies.audience.taste_belief import learn_impressions
 
 
 @kernel
@@ -21,7 +23,7 @@ def test_a_kernel_divides_like_numpy_and_keeps_its_python() -> None:
 
 
 def test_a_cached_kernel_is_dropped_when_any_source_of_kernels_changes(tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    assert _divide._cache._cache_file._source_stamp == SOURCE_DIGEST == house._digest()
+    assert update_listeners._cache._cache_file._source_stamp == SOURCE_DIGEST == house._digest()
     for name in COMPILED_FROM:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / f"{name}.py").write_bytes((ROOT / "envs" / f"{name}.py").read_bytes())
@@ -30,6 +32,22 @@ def test_a_cached_kernel_is_dropped_when_any_source_of_kernels_changes(tmp_path:
     with (tmp_path / "response.py").open("a") as file:
         file.write("CLICK_RATE = 1.0\n")
     assert house._digest() != SOURCE_DIGEST
+
+
+def test_a_kernel_of_another_package_is_dropped_when_one_that_it_may_call_changes(tmp_path: Path) -> None:
+    stamp = learn_impressions._cache._cache_file._source_stamp
+    assert stamp == house._stamp(ROOT / "policies") != SOURCE_DIGEST
+    (tmp_path / "plain.py").write_text("A = 1\n")
+    (tmp_path / "caller.py").write_text("from envs.kernel import kernel\n")
+    called = tmp_path / "called.py"
+    stamps = []
+    for source in ("", "B = 2\n"):
+        called.write_text(f"from envs.kernel import kernel\n{source}")
+        house._stamp.cache_clear()
+        stamps.append(house._stamp(tmp_path))
+    (tmp_path / "plain.py").write_text("A = 2\n")
+    house._stamp.cache_clear()
+    assert stamps[0] != stamps[1] == house._stamp(tmp_path)
 
 
 def test_every_module_that_kernels_read_is_stamped() -> None:
