@@ -27,7 +27,7 @@ def test_the_same_policy_under_two_names_differs_by_exactly_nothing() -> None:
 
 def test_a_percent_of_the_value_removed_is_detected() -> None:
     """Pausing one interval in fifty removes about a percent; see docs/coverage.md for how many markets."""
-    course = Course(load_scenario("quick"), "held_out", num_markets=256)
+    course = Course(DEFAULT, "held_out", num_markets=384)
     whole, handicapped = make_team("shadow-price"), paused(make_team("shadow-price"), 0.02)
     objective = [play(team, course).metrics[OBJECTIVE] for team in (handicapped, whole)]
     difference = MarketBootstrap(objective).difference(0, 1)

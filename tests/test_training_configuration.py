@@ -34,6 +34,11 @@ def test_the_hash_names_the_experiment_and_not_the_seed() -> None:
     assert plain.hash != load_training("quick", ["ppo.gamma=0.9"]).hash
 
 
+def test_a_run_may_stand_on_the_team_of_a_rule() -> None:
+    assert load_training("quick", ["base_team=engagement"]).base_team == "engagement"
+    assert load_training("from-scratch").base_team == load_training("model-free").base_team == "engagement"
+
+
 def test_a_run_without_attribution_or_overlap_is_named_as_before_there_was_any() -> None:
     plain = load_training("quick")
     settings = plain.model_dump(mode="json", exclude={"name", "description", "seed", "attribution"})

@@ -17,6 +17,7 @@ from tests.support.runs import a_scenario
 from training import algorithm as module
 from training.algorithm import MarketPPO, build_algorithm
 from training.configuration import TrainingConfiguration
+from training.proximal import from_here
 from training.run_directory import RunDirectory
 from training.sampling import Answer, play
 from training.session import Session
@@ -121,11 +122,20 @@ def test_one_hangs_and_is_killed_and_started_again(algorithm: MarketPPO) -> None
     assert before[1] not in after
 
 
-def test_runners_play_ahead_with_the_weights_of_before_the_update(tmp_path: Path) -> None:
+def test_runners_play_ahead_with_the_weights_of_before_the_update(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first two flights are those of the first weights, on the markets of any run of that seed."""
     alone = configured(tmp_path)
     overlapping = configured(tmp_path, num_env_runners=1, overlap=True)
     stay, ahead = (build_algorithm(each, warm_up(each)) for each in (alone, overlapping))
+    weighted: list[str] = []
+
+    def noted(role: str, *rest: Any) -> Any:
+        weighted.append(role)
+        return from_here(role, *rest)
+
+    monkeypatch.setattr("training.learner.from_here", noted)
     try:
         untrained = [play(stay.env_runner_group.local_env_runner, flight) for flight in (0, 1)]
         played = []
@@ -136,7 +146,10 @@ def test_runners_play_ahead_with_the_weights_of_before_the_update(tmp_path: Path
         for column, values in told[0].columns.items():
             np.testing.assert_array_equal(played[0].columns[column], values, err_msg=column)
             np.testing.assert_array_equal(played[1].columns[column], told[1].columns[column], err_msg=column)
+        assert {*weighted} == {"creative", "bidding"}  # older weights' flights, and those alone
+        weighted.clear()
         stay.train()
+        assert not weighted
         next_weights = play(stay.env_runner_group.local_env_runner, 1).rollouts[0]
         assert not np.array_equal(played[1].columns["action"], next_weights.columns["action"])
     finally:

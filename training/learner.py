@@ -13,7 +13,7 @@ from envs.errors import InterludeError
 from training.batch import CRITIC, learning_batch, minibatches, permutation_generator, row_count
 from training.configuration import TrainingConfiguration
 from training.critic import critic_loss
-from training.losses import Columns, Diagnostics, actor_loss
+from training.losses import DECISIONS, Columns, Diagnostics, actor_loss
 from training.proximal import from_here
 from training.rllib import (
     ALL_MODULES,
@@ -81,11 +81,9 @@ class MarketLearner(PPOTorchLearner):
             together=networks.monolithic,
         )
         self.metrics.log_dict(explained, key=CRITIC, window=1)
-        for role, distribution in (("arm", "creative"), ("action", "bidding"), ("direction", "orchestrator")):
-            if role in columns and not np.isfinite(columns[f"{role}_log_probability"]).all():
-                raise InterludeError(
-                    f"the {distribution} actor's probabilities are not finite: it has diverged"
-                )
+        for role, decision in DECISIONS.items():
+            if decision in columns and not np.isfinite(columns[f"{decision}_log_probability"]).all():
+                raise InterludeError(f"the {role} actor's probabilities are not finite: it has diverged")
         if self.training.sampling.overlap:
             batch |= {id: self._from_here(id, part) for id, part in batch.items() if id != CRITIC}
         self._rows = 0

@@ -7,6 +7,7 @@ bootstrapped behind the last interval.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from training.teacher import ARM_SCORE, LOG_MULTIPLIER, LOG_RESPONSE
 
 Columns = dict[str, Tensor]
 
+DECISIONS: Final = {"creative": "arm", "bidding": "action", "orchestrator": "direction"}
+"""Column of every role's decision; `…_log_probability` and `…_advantage` stand beside it."""
 Diagnostics = dict[str, Tensor]
 """Scalars worth plotting, detached."""
 
@@ -57,6 +60,11 @@ def clipped_surrogate(log_ratio: Tensor, advantage: Tensor, clip: float) -> Tens
     """PPO's pessimistic objective, elementwise, to be maximised."""
     ratio = log_ratio.exp()
     return torch.min(ratio * advantage, ratio.clamp(1.0 - clip, 1.0 + clip) * advantage)
+
+
+def taken(log_probabilities: Tensor, arm: Tensor) -> Tensor:
+    """Log probability [...] of arms [...] among [..., K]."""
+    return log_probabilities.gather(-1, arm.unsqueeze(-1)).squeeze(-1)
 
 
 def creative_outputs(actor: CreativeActor, columns: Columns) -> Columns:
@@ -101,12 +109,11 @@ def actor_loss(
         teacher: of the run.
         progress: share of the run that is over.
     """
+    what = DECISIONS[role]
+    chosen = (columns[what], columns[f"{what}_log_probability"], columns[f"{what}_advantage"])
     if role == "creative":
-        chosen = (columns["arm"], columns["arm_log_probability"], columns["arm_advantage"])
         loss, diagnostics = creative_loss(outputs["logits"], *chosen, ppo)
     else:
-        what = "action" if role == "bidding" else "direction"
-        chosen = (columns[what], columns[f"{what}_log_probability"], columns[f"{what}_advantage"])
         loss, diagnostics = bidding_loss(outputs["mean"], outputs["log_std"], *chosen, ppo)
     taught, how_well = taught_loss(role, outputs, columns, teacher, progress)
     return loss + taught, diagnostics | how_well
@@ -161,7 +168,7 @@ def creative_loss(
     Each segment's arm is a decision of its own with its own ratio; the campaign's segments are summed.
     """
     log_probabilities = logits.log_softmax(-1)
-    log_probability = log_probabilities.gather(-1, arm.unsqueeze(-1)).squeeze(-1)
+    log_probability = taken(log_probabilities, arm)
     entropy = -(log_probabilities.exp() * log_probabilities).sum(-1)
     log_ratio = log_probability - old_log_probability
     surrogate = clipped_surrogate(log_ratio, advantage, ppo.clip)

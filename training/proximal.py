@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 
 from policies.learned import gaussian_log_probability
-from training.losses import Columns
+from training.losses import DECISIONS, Columns, taken
 
-DECISIONS: Final = {"creative": "arm", "bidding": "action", "orchestrator": "direction"}
 MOST_WEIGHT: Final = 2.0
 """A decision that has become likelier counts this often at most."""
 
@@ -28,7 +27,7 @@ def log_probability(role: str, outputs: Columns, columns: Columns) -> Tensor:
     """Log probability of a role's decisions, as a rollout has it, by outputs of its actor."""
     chosen = columns[DECISIONS[role]]
     if role == "creative":
-        return outputs["logits"].log_softmax(-1).gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
+        return taken(outputs["logits"].log_softmax(-1), chosen)
     return gaussian_log_probability(chosen, outputs["mean"], outputs["log_std"])
 
 

@@ -118,14 +118,14 @@ class CollaborativeAudience:
         if self.belief is None:
             return
         trusted = impressions if self._board is None else trusted_impressions(impressions, self._board)
-        self._read(self.belief, trusted)
-        age_annoyance(self.belief.annoyance, impressions, self._kept)
+        self._read(self.belief, trusted, impressions)
         conclude(self.belief, FACTORS / self.noise.taste, self.noise.nuisance)
 
-    def _read(self, belief: TasteBelief, trusted: ImpressionLog) -> None:
-        """Adds to the belief what impressions tell."""
+    def _read(self, belief: TasteBelief, trusted: ImpressionLog, all_rows: ImpressionLog) -> None:
+        """Adds to the belief what impressions tell, by those that no alert is about; all of them annoyed."""
         weight, noise = float(self._flight.scenario.impression_weight), self.noise
         learn_impressions(belief, self.embedding, trusted, weight, noise.nuisance, noise.excess)
+        age_annoyance(belief.annoyance, all_rows, self._kept)
 
     def act(self, observation: Observation) -> SegmentValue:
         """Affinity and confidence of segments; the table of listeners is `listener_affinity`."""

@@ -1,4 +1,8 @@
-"""An audience agent that reads no equation of the market: who hears which campaign's ads out."""
+"""An audience agent that reads no equation of the market: who hears which campaign's ads out.
+
+Bayesian logistic regression with a Gaussian posterior that is carried from step to step (Chapelle & Li, "An
+empirical evaluation of Thompson sampling", NeurIPS 2011, algorithm 3), here with a full covariance.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ class EngagementAudience(CollaborativeAudience):
         super().__init__(noise, "engagement")
         self.steepness = steepness
 
-    def _read(self, belief: TasteBelief, trusted: ImpressionLog) -> None:
+    def _read(self, belief: TasteBelief, trusted: ImpressionLog, all_rows: ImpressionLog) -> None:
         weight, noise = float(self._flight.scenario.impression_weight), self.noise
         how = (noise.nuisance, noise.excess, self.steepness)
         learn_completions(belief, self.embedding, trusted, weight, *how)
